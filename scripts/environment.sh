@@ -36,8 +36,8 @@ install() { # install EXTRAS: "" for running, "dev" for testing (which covers ru
     stamp | cmp -s - "$root/.venv/eigexp-$name.stamp" && return
   done
   say "installing eigexp${extras:+[$extras]} into .venv (minutes the first time: torch is large) ..."
-  if ! "$python" -m pip install --quiet --disable-pip-version-check --editable "$root${extras:+[$extras]}" >&2; then
-    say "pip failed: its last lines above say why. Nothing was marked as installed; run again to retry."
+  if ! "$python" -m pip install -qq --disable-pip-version-check --editable "$root${extras:+[$extras]}" >&2; then
+    say "pip failed: its lines above say why. Nothing was marked as installed; run again to retry."
     return 1
   fi
   stamp >"$root/.venv/eigexp-${extras:-run}.stamp"
