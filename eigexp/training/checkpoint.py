@@ -1,0 +1,65 @@
+"""Checkpoints that are whole or absent, and that load without running code from the file."""
+
+import os
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+from zipfile import BadZipFile
+
+import torch
+from lightning.fabric.plugins import CheckpointIO
+from typing_extensions import override
+
+from eigexp.errors import CheckpointError
+
+
+class AtomicCheckpointIO(CheckpointIO):
+    """Writes `.<name>.tmp` beside the target, syncs it to disk and moves it into place; reads tensors and plain values only.
+
+    Lightning's own goes through $TMPDIR and a copy, which a kill tears when that is another file system. One fixed temporary name
+    means that kills leave one stray file at most, which the next save overwrites.
+    """
+
+    @override
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any | None = None) -> None:
+        """Write a checkpoint, atomically.
+
+        Raises:
+            CheckpointError: if the disk refuses it.
+        """
+        target = Path(path)
+        temporary = target.with_name(f".{target.name}.tmp")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except OSError as error:
+            raise CheckpointError(f"Cannot write the checkpoint {target}: {error}. Free space there, or choose another folder.") from error
+
+    @override
+    def load_checkpoint(
+        self, path: str | os.PathLike[str], map_location: Any | None = "cpu", weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Read a checkpoint, onto the CPU; `weights_only` is always on.
+
+        Raises:
+            CheckpointError: if there is no such file, or it is damaged.
+        """
+        if not Path(path).is_file():
+            raise CheckpointError(f"There is no checkpoint {path}. Give the path of one, or start without.")
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except (RuntimeError, UnpicklingError, BadZipFile, EOFError, KeyError, ValueError, OSError) as error:
+            raise CheckpointError(
+                f"The checkpoint {path} is damaged or holds more than tensors and plain values. Delete it to start this image again. ({error})"
+            ) from error
+
+    @override
+    def remove_checkpoint(self, path: str | os.PathLike[str]) -> None:
+        """Remove a checkpoint and what an interrupted save left."""
+        target = Path(path)
+        target.unlink(missing_ok=True)
+        target.with_name(f".{target.name}.tmp").unlink(missing_ok=True)

@@ -1,0 +1,144 @@
+"""Tasks as epochs: one epoch of the fit loop is one batch of images, and lasts as many steps as their solver needs."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch import LightningDataModule
+from torch import Tensor, nn, stack
+
+from eigexp.errors import CheckpointError, ConfigurationError
+
+if TYPE_CHECKING:
+    from eigexp.images import Image
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Images that are solved together, in one epoch of the fit loop.
+
+    Attributes:
+        images: of the same shape (c, h, w) and dtype, which is the dtype of the computation.
+        model: the network, as `prepare_model` leaves it.
+        ids: the id of each image's result.
+        identities: what determined each id.
+        config: the whole composed configuration, as plain values.
+        model_name: what the model is called in records and figures.
+        description: a line for the progress bar; empty for the images' names.
+    """
+
+    images: "tuple[Image, ...]"
+    model: nn.Module
+    ids: tuple[str, ...]
+    identities: tuple[dict[str, Any], ...] = ()
+    config: dict[str, Any] | None = field(default=None, repr=False)
+    model_name: str = "model"
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.images or len(self.images) != len(self.ids):
+            raise ConfigurationError(f"A task has {len(self.images)} images and {len(self.ids)} ids. Give at least one image, and one id an image.")
+        shapes = {tuple(image.pixels.shape) for image in self.images}
+        if len(shapes) > 1:
+            raise ConfigurationError(f"Images of shapes {sorted(shapes)} cannot share a batch. Set images.size, or images.batch_size=1.")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The images' names."""
+        return tuple(image.name for image in self.images)
+
+    def pixels(self) -> Tensor:
+        """The images as one tensor (b, c, h, w)."""
+        return stack([image.pixels for image in self.images])
+
+
+class TaskData(LightningDataModule):
+    """The tasks of one fit, in order: `trainer.fit(EigenModule(solver), TaskData(tasks))`.
+
+    A checkpoint names its task by the ids of its results, so a fit over another list that still contains this task resumes it: what
+    comes before it in the list is taken as done.
+
+    Args:
+        tasks: any sequence; an item is asked for when its epoch begins, so a lazy one loads one batch of images at a time.
+    """
+
+    def __init__(self, tasks: Sequence[Task]):
+        super().__init__()
+        if not len(tasks):
+            raise ConfigurationError("There are no tasks. Give at least one image.")
+        self.tasks = tasks
+        self._offset = 0
+
+    def task(self, epoch: int) -> Task | None:
+        """The task of an epoch, None when all are done."""
+        position = epoch + self._offset
+        return self.tasks[position] if position < len(self.tasks) else None
+
+    def is_last(self, epoch: int) -> bool:
+        """No task comes after this epoch's."""
+        return epoch + self._offset + 1 >= len(self.tasks)
+
+    def train_dataloader(self) -> "TaskSteps":
+        """The steps of the current task."""
+        return TaskSteps(self)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Which task is at work, and at which epoch: plain values."""
+        assert self.trainer is not None
+        task = getattr(self.trainer.lightning_module, "task", None)
+        return {"ids": list(task.ids) if task else [], "epoch": self.trainer.current_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Find the checkpoint's task among these.
+
+        Raises:
+            CheckpointError: if none of the tasks has its ids.
+        """
+        ids = tuple(state_dict["ids"])
+        if not ids:
+            return
+        for position in range(len(self.tasks)):
+            if self.tasks[position].ids == ids:
+                self._offset = position - state_dict["epoch"]
+                return
+        raise CheckpointError(
+            f"The checkpoint belongs to the results {', '.join(ids)}, which are none of the {len(self.tasks)} tasks of this run. "
+            "Run the configuration that wrote it, or delete the checkpoint to start again."
+        )
+
+
+class TaskSteps:
+    """What the fit loop iterates over: begins the current epoch's task and yields until it is over, then stops the fit after the last.
+
+    Lightning needs a length to save and resume within an epoch; nothing is known beforehand, so it is huge.
+    """
+
+    def __init__(self, data: TaskData):
+        self._data = data
+
+    def __len__(self) -> int:
+        return sys.maxsize
+
+    def __iter__(self) -> Iterator[int]:
+        # A generator on purpose: Lightning calls iter() before it knows the epoch of a resumed run, but next() after.
+        trainer = self._data.trainer
+        assert trainer is not None
+        epoch = trainer.current_epoch
+        module: Any = trainer.lightning_module
+        task = self._data.task(epoch)
+        if task is not None:
+            module.begin(task)
+            step = 0
+            while not module.task_over:
+                yield step
+                step += 1
+        if self._data.is_last(epoch):
+            trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """Empty: the solver's state is the position. Having it tells Lightning that an epoch can be resumed."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """There is nothing to load."""

@@ -1,0 +1,55 @@
+"""What a checkpoint belongs to, as plain values, and how two of them differ in words."""
+
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import torch
+
+from eigexp.errors import CheckpointError
+from eigexp.solvers.base import Solver
+from eigexp.training.data import Task
+
+FORMAT = 1
+_PLAIN = (str, int, float, bool, type(None))
+
+
+def fingerprint(task: Task, solver: Solver, *, seed: int, linearise: str, parts: tuple[Any, ...], device: torch.device) -> dict[str, Any]:
+    """All that a state depends on: a state is taken up only by the same task under the same settings on the same kind of device."""
+    names = ("noise", "subspace")
+    return {
+        "format": FORMAT,
+        "ids": list(task.ids),
+        "solver": solver.name,
+        **{f"solver.{key}": value for key, value in _settings(solver).items()},
+        "seed": seed,
+        "linearise": linearise,
+        **{key: value for name, part in zip(names, parts, strict=True) for key, value in _described(name, part).items()},
+        "image shape": list(task.images[0].pixels.shape),
+        "dtype": str(task.images[0].pixels.dtype).removeprefix("torch."),
+        "device": device.type,
+    }
+
+
+def check_fingerprint(saved: dict[str, Any], here: dict[str, Any]) -> None:
+    """Refuse a checkpoint that belongs to other work.
+
+    Raises:
+        CheckpointError: naming every difference.
+    """
+    keys = [key for key in here if saved.get(key) != here[key]]
+    keys += [key for key in saved if key not in here and "format" not in keys]
+    if not keys:
+        return
+    differences = "; ".join(f"{key} is {saved.get(key, 'unset')!r} there and {here.get(key, 'unset')!r} here" for key in keys)
+    raise CheckpointError(f"The checkpoint belongs to other work: {differences}. Run with its settings, or delete it to start again.")
+
+
+def _settings(thing: Any) -> dict[str, Any]:
+    values = {f.name: getattr(thing, f.name) for f in fields(thing)} if is_dataclass(thing) else {}
+    return {key: value for key, value in values.items() if isinstance(value, _PLAIN)}
+
+
+def _described(name: str, part: Any) -> dict[str, Any]:
+    if part is None:
+        return {name: None}
+    return {name: type(part).__name__, **{f"{name}.{key}": value for key, value in _settings(part).items()}}

@@ -1,0 +1,119 @@
+"""A solver, a network and tasks as small as can be; importable from the subprocesses of tests."""
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from eigexp.operators import SensitivityOperator
+from eigexp.pairs import RitzPairs
+from eigexp.solvers.base import Answer, ImageState, Progress, Request, Solver
+from eigexp.training import EigenModule, Task, TaskData
+
+SIDE = 4
+
+
+@dataclass(frozen=True)
+class PowerImage(ImageState):
+    """A growing history beside the vector, so that checkpoints change shape from step to step."""
+
+    history: Tensor
+    n: int
+    residual: float
+
+
+@dataclass(frozen=True)
+class Power(Solver):
+    """Power iteration for the largest eigenvalue of each image."""
+
+    name: ClassVar[str] = "power"
+    image_state: ClassVar[type[ImageState]] = PowerImage
+
+    tol: float = 1e-9
+    max_steps: int = 30
+
+    def start(self, A: SensitivityOperator, image: int, rng: Tensor) -> PowerImage:
+        generator = torch.Generator()
+        generator.set_state(rng)
+        v = torch.randn(1, A.shape.n, generator=generator, dtype=A.dtype).to(A.device)
+        return PowerImage(Request("fisher", v / v.norm()), 0.0, 0, "running", torch.zeros(0, dtype=torch.float64), A.shape.n, float("nan"))
+
+    def advance(self, A: SensitivityOperator, image: int, state: PowerImage, answer: Answer) -> PowerImage:
+        assert state.request is not None and answer.back is not None
+        v, w = state.request.block, answer.back
+        value = float((v * w).sum())
+        residual = float((w - value * v).norm())
+        steps = state.steps + 1
+        status = "converged" if residual <= self.tol * value else "budget" if steps >= self.max_steps else "running"
+        return PowerImage(
+            request=Request("fisher", w / w.norm()) if status == "running" else None,
+            fisher_vector_products=state.fisher_vector_products + 1,
+            steps=steps,
+            status=status,
+            history=torch.cat([state.history, torch.tensor([value], dtype=torch.float64)]),
+            n=state.n,
+            residual=residual,
+        )
+
+    def image_pairs(self, state: PowerImage) -> RitzPairs:
+        v = state.request.block if state.request else torch.ones(1, state.n)
+        return RitzPairs(torch.tensor([0]), state.history[-1:], v, "budget", None)
+
+    def image_progress(self, state: PowerImage) -> Progress:
+        known = state.steps > 0
+        value = float(state.history[-1]) if known else 0.0
+        return Progress(
+            "power", (0,) if known else (), (value,) if known else (), (state.residual,) if known else (), value, self.tol,
+            state.fisher_vector_products, state.steps, state.request is None, state.status,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a task needs of an Image."""
+
+    name: str
+    pixels: Tensor
+
+
+class Network(nn.Module):
+    """A small network with smooth non-linearities and parameters that must not enter checkpoints."""
+
+    def __init__(self, seed: int = 0):
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.weight = nn.Parameter(torch.randn(20, SIDE * SIDE, generator=generator) / 4, requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(x.flatten(1) @ self.weight.T)
+
+
+def task(*names: str, dtype: torch.dtype = torch.float32) -> Task:
+    """A task with one random image a name, and the names as ids."""
+    images = []
+    for name in names:
+        generator = torch.Generator().manual_seed(sum(map(ord, name)))
+        images.append(Picture(name, torch.rand(1, SIDE, SIDE, generator=generator).to(dtype)))
+    return Task(tuple(images), Network(), names, tuple({"image": name} for name in names), model_name="network")  # type: ignore[arg-type]
+
+
+def module(solver: Solver | None = None, **settings: Any) -> EigenModule:
+    """An EigenModule over the toy solver, with a fixed way to linearise."""
+    return EigenModule(solver or Power(), linearise="double_backward", **settings)
+
+
+def numbers(work: EigenModule) -> dict[str, Any]:
+    """The solver's state, to compare with `same`."""
+    return work.state.to_dict()
+
+
+def same(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    """Equal bit for bit."""
+    return a.keys() == b.keys() and all(
+        torch.equal(x, b[key]) if isinstance(x, Tensor) else repr(x) == repr(b[key]) for key, x in a.items()
+    )
+
+
+__all__ = ["Network", "Picture", "Power", "PowerImage", "TaskData", "module", "numbers", "replace", "same", "task", "warnings"]
