@@ -37,8 +37,8 @@ def gaussian_matrices(std: Tensor, size: int) -> Tensor:
 class GaussianStage:
     """Filters an image by several Gaussians in one pair of batched matrix products, whose matrices are kept from call to call.
 
-    The matrices are constants to autograd: gradients flow to the image and not to the standard deviations. They are no part of a state_dict,
-    a pickle or a copy, and are made again when the standard deviations, the size, the dtype or the device change.
+    The matrices are constants to autograd: gradients flow to the image and not to the standard deviations. They enter no state_dict, pickle
+    or copy, and are made again when the standard deviations, the size, the dtype or the device change.
     """
 
     def __init__(self) -> None:

@@ -1,0 +1,35 @@
+"""One image, ready for a model."""
+
+import hashlib
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """An image and what identifies it.
+
+    Attributes:
+        name: short name, for tables and file names.
+        pixels: shape (c, h, w), float32, in [0, 1] as every source of this package gives it.
+        sha256: hexadecimal digest of the dtype, shape and bytes of `pixels`; computed when left empty.
+        source: where it came from, in words and without a path of one machine.
+    """
+
+    name: str
+    pixels: Tensor
+    sha256: str = ""
+    source: str = "given as a tensor"
+
+    def __post_init__(self) -> None:
+        if not self.sha256:
+            object.__setattr__(self, "sha256", pixels_digest(self.pixels))
+
+
+def pixels_digest(pixels: Tensor) -> str:
+    """SHA-256 over dtype, shape and little-endian bytes, hexadecimal."""
+    array = pixels.detach().cpu().contiguous().numpy()
+    digest = hashlib.sha256(f"{array.dtype} {array.shape} ".encode())
+    digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+    return digest.hexdigest()

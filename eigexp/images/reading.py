@@ -1,0 +1,115 @@
+"""Image files as float64 arrays in [0, 1], at the full depth that the file holds."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+from PIL import ImageOps
+
+from eigexp.errors import ImageError
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".pnm", ".bmp", ".webp"})
+_PNM_HEADER = re.compile(rb"P([56])(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)\s")
+_AS_THEY_ARE = ("L", "RGB", "F", "I;16", "I;16B", "I;16L", "1")
+
+
+def read_image(path: Path) -> NDArray[np.float64]:
+    """The pixels of an image file: shape (h, w, c) with one or three channels, float64, in [0, 1] by the range of the file's own dtype.
+
+    An opacity channel is dropped, a palette and CMYK become RGB, and a photograph is turned upright as its EXIF tag says.
+
+    Raises:
+        ImageError: if the file is missing, broken, of several pages, or holds values that have no range (signed, or outside [0, 1]).
+    """
+    if not path.is_file():
+        raise ImageError(f"There is no image file at {path}. Give the path of an existing PNG, JPEG, TIFF or PGM file.")
+    try:
+        array = _read(path)
+    except ImageError:
+        raise
+    except Exception as error:  # readers raise many kinds on a damaged file
+        raise ImageError(f"{path} cannot be read as an image ({type(error).__name__}: {error}). Check or replace the file.") from error
+    return drop_opacity(to_unit_range(array, path.name), path.name)
+
+
+def to_unit_range(array: NDArray, name: str) -> NDArray[np.float64]:
+    """Pixels as float64 in [0, 1]: unsigned integers over their dtype's largest value, booleans as 0 and 1, floats as they are.
+
+    Raises:
+        ImageError: if the dtype is signed or complex, or a float lies outside [0, 1] or is NaN.
+    """
+    if array.dtype == bool:
+        return array.astype(np.float64)
+    if np.issubdtype(array.dtype, np.unsignedinteger):
+        return array / np.float64(np.iinfo(array.dtype).max)
+    if not np.issubdtype(array.dtype, np.floating):
+        raise ImageError(f"{name}: pixels of dtype {array.dtype} have no known range. Save the image as uint8, uint16 or float in [0, 1].")
+    if not np.isfinite(array).all():
+        raise ImageError(
+            f"{name}: {int((~np.isfinite(array)).sum())} pixel values are NaN or infinite. Replace them before the image is used."
+        )
+    if array.min() < 0 or array.max() > 1:
+        found = f"[{array.min():g}, {array.max():g}]"
+        raise ImageError(f"{name}: float pixel values lie in {found}, not in [0, 1]. Rescale them, or save the image as unsigned integers.")
+    return array.astype(np.float64)
+
+
+def drop_opacity(array: NDArray[np.float64], name: str) -> NDArray[np.float64]:
+    """Pixels (h, w) or (h, w, c) as (h, w, 1) or (h, w, 3), without an opacity channel.
+
+    Raises:
+        ImageError: if there are not one to four channels.
+    """
+    if array.ndim == 2:
+        array = array[:, :, None]
+    if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4) or array.size == 0:
+        raise ImageError(
+            f"{name}: an array of shape {array.shape} is not one grey or colour image. Save a single page with 1 or 3 channels."
+        )
+    return array[:, :, : 1 if array.shape[2] <= 2 else 3]
+
+
+def _read(path: Path) -> NDArray:
+    if path.suffix.lower() in (".tif", ".tiff"):
+        return _read_tiff(path)
+    with path.open("rb") as file:
+        head = file.read(32)
+    if head.startswith((b"P5", b"P6")):
+        return _read_pnm(path)
+    if head.startswith(b"\x89PNG") and head[24:26] in (b"\x10\x02", b"\x10\x04", b"\x10\x06"):
+        return _read_deep_png(path)
+    with PillowImage.open(path) as opened:
+        upright = ImageOps.exif_transpose(opened)
+        return np.asarray(upright if upright.mode in _AS_THEY_ARE else upright.convert("RGBA" if "A" in upright.getbands() else "RGB"))
+
+
+def _read_tiff(path: Path) -> NDArray:
+    import tifffile
+
+    array = tifffile.imread(path)
+    if array.ndim == 3 and array.shape[0] in (3, 4) and array.shape[2] not in (3, 4):
+        array = np.moveaxis(array, 0, -1)  # one plane a colour
+    return array
+
+
+def _read_deep_png(path: Path) -> NDArray:
+    """Colour or opacity at 16 bits, which Pillow would cut to 8."""
+    from torchvision.io import ImageReadMode, decode_image
+
+    data = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
+    return decode_image(data, mode=ImageReadMode.UNCHANGED).permute(1, 2, 0).numpy()
+
+
+def _read_pnm(path: Path) -> NDArray:
+    """Binary PGM and PPM, whose range is the largest value that the header names: https://netpbm.sourceforge.net/doc/pgm.html."""
+    data = path.read_bytes()
+    header = _PNM_HEADER.match(data)
+    if header is None:
+        raise ImageError(f"{path} has a damaged header. Save it again as a binary PGM or PPM.")
+    kind, width, height, largest = (int(text) for text in header.groups())
+    shape = (height, width, 3 if kind == 6 else 1)
+    pixels = np.frombuffer(data, ">u2" if largest > 255 else "u1", count=int(np.prod(shape)), offset=header.end())
+    return pixels.reshape(shape) / np.float64(largest)

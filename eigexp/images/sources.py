@@ -1,0 +1,199 @@
+"""Where images come from. Every source lists its names cheaply and loads one image at a time."""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import ClassVar
+
+from eigexp.errors import ImageError, MissingDependencyError, nearest
+from eigexp.images.image import Image
+from eigexp.images.reading import SUFFIXES, read_image
+from eigexp.images.transforms import Size, check_size, transform
+
+
+@dataclass(frozen=True, init=False)
+class ImageSource(ABC):
+    """A list of image files and what is done to their pixels.
+
+    Attributes:
+        files: (name, path) of each image, in order.
+        size: final height and width, or None for each image's own.
+        grey: True for one channel, False for three, None for the file's own.
+    """
+
+    files: tuple[tuple[str, Path], ...]
+    size: tuple[int, int] | None
+    grey: bool | None
+
+    def __init__(self, files: Iterable[tuple[str, Path]], size: Size = None, grey: bool | None = None) -> None:
+        object.__setattr__(self, "files", tuple(files))
+        object.__setattr__(self, "size", check_size(size))
+        object.__setattr__(self, "grey", grey)
+
+    def names(self) -> list[str]:
+        """Names of the images, in order; no file is read."""
+        return [name for name, _ in self.files]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __iter__(self) -> Iterator[Image]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, i: int) -> Image:
+        """Image i, read and transformed.
+
+        Raises:
+            ImageError: if its file cannot be read as an image.
+        """
+        name, path = self.files[i]
+        array = read_image(path)
+        pixels = transform(array, self.size, self.grey)
+        own, final = (f"{h}x{w}" for h, w in (array.shape[:2], pixels.shape[-2:]))
+        colour = "grey" if pixels.shape[0] == 1 else "colour"
+        resized = f" resized to {final}" if own != final else ""
+        return Image(name, pixels, source=f"{self._origin(path)}, {own}{resized}, {colour}")
+
+    @abstractmethod
+    def _origin(self, path: Path) -> str:
+        """Where an image came from, in words."""
+
+
+class _PackageImages(ImageSource):
+    """Images that a Python package carries in its data folder."""
+
+    package: ClassVar[str]
+    extra: ClassVar[str]
+    words: ClassVar[str]
+    defaults: ClassVar[tuple[str, ...]]
+
+    def __init__(self, names: str | Iterable[str] | None = None, size: Size = None, grey: bool | None = None) -> None:
+        wanted = [names] if isinstance(names, str) else list(names or ())
+        known = self.available()
+        for name in wanted:
+            if name not in known:
+                raise ImageError(f"images.names: {self.words} has no image {name!r}. {nearest(str(name), known)}")
+        super().__init__([(name, known[name]) for name in wanted or (d for d in self.defaults if d in known)], size, grey)
+
+    @classmethod
+    def available(cls) -> dict[str, Path]:
+        """Every image on disk by its name, whether it is a photograph or not; nothing is downloaded.
+
+        Raises:
+            MissingDependencyError: if the package is not installed.
+        """
+        found = find_spec(cls.package)
+        if found is None or not found.submodule_search_locations:
+            raise MissingDependencyError(f"These images come with {cls.words}, which is not installed. Run: pip install {cls.extra}")
+        return {
+            path.stem: path
+            for path in sorted(Path(found.submodule_search_locations[0], "data").iterdir())
+            if path.suffix.lower() in SUFFIXES
+        }
+
+    def _origin(self, path: Path) -> str:
+        return f"{path.name} of {self.words}"
+
+
+class SkimageImages(_PackageImages):
+    """Images that scikit-image carries; without `names`, all photographs among them.
+
+    Args:
+        names: one name or several, without suffix: camera, astronaut, coffee, ...
+        size: final side, or [height, width]; None keeps each image's own.
+        grey: True for one channel, False for three, None for the file's own.
+
+    Raises:
+        ImageError: if a name is unknown or the size is none.
+    """
+
+    package = "skimage"
+    extra = "scikit-image"
+    words = "scikit-image"
+    defaults = (
+        *(
+            "astronaut",
+            "brick",
+            "camera",
+            "cell",
+            "chelsea",
+            "clock_motion",
+            "coffee",
+            "coins",
+            "grass",
+            "gravel",
+            "hubble_deep_field",
+            "ihc",
+        ),
+        *("moon", "motorcycle_left", "page", "retina", "rocket", "text"),
+    )
+
+
+class PlenopticImages(_PackageImages):
+    """Images that plenoptic carries (einstein, curie, parrot, reptile_skin, ...); arguments and errors as for SkimageImages."""
+
+    package = "plenoptic"
+    extra = "eigexp[models]"
+    words = "plenoptic"
+    defaults = ("curie", "einstein", "macaca_nigra_self-portrait", "parrot", "reptile_skin")
+
+
+class ImageFile(ImageSource):
+    """One image file: PNG, JPEG, TIFF or PGM, 8 or 16 bits, or float in [0, 1].
+
+    Args:
+        path: the file.
+        size: final side, or [height, width]; None keeps the image's own.
+        grey: True for one channel, False for three, None for the file's own.
+
+    Raises:
+        ImageError: if there is no such file or the size is none.
+    """
+
+    def __init__(self, path: str | Path, size: Size = None, grey: bool | None = None) -> None:
+        file = Path(path).expanduser()
+        if not file.is_file():
+            cure = "Set images=folder to use a folder." if file.is_dir() else "Give the path of an existing image."
+            raise ImageError(f"images.path={path} is not a file. {cure}")
+        super().__init__([(file.stem, file)], size, grey)
+
+    def _origin(self, path: Path) -> str:
+        return f"file {path.name}"
+
+
+class ImageFolder(ImageSource):
+    """The image files of a folder that match a pattern, sorted by their path.
+
+    Args:
+        path: the folder.
+        pattern: as of pathlib's glob: `*.png`, or `**/*` for the folders below too; only files with the suffix of an image count.
+        size: final side, or [height, width]; None keeps each image's own.
+        grey: True for one channel, False for three, None for the file's own.
+
+    Raises:
+        ImageError: if there is no such folder, no image in it matches, or the size is none.
+    """
+
+    def __init__(self, path: str | Path, pattern: str = "*", size: Size = None, grey: bool | None = None) -> None:
+        folder = Path(path).expanduser()
+        if not folder.is_dir():
+            cure = "Set images=file to use one file." if folder.is_file() else "Give the path of an existing folder."
+            raise ImageError(f"images.path={path} is not a folder. {cure}")
+        files = [f for f in folder.glob(pattern) if f.is_file() and f.suffix.lower() in SUFFIXES and not f.name.startswith(".")]
+        relative = sorted(f.relative_to(folder).as_posix() for f in files)
+        if not relative:
+            known = ", ".join(sorted(SUFFIXES))
+            raise ImageError(f"images.path={path} holds no image that matches images.pattern={pattern}. Images end in {known}.")
+        stems = Counter(_without_suffix(name) for name in relative)
+        named = [(stem if stems[stem := _without_suffix(name)] == 1 else name, folder / name) for name in relative]
+        super().__init__(named, size, grey)
+
+    def _origin(self, path: Path) -> str:
+        return f"file {path.name}"
+
+
+def _without_suffix(name: str) -> str:
+    return name.rpartition(".")[0]

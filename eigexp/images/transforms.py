@@ -1,0 +1,74 @@
+"""From the pixels of a file to the pixels that a model sees: colour, size, centre crop. Each gives the same bytes on every machine."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from eigexp.errors import ImageError
+
+GREY_WEIGHTS = (0.2125, 0.7154, 0.0721)
+_STEPS = 2**20
+
+Size = int | Sequence[int] | None
+
+
+def check_size(size: Size) -> tuple[int, int] | None:
+    """(height, width) of the images wanted; None for images at their own size.
+
+    Raises:
+        ImageError: if `size` is neither null, a positive whole number nor two of them.
+    """
+    if size is None:
+        return None
+    sides = (size, size) if isinstance(size, int) else tuple(size) if isinstance(size, Sequence) and not isinstance(size, str) else ()
+    if len(sides) != 2 or any(isinstance(side, bool) or not isinstance(side, int) or side < 1 for side in sides):
+        raise ImageError(f"images.size={size} is not a size. Give one positive whole number, [height, width], or null.")
+    return sides[0], sides[1]
+
+
+def transform(array: NDArray[np.float64], size: tuple[int, int] | None, grey: bool | None) -> Tensor:
+    """Pixels (h, w, 1 or 3) as (c, h, w) float32 in [0, 1].
+
+    Args:
+        array: float64 in [0, 1].
+        size: final height and width: the image is scaled until it just covers them, then cropped at its centre.
+        grey: True for one channel (luminance by Rec. 709, as in scikit-image), False for three, None for the file's own.
+    """
+    pixels = torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1)
+    pixels = to_grey(pixels) if grey else pixels.expand(3, -1, -1) if grey is False else pixels
+    if size is not None:
+        pixels = center_crop(scale_to_cover(pixels, size), size)
+    return pixels.clamp(0, 1).to(torch.float32).contiguous()
+
+
+def to_grey(pixels: Tensor) -> Tensor:
+    """Luminance (1, h, w) of (3, h, w); grey images stay as they are."""
+    if pixels.shape[0] == 1:
+        return pixels
+    red, green, blue = pixels
+    return (GREY_WEIGHTS[0] * red + GREY_WEIGHTS[1] * green + GREY_WEIGHTS[2] * blue).unsqueeze(0)
+
+
+def scale_to_cover(pixels: Tensor, size: tuple[int, int]) -> Tensor:
+    """The image scaled, antialiased and in proportion, until it just covers (height, width).
+
+    Computed in float64 and rounded to multiples of 2^-20, so that processors that add in another order give the same bytes.
+    """
+    h, w = pixels.shape[-2:]
+    factor = max(size[0] / h, size[1] / w)
+    scaled = max(size[0], math.floor(h * factor + 0.5)), max(size[1], math.floor(w * factor + 0.5))
+    if scaled == (h, w):
+        return pixels
+    resized = F.interpolate(pixels.to(torch.float64).unsqueeze(0), size=scaled, mode="bilinear", antialias=True, align_corners=False)
+    return (resized.squeeze(0) * _STEPS).round() / _STEPS
+
+
+def center_crop(pixels: Tensor, size: tuple[int, int]) -> Tensor:
+    """The central (height, width) of a larger image; of an odd margin, the larger half is cut at the bottom and the right."""
+    top, left = (pixels.shape[-2] - size[0]) // 2, (pixels.shape[-1] - size[1]) // 2
+    return pixels[..., top : top + size[0], left : left + size[1]]
