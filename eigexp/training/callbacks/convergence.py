@@ -1,0 +1,73 @@
+"""Ends a task before its solver does."""
+
+import math
+from typing import Any
+
+from lightning.pytorch import Trainer
+
+from eigexp.errors import ConfigurationError
+from eigexp.solvers.base import Progress
+from eigexp.training.callbacks.task import TaskCallback
+from eigexp.training.module import EigenModule
+from eigexp.training.time_left import relative_residual
+
+
+class Convergence(TaskCallback):
+    """Ends the task when its solver reports done, or when one of its own limits is met.
+
+    A task that ends by a limit keeps its results as they stand, with a note; the certificate says how good they are.
+
+    Args:
+        tol: end when the residuals of all images are below this share of the largest eigenvalue; None leaves it to the solver.
+        patience: end when no image's residual has fallen by a hundredth in this many steps; None waits.
+        max_seconds: end after so long a task, resumed parts included; None does not look at the clock (results then depend on it).
+    """
+
+    def __init__(self, tol: float | None = None, patience: int | None = None, max_seconds: float | None = None):
+        for name, value in {"tol": tol, "patience": patience, "max_seconds": max_seconds}.items():
+            if value is not None and not value > 0:
+                raise ConfigurationError(f"convergence.{name}={value} must be greater than 0. Leave it out to have no such limit.")
+        self.tol, self.patience, self.max_seconds = tol, patience, max_seconds
+        self._ids: list[str] = []
+        self._best: list[float] = []
+        self._waited = 0
+
+    def on_task_start(self, trainer: Trainer, module: EigenModule) -> None:
+        """Start counting, unless this task is resumed."""
+        assert module.task is not None
+        if self._ids != list(module.task.ids):
+            self._ids, self._best, self._waited = list(module.task.ids), [math.inf] * len(module.task.ids), 0
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """End the task if a limit is met."""
+        if pl_module.task_over:
+            return
+        reason = self._reason(outputs["progress"], pl_module)
+        if reason is not None:
+            pl_module.end_task(reason)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"ids": self._ids, "best": self._best, "waited": self._waited}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on counting."""
+        self._ids, self._best, self._waited = state_dict["ids"], state_dict["best"], state_dict["waited"]
+
+    def _reason(self, progress: list[Progress], module: EigenModule) -> str | None:
+        if self.max_seconds is not None and module.seconds >= self.max_seconds:
+            return f"ended by convergence.max_seconds={self.max_seconds:g}"
+        if self.tol is None and self.patience is None:
+            return None
+        residuals = [relative_residual(p) for p in progress]
+        if self.tol is not None and all(r <= self.tol for r in residuals):
+            return f"ended by convergence.tol={self.tol:g}"
+        if self.patience is not None and self._stalled(residuals):
+            return f"ended by convergence.patience={self.patience}"
+        return None
+
+    def _stalled(self, residuals: list[float]) -> bool:
+        fallen = any(r < 0.99 * best for r, best in zip(residuals, self._best, strict=True))
+        self._best = [min(r, best) for r, best in zip(residuals, self._best, strict=True)]
+        self._waited = 0 if fallen else self._waited + 1
+        return self.patience is not None and self._waited >= self.patience

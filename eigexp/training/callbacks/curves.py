@@ -1,0 +1,129 @@
+"""Eigenvalues, residuals and Fisher-vector products against the solver's step, to any Lightning logger."""
+
+import math
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import CSVLogger, Logger
+
+from eigexp.errors import ConfigurationError
+from eigexp.solvers.base import Progress
+from eigexp.training.callbacks.task import TaskCallback
+from eigexp.training.loggers import ResultLogger
+from eigexp.training.module import EigenModule
+
+_FIXED = ("step", "fisher_vector_products", "seconds", "phase")
+
+
+class EigenvalueCurves(TaskCallback):
+    """Keeps one row a step and image, and sends them to the trainer's loggers in batches, which costs microseconds where `self.log` costs 300.
+
+    Loggers get "eigenvalue/<eigenindex>", "residual/<eigenindex>", and as their own step keys "solver/step" and
+    "solver/fisher_vector_products"; with several images in a run, each key after the image's name and a slash.
+    Rows are part of checkpoints, so that curves are whole after a resume.
+
+    Args:
+        buffer: rows that are kept before loggers see them.
+        every: loggers see every nth step, and the last; the rows for the store are always all.
+    """
+
+    def __init__(self, buffer: int = 50, every: int = 1):
+        if buffer < 1 or every < 1:
+            raise ConfigurationError(f"curves.buffer={buffer} and curves.every={every} must be at least 1.")
+        self.buffer, self.every = buffer, every
+        self._ids: list[str] = []
+        self._rows: list[list[dict[str, Any]]] = []
+        self._pending: list[tuple[int, dict[str, Any], int, bool]] = []
+
+    @property
+    def rows(self) -> list[list[dict[str, Any]]]:
+        """For each image of the task, one row a step: step, fisher_vector_products, seconds, phase, eigenvalue/<i>, residual/<i>."""
+        return self._rows
+
+    def on_task_start(self, trainer: Trainer, module: EigenModule) -> None:
+        """Start new rows, or go on with those of the checkpoint; open the runs of loggers that have one a result."""
+        assert module.task is not None
+        resumed = self._ids == list(module.task.ids)
+        if not resumed:
+            self._ids, self._rows = list(module.task.ids), [[] for _ in module.task.ids]
+        for logger in trainer.loggers:
+            if isinstance(logger, ResultLogger):
+                logger.begin(module.task)
+        if resumed:
+            self._send_again(trainer, module)
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Keep the step's rows; send a full buffer."""
+        seconds, step = pl_module.seconds, trainer.global_step
+        for i, p in enumerate(outputs["progress"]):
+            rows = self._rows[i]
+            if rows and rows[-1]["step"] == p.steps:
+                continue  # this image was done before
+            row = _row(p, seconds)
+            rows.append(row)
+            self._pending.append((i, row, step, p.done))
+        if len(self._pending) >= self.buffer:
+            self.flush(trainer, pl_module)
+
+    def on_task_end(self, trainer: Trainer, module: EigenModule) -> None:
+        """Send what is left."""
+        self.flush(trainer, module)
+
+    def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
+        """Send what is left."""
+        self.flush(trainer, pl_module)
+
+    def teardown(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        """Send what is left."""
+        self.flush(trainer, pl_module)
+
+    def flush(self, trainer: Trainer, module: EigenModule) -> None:
+        """Send the rows at hand to every logger."""
+        pending, self._pending = self._pending, []
+        for logger in trainer.loggers if pending else ():
+            self._send(logger, pending, module)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rows, as plain values."""
+        return {"ids": self._ids, "rows": self._rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the rows of a checkpoint."""
+        self._ids, self._rows = state_dict["ids"], state_dict["rows"]
+
+    def _send(self, logger: Logger, pending: list[tuple[int, dict[str, Any], int, bool]], module: EigenModule) -> None:
+        assert module.task is not None
+        names, every = module.task.names, max(self.every, getattr(logger, "every", 1))
+        for image, row, step, last in pending:
+            if row["step"] % every and not last:
+                continue
+            if isinstance(logger, ResultLogger):
+                logger.log_image_metrics(image, _metrics(row), row["step"])
+            else:
+                logger.log_metrics(_metrics(row, "" if len(names) == 1 else f"{names[image]}/"), step)
+
+    def _send_again(self, trainer: Trainer, module: EigenModule) -> None:
+        """CSV files begin anew with each process, so they get the rows from before the resume; other loggers have them."""
+        old = [(i, row, row["step"], False) for i, rows in enumerate(self._rows) for row in rows]
+        for logger in trainer.loggers:
+            if isinstance(logger, CSVLogger) or getattr(logger, "starts_anew", False):
+                self._send(logger, old, module)
+
+
+def _row(p: Progress, seconds: float) -> dict[str, Any]:
+    row: dict[str, Any] = {"step": p.steps, "fisher_vector_products": p.fisher_vector_products, "seconds": seconds, "phase": p.phase}
+    for index, value, residual in zip(p.eigenindex, p.eigenvalues, p.residuals, strict=True):
+        row[f"eigenvalue/{index}"] = value
+        row[f"residual/{index}"] = residual
+    return row
+
+
+def _metrics(row: dict[str, Any], prefix: str = "") -> dict[str, float]:
+    metrics = {
+        f"{prefix}solver/step": row["step"],
+        f"{prefix}solver/fisher_vector_products": row["fisher_vector_products"],
+    }
+    for key, value in row.items():
+        if key not in _FIXED and math.isfinite(value):
+            metrics[prefix + key] = value
+    return metrics

@@ -1,0 +1,208 @@
+"""A bar on a terminal, a line now and then elsewhere; both drawn so rarely that a step pays microseconds."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Literal, Protocol, TextIO
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ProgressBar
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar as Bar
+from rich.table import Table
+from rich.text import Text
+
+from eigexp.errors import ConfigurationError, nearest
+from eigexp.solvers.base import Progress
+from eigexp.training.callbacks.task import TaskCallback
+from eigexp.training.module import EigenModule
+from eigexp.training.time_left import TimeLeft, relative_residual
+
+_MODES = ("auto", "bar", "plain", "quiet")
+
+
+class SolverProgress(ProgressBar, TaskCallback):
+    """Shows the task at work: image, step, largest and smallest eigenvalue, residual against tolerance, Fisher-vector products, time left.
+
+    With several images it shows the one that is furthest from its tolerance. Writes to stderr, and heeds NO_COLOR.
+
+    Args:
+        mode: "bar", "plain" (a line every few seconds), "quiet", or "auto": a bar where stderr is a terminal, else plain.
+        refresh_seconds: least time between two drawings of the bar.
+        line_seconds: least time between two plain lines.
+    """
+
+    def __init__(
+        self, mode: Literal["auto", "bar", "plain", "quiet"] = "auto", refresh_seconds: float = 0.2, line_seconds: float = 5.0
+    ):
+        if mode not in _MODES:
+            raise ConfigurationError(f"progress.mode={mode} is not a mode. {nearest(mode, _MODES)}")
+        super().__init__()
+        self.mode, self.refresh_seconds, self.line_seconds = mode, refresh_seconds, line_seconds
+        self._display: _Display | None = None
+        self._interval = refresh_seconds
+        self._next = 0.0
+        self._number = 0
+        self._left = TimeLeft()
+
+    def disable(self) -> None:
+        """Show nothing from now on."""
+        self._close()
+        self.mode = "quiet"
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Choose the display."""
+        self._display = self._open(sys.stderr)
+        self._number = 0
+
+    def on_task_start(self, trainer: Trainer, module: EigenModule) -> None:
+        """A new image, a new estimate."""
+        self._left = TimeLeft()
+        self._number += 1
+        self._next = 0.0
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Draw if it is time."""
+        now = time.monotonic()
+        if now < self._next or self._display is None:
+            return
+        self._next = now + self._interval
+        self._display.show(self._view(pl_module, outputs["progress"]))
+
+    def on_task_end(self, trainer: Trainer, module: EigenModule) -> None:
+        """Leave the task's outcome on the screen."""
+        if self._display is not None:
+            self._display.finish(self._view(module, module.progress))
+
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Take the bar away."""
+        self._close()
+
+    def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
+        """Take the bar away."""
+        self._close()
+
+    def _open(self, stream: TextIO) -> "_Display | None":
+        if self.mode == "quiet":
+            return None
+        console = Console(file=stream)
+        if self.mode == "bar" or (self.mode == "auto" and console.is_terminal and not console.is_dumb_terminal):
+            self._interval = self.refresh_seconds
+            return _BarDisplay(console)
+        self._interval = self.line_seconds
+        return _PlainDisplay(lambda line: print(line, file=stream, flush=True))
+
+    def _close(self) -> None:
+        display, self._display = self._display, None
+        if display is not None:
+            display.close()
+
+    def _view(self, module: EigenModule, progress: list[Progress]) -> "_View":
+        assert module.task is not None
+        slowest = max(range(len(progress)), key=lambda i: (not progress[i].done, relative_residual(progress[i])))
+        p = progress[slowest]
+        seconds = module.seconds
+        self._left.add(seconds, relative_residual(p))
+        names = module.task.names
+        more = f" (+{len(names) - 1})" if len(names) > 1 else ""
+        return _View(module.task.description or names[slowest] + more, p, seconds, self._left.seconds(seconds, p), self._left.share(p))
+
+
+class _View:
+    """What there is to show, as words."""
+
+    def __init__(self, image: str, progress: Progress, seconds: float, left: float | None, share: float | None):
+        self.image, self.progress, self.share = image, progress, share
+        values = progress.eigenvalues
+        self.top = f"{max(values):.4g}" if values else "–"
+        self.bottom = f"{min(values):.4g}" if len(values) > 1 else "–"
+        residual = relative_residual(progress)
+        self.residual = f"{residual:.1e}" if residual < float("inf") else "–"
+        self.seconds, self.left = _duration(seconds), "?" if left is None else _duration(left)
+
+    def line(self) -> str:
+        """One line of text."""
+        p = self.progress
+        return (
+            f"{self.image}: step {p.steps}, {p.phase}, top {self.top}, bottom {self.bottom}, residual {self.residual} (tol {p.tolerance:.0e}), "
+            f"{p.fisher_vector_products:.0f} FVPs, {self.seconds}, {self.left} left"
+        )
+
+    def outcome(self) -> str:
+        """One line about a task that is over."""
+        p = self.progress
+        word = p.status if p.done else "ended"
+        return (
+            f"{self.image}: {word} after {p.steps} steps, {p.fisher_vector_products:.0f} FVPs, {self.seconds}; "
+            f"top {self.top}, bottom {self.bottom}, residual {self.residual}"
+        )
+
+    def table(self) -> Table:
+        """One line with a bar, cut to the terminal's width."""
+        p = self.progress
+        grid = Table.grid(padding=(0, 1), expand=False)
+        bar = Bar(total=1.0, completed=self.share or 0.0, width=20, pulse=False)
+        cells: list[tuple[str, str]] = [
+            (self.image, "bold"), (f"step {p.steps}", "cyan"), (p.phase, "dim"), (f"top {self.top}", "green"),
+            (f"bottom {self.bottom}", "magenta"), (f"residual {self.residual}/{p.tolerance:.0e}", "yellow"),
+            (f"{p.fisher_vector_products:.0f} FVPs", "cyan"), (f"{self.seconds}<{self.left}", "dim"),
+        ]  # fmt: skip
+        for position in range(len(cells) + 1):
+            grid.add_column(no_wrap=True, overflow="ellipsis" if position == 0 else "crop")
+        grid.add_row(Text(cells[0][0], cells[0][1]), bar, *(Text(text, style) for text, style in cells[1:]))
+        return grid
+
+
+class _Display(Protocol):
+    def show(self, view: _View) -> None: ...
+
+    def finish(self, view: _View) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class _BarDisplay:
+    def __init__(self, console: Console):
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._live.start()
+
+    def show(self, view: _View) -> None:
+        self._live.update(view.table(), refresh=True)
+
+    def finish(self, view: _View) -> None:
+        self._live.update(Text(""))
+        self._live.console.print(Text(view.outcome()), soft_wrap=True)
+
+    def close(self) -> None:
+        self._live.update(Text(""))
+        self._live.stop()
+
+
+class _PlainDisplay:
+    def __init__(self, write: Callable[[str], None]):
+        self._write = write
+        self._began = time.monotonic()
+        self._first = True
+
+    def show(self, view: _View) -> None:
+        if not self._first:
+            self._write(view.line())
+        self._first = False
+
+    def finish(self, view: _View) -> None:
+        self._first = True
+        self._write(view.outcome())
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,54 @@
+"""Hands the certified results of each finished task to the store."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from lightning.pytorch import Trainer
+
+from eigexp.pairs import EigenPairs
+from eigexp.training.callbacks.curves import EigenvalueCurves
+from eigexp.training.callbacks.task import TaskCallback
+from eigexp.training.data import Task
+from eigexp.training.loggers import ResultLogger
+from eigexp.training.module import EigenModule
+
+Curves = list[list[dict[str, Any]]]
+Written = Sequence[Mapping[str, Any]] | None
+WriteTask = Callable[[Task, list[EigenPairs], Curves, float], Written]
+
+
+class TaskStore(Protocol):
+    """Anything that stores the results of a task."""
+
+    def write_task(self, task: Task, eigenpairs: list[EigenPairs], curves: Curves, seconds: float) -> Written:
+        """Store the results; see ResultWriter."""
+        ...
+
+
+class ResultWriter(TaskCallback):
+    """Writes a task when it is over: its solver done (converged or out of budget) or ended by Convergence - never one that was merely interrupted.
+
+    Args:
+        store: has `write_task(task, eigenpairs, curves, seconds)`, or is such a function. `curves` are EigenvalueCurves' rows of each
+            image (empty without that callback). It may return, for each image, {"record": dict, "figures": {name: path}}, which the
+            loggers that have one run a result then show.
+    """
+
+    def __init__(self, store: TaskStore | WriteTask):
+        self._write: WriteTask = store if callable(store) else store.write_task
+
+    def on_task_end(self, trainer: Trainer, module: EigenModule) -> None:
+        """Certify, write, log, and tell the other callbacks."""
+        task = module.task
+        assert task is not None
+        curves = next((c.rows for c in _callbacks(trainer) if isinstance(c, EigenvalueCurves)), [[] for _ in task.ids])
+        written = self._write(task, module.eigenpairs(), curves, module.seconds)
+        for image, result in enumerate(written or ()):
+            for logger in trainer.loggers:
+                if isinstance(logger, ResultLogger):
+                    logger.log_result(image, result.get("record") or {}, result.get("figures") or {})
+        module.tell("on_result_written")
+
+
+def _callbacks(trainer: Trainer) -> list[Any]:
+    return trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
