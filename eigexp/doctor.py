@@ -68,14 +68,17 @@ def examine(store: str | Path, *, tiny_run: Callable[[], str] | None = None) -> 
 
 
 def show(checks: Iterable[Check], console: "Console | None" = None) -> None:
-    """Print the checks as a table without lines between the rows."""
+    """Print the checks as a table; a cure stands on a line of its own below what it cures."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("check", "", "found", "cure", box=None, pad_edge=False, header_style="bold")
+    table = Table("check", "", "found", box=None, pad_edge=False, header_style="bold")
     for check in checks:
-        table.add_row(Text(check.name), Text(check.status, COLOURS[check.status]), Text(check.detail), Text(check.cure))
+        found = Text(check.detail)
+        if check.cure:
+            found.append(f"\n-> {check.cure}", COLOURS[check.status])
+        table.add_row(Text(check.name), Text(check.status, COLOURS[check.status]), found)
     (console or Console()).print(table)
 
 
