@@ -9,6 +9,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor, nn, stack
 
 from eigexp.errors import CheckpointError, ConfigurationError
+from eigexp.training.strategy import IndependentStrategy
 
 if TYPE_CHECKING:
     from eigexp.images import Image
@@ -68,16 +69,22 @@ class TaskData(LightningDataModule):
         if not len(tasks):
             raise ConfigurationError("There are no tasks. Give at least one image.")
         self.tasks = tasks
+        self._mine = range(len(tasks))
         self._offset = 0
+
+    def setup(self, stage: str) -> None:
+        """With several devices, take every `devices`-th task, beginning with the rank's own number."""
+        if self.trainer is not None and isinstance(self.trainer.strategy, IndependentStrategy):
+            self._mine = range(self.trainer.global_rank, len(self.tasks), self.trainer.world_size)
 
     def task(self, epoch: int) -> Task | None:
         """The task of an epoch, None when all are done."""
         position = epoch + self._offset
-        return self.tasks[position] if position < len(self.tasks) else None
+        return self.tasks[self._mine[position]] if position < len(self._mine) else None
 
     def is_last(self, epoch: int) -> bool:
         """No task comes after this epoch's."""
-        return epoch + self._offset + 1 >= len(self.tasks)
+        return epoch + self._offset + 1 >= len(self._mine)
 
     def train_dataloader(self) -> "TaskSteps":
         """The steps of the current task."""
@@ -98,8 +105,8 @@ class TaskData(LightningDataModule):
         ids = tuple(state_dict["ids"])
         if not ids:
             return
-        for position in range(len(self.tasks)):
-            if self.tasks[position].ids == ids:
+        for position, number in enumerate(self._mine):
+            if self.tasks[number].ids == ids:
                 self._offset = position - state_dict["epoch"]
                 return
         raise CheckpointError(

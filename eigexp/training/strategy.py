@@ -14,7 +14,7 @@ class IndependentStrategy(SingleDeviceStrategy):
     """Launches one process a device and leaves them alone.
 
     DDP refuses a module without trainable parameters and synchronises every step. Here each process fits its own tasks
-    (see `share`), writes its own results and logs its own curves; the first waits for the others when it is done.
+    (see `TaskData`), writes its own results and logs its own curves; the first waits for the others when it is done.
 
     Args:
         devices: number of devices; their ranks count up from 0.
@@ -47,8 +47,3 @@ class IndependentStrategy(SingleDeviceStrategy):
         if isinstance(self._launcher, _SubprocessScriptLauncher):
             for process in self._launcher.procs:
                 process.wait()
-
-
-def share(items: list[Any], rank: int, devices: int) -> list[Any]:
-    """The items of one rank, none twice: every `devices`-th, beginning with its own number."""
-    return items[rank::devices]

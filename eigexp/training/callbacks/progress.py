@@ -20,6 +20,7 @@ from eigexp.training.module import EigenModule
 from eigexp.training.time_left import TimeLeft, relative_residual
 
 _MODES = ("auto", "bar", "plain", "quiet")
+_BAR = 20  # characters
 
 
 class SolverProgress(ProgressBar, TaskCallback):
@@ -138,19 +139,30 @@ class _View:
             f"top {self.top}, bottom {self.bottom}, residual {self.residual}"
         )
 
-    def table(self) -> Table:
-        """One line with a bar, cut to the terminal's width."""
+    def table(self, width: int) -> Table:
+        """One line with a bar: of its parts, in order of importance, those that fit into so many characters."""
         p = self.progress
+        parts: list[tuple[int, str | Bar, str]] = [
+            (0, self.image, "bold"),
+            (4, Bar(total=1.0, completed=self.share or 0.0, width=_BAR), ""),
+            (1, f"step {p.steps}", "cyan"),
+            (7, p.phase, "dim"),
+            (5, f"top {self.top}", "green"),
+            (6, f"bottom {self.bottom}", "magenta"),
+            (2, f"residual {self.residual}/{p.tolerance:.0e}", "yellow"),
+            (8, f"{p.fisher_vector_products:.0f} FVPs", "cyan"),
+            (3, f"{self.seconds}, {self.left} left", "dim"),
+        ]
+        keep, free = {0}, width - 1
+        for importance, part, _ in sorted(parts, key=lambda entry: entry[0]):
+            free -= 1 + (_BAR if isinstance(part, Bar) else len(part))
+            if free >= 0:
+                keep.add(importance)
         grid = Table.grid(padding=(0, 1), expand=False)
-        bar = Bar(total=1.0, completed=self.share or 0.0, width=20, pulse=False)
-        cells: list[tuple[str, str]] = [
-            (self.image, "bold"), (f"step {p.steps}", "cyan"), (p.phase, "dim"), (f"top {self.top}", "green"),
-            (f"bottom {self.bottom}", "magenta"), (f"residual {self.residual}/{p.tolerance:.0e}", "yellow"),
-            (f"{p.fisher_vector_products:.0f} FVPs", "cyan"), (f"{self.seconds}<{self.left}", "dim"),
-        ]  # fmt: skip
-        for position in range(len(cells) + 1):
-            grid.add_column(no_wrap=True, overflow="ellipsis" if position == 0 else "crop")
-        grid.add_row(Text(cells[0][0], cells[0][1]), bar, *(Text(text, style) for text, style in cells[1:]))
+        kept = [(part, style) for importance, part, style in parts if importance in keep]
+        for _ in kept:
+            grid.add_column(no_wrap=True, overflow="ellipsis")
+        grid.add_row(*(part if isinstance(part, Bar) else Text(part, style) for part, style in kept))
         return grid
 
 
@@ -168,7 +180,7 @@ class _BarDisplay:
         self._live.start()
 
     def show(self, view: _View) -> None:
-        self._live.update(view.table(), refresh=True)
+        self._live.update(view.table(self._live.console.width), refresh=True)
 
     def finish(self, view: _View) -> None:
         self._live.update(Text(""))
