@@ -139,9 +139,9 @@ def check_wandb() -> Check:
     key = "key present" if has_wandb_key() else "no key"
     if mode and mode not in WANDB_MODES:
         return Check("W&B", "warn", f"WANDB_MODE={mode} is no mode that eigexp knows", f"set it to one of {', '.join(WANDB_MODES)}")
-    detail = f"{f'WANDB_MODE={mode}' if mode else 'WANDB_MODE not set'}, {key}"
-    if key == "no key" and mode not in ("offline", "disabled"):
-        return Check("W&B", "warn", detail, "`wandb login` before logger.wandb.mode=online; offline and disabled need no key")
+    detail = f"{f'WANDB_MODE={mode}' if mode else 'WANDB_MODE not set (runs are offline)'}, {key}"
+    if key == "no key" and mode == "online":
+        return Check("W&B", "warn", detail, "`wandb login`, or logger.wandb.mode=offline, which needs no key")
     return Check("W&B", "ok", detail)
 
 
