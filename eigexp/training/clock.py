@@ -15,9 +15,8 @@ class Clock:
         self.defaults: dict[Any, Any] = {}
         self.state: defaultdict[Tensor, Any] = defaultdict(dict)
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One tick; runs the closure that Lightning hands in."""
-        return None if closure is None else closure()
+    def step(self, closure: Callable[[], Any] | None = None) -> None:
+        """One tick. Lightning's closure is left alone: it only calls hooks about gradients, of which there are none."""
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """There are no gradients."""

@@ -166,7 +166,7 @@ class EigenModule(LightningModule):
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, list[Progress]]:
         """One solver step. Returns {"progress": one Progress an image}, plain numbers."""
         work = self._at_work()
-        with full_precision(self.device):
+        with full_precision(work.operator.device):
             state = self.solver.step(work.operator, work.state)
             progress = self.solver.progress(state)
         self.optimizers().step()  # pyright: ignore[reportAttributeAccessIssue]
@@ -215,6 +215,13 @@ class EigenModule(LightningModule):
             hook = getattr(callback, event, None)
             if hook is not None:
                 hook(self.trainer, self)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """As in any module, without its search for parameters and children where Lightning notes its current hook, 12 times a step."""
+        if name == "_current_fx_name":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
 
     # -- inside --------------------------------------------------------------------------------------------------------
 

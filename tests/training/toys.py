@@ -1,16 +1,28 @@
 """A solver, a network and tasks as small as can be; importable from the subprocesses of tests."""
 
-import warnings
-from dataclasses import dataclass, replace
+import sys
+import types
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from torch import Tensor, nn
 
+try:
+    import eigexp.certificates
+except ModuleNotFoundError:
+    stub = types.ModuleType("eigexp.certificates")
+    stub.certify = lambda A, pairs, *, solver, state: pairs
+    sys.modules["eigexp.certificates"] = stub
+
+from eigexp.images import Image
 from eigexp.operators import SensitivityOperator
 from eigexp.pairs import RitzPairs
 from eigexp.solvers.base import Answer, ImageState, Progress, Request, Solver
-from eigexp.training import EigenModule, Task, TaskData
+from eigexp.training import EigenModule, Task
 
 SIDE = 4
 
@@ -59,7 +71,7 @@ class Power(Solver):
 
     def image_pairs(self, state: PowerImage) -> RitzPairs:
         v = state.request.block if state.request else torch.ones(1, state.n)
-        return RitzPairs(torch.tensor([0]), state.history[-1:], v, "budget", None)
+        return RitzPairs(torch.tensor([0]), state.history[-1:], v, "converged" if state.status == "converged" else "budget", None)
 
     def image_progress(self, state: PowerImage) -> Progress:
         known = state.steps > 0
@@ -68,14 +80,6 @@ class Power(Solver):
             "power", (0,) if known else (), (value,) if known else (), (state.residual,) if known else (), value, self.tol,
             state.fisher_vector_products, state.steps, state.request is None, state.status,
         )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Picture:
-    """What a task needs of an Image."""
-
-    name: str
-    pixels: Tensor
 
 
 class Network(nn.Module):
@@ -95,25 +99,53 @@ def task(*names: str, dtype: torch.dtype = torch.float32) -> Task:
     images = []
     for name in names:
         generator = torch.Generator().manual_seed(sum(map(ord, name)))
-        images.append(Picture(name, torch.rand(1, SIDE, SIDE, generator=generator).to(dtype)))
-    return Task(tuple(images), Network(), names, tuple({"image": name} for name in names), model_name="network")  # type: ignore[arg-type]
+        images.append(Image(name, torch.rand(1, SIDE, SIDE, generator=generator).to(dtype)))
+    return Task(tuple(images), Network(), names, tuple({"image": name} for name in names), model_name="network")
+
+
+class ToyModule(EigenModule):
+    """Without certificates: the pairs are the solver's own."""
+
+    def eigenpairs(self) -> list[Any]:
+        return self.solver.pairs(self.state)
 
 
 def module(solver: Solver | None = None, **settings: Any) -> EigenModule:
-    """An EigenModule over the toy solver, with a fixed way to linearise."""
-    return EigenModule(solver or Power(), linearise="double_backward", **settings)
+    """A module over the toy solver, with a fixed way to linearise."""
+    return ToyModule(solver or Power(), linearise="double_backward", **settings)
+
+
+def trainer(*callbacks: Callback, logger: Any = False, **settings: Any) -> Trainer:
+    """A plain Trainer of Lightning's own, as anybody would build it."""
+    lean: dict[str, Any] = {
+        "max_epochs": -1,
+        "accelerator": "cpu",
+        "logger": logger,
+        "callbacks": list(callbacks),
+        "enable_checkpointing": any(isinstance(c, Checkpoint) for c in callbacks),
+        "enable_progress_bar": any(isinstance(c, ProgressBar) for c in callbacks),
+        "enable_model_summary": False,
+    }
+    return Trainer(**lean | settings)
 
 
 def numbers(work: EigenModule) -> dict[str, Any]:
-    """The solver's state, to compare with `same`."""
+    """The solver's state as a flat dict."""
     return work.state.to_dict()
 
 
 def same(a: dict[str, Any], b: dict[str, Any]) -> bool:
     """Equal bit for bit."""
-    return a.keys() == b.keys() and all(
-        torch.equal(x, b[key]) if isinstance(x, Tensor) else repr(x) == repr(b[key]) for key, x in a.items()
-    )
+    return a.keys() == b.keys() and all(torch.equal(x, b[key]) if isinstance(x, Tensor) else repr(x) == repr(b[key]) for key, x in a.items())
 
 
-__all__ = ["Network", "Picture", "Power", "PowerImage", "TaskData", "module", "numbers", "replace", "same", "task", "warnings"]
+class SaveAt(Callback):
+    """Saves, and stops, after a given global step: whatever a user might write."""
+
+    def __init__(self, step: int, path: Path):
+        self.step, self.path = step, path
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        if trainer.global_step == self.step:
+            trainer.save_checkpoint(self.path, weights_only=False)
+            trainer.should_stop = True

@@ -1,0 +1,67 @@
+import os
+import pickle
+
+import pytest
+import torch
+
+from eigexp.errors import CheckpointError
+from eigexp.training import AtomicCheckpointIO, TaskData
+from tests.training.toys import SaveAt, module, task, trainer
+
+
+def test_round_trip_leaves_one_file(tmp_path):
+    io, path = AtomicCheckpointIO(), tmp_path / "deep" / "a.ckpt"
+    for value in (1.0, 2.0):
+        io.save_checkpoint({"x": torch.tensor(value), "words": ["a"]}, path)
+    assert io.load_checkpoint(path)["x"] == 2
+    assert [p.name for p in path.parent.iterdir()] == ["a.ckpt"]
+    io.remove_checkpoint(path)
+    assert not list(path.parent.iterdir())
+
+
+def test_a_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
+    io, path = AtomicCheckpointIO(), tmp_path / "a.ckpt"
+    io.save_checkpoint({"x": 1}, path)
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(CheckpointError, match="No space left on device. Free space"):
+        io.save_checkpoint({"x": 2}, path)
+    assert io.load_checkpoint(path)["x"] == 1
+
+
+@pytest.mark.parametrize("keep", [0, 10, 0.5, 0.99])
+def test_a_cut_file_is_refused_with_a_cure(tmp_path, keep):
+    io, path = AtomicCheckpointIO(), tmp_path / "a.ckpt"
+    io.save_checkpoint({"x": torch.arange(1000)}, path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: keep if isinstance(keep, int) else int(keep * len(whole))])
+    with pytest.raises(CheckpointError, match=r"a\.ckpt is damaged .* Delete it"):
+        io.load_checkpoint(path)
+
+
+def test_code_in_a_file_is_not_run(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "ran"),))
+
+    path = tmp_path / "a.ckpt"
+    torch.save({"x": Bomb()}, path, pickle_module=pickle)
+    with pytest.raises(CheckpointError, match="more than tensors and plain values"):
+        AtomicCheckpointIO().load_checkpoint(path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(CheckpointError, match="There is no checkpoint"):
+        AtomicCheckpointIO().load_checkpoint(tmp_path / "none.ckpt")
+
+
+def test_in_a_trainer(tmp_path):
+    path = tmp_path / "a.ckpt"
+    trainer(SaveAt(5, path), plugins=[AtomicCheckpointIO()]).fit(module(), TaskData([task("a")]))
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match="damaged"):
+        trainer(plugins=[AtomicCheckpointIO()]).fit(module(), TaskData([task("a")]), ckpt_path=path)
