@@ -8,6 +8,7 @@ import os
 import tempfile
 import time
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any, ClassVar
@@ -104,7 +105,7 @@ def fit(solver: Solver, folder: Path, callbacks: list[Any], logs: list[Any]) -> 
 
 def microseconds(times: list[float]) -> tuple[float, float]:
     """Median and mean microseconds a step."""
-    gaps = [(b - a) * 1e6 for a, b in zip(times, times[1:], strict=False)]
+    gaps = [(b - a) * 1e6 for a, b in pairwise(times)]
     return median(gaps), (times[-1] - times[0]) / (len(times) - 1) * 1e6
 
 

@@ -54,7 +54,8 @@ class AtomicCheckpointIO(CheckpointIO):
             return torch.load(path, map_location="cpu", weights_only=True)
         except (RuntimeError, UnpicklingError, BadZipFile, EOFError, KeyError, ValueError, OSError) as error:
             raise CheckpointError(
-                f"The checkpoint {path} is damaged or holds more than tensors and plain values. Delete it to start this image again. ({error})"
+                f"The checkpoint {path} is damaged or holds more than tensors and plain values. "
+                f"Delete it to start its images again. ({error})"
             ) from error
 
     @override

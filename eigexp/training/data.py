@@ -39,7 +39,9 @@ class Task:
 
     def __post_init__(self) -> None:
         if not self.images or len(self.images) != len(self.ids):
-            raise ConfigurationError(f"A task has {len(self.images)} images and {len(self.ids)} ids. Give at least one image, and one id an image.")
+            raise ConfigurationError(
+                f"A task has {len(self.images)} images and {len(self.ids)} ids. Give at least one image, and one id an image."
+            )
         shapes = {tuple(image.pixels.shape) for image in self.images}
         if len(shapes) > 1:
             raise ConfigurationError(f"Images of shapes {sorted(shapes)} cannot share a batch. Set images.size, or images.batch_size=1.")

@@ -96,7 +96,9 @@ def tensorboard(save_dir: str | Path = "outputs/tensorboard", every: int = 1) ->
     return ResultLogger(open_run, every=every)
 
 
-def mlflow(save_dir: str | Path = "outputs/mlruns", experiment: str = "eigexp", tracking_uri: str | None = None, every: int = 10) -> ResultLogger:
+def mlflow(
+    save_dir: str | Path = "outputs/mlruns", experiment: str = "eigexp", tracking_uri: str | None = None, every: int = 10
+) -> ResultLogger:
     """Curves as MLflow metrics, one run a result, named by its id."""
 
     def open_run(task: Task, image: int) -> Logger:
@@ -136,7 +138,9 @@ class WandbRuns(ResultLogger):
     ):
         self.mode = mode or environ.get("WANDB_MODE") or "offline"
         if self.mode not in ("online", "offline", "disabled"):
-            raise ConfigurationError(f"logger.wandb.mode={self.mode} is not a mode. {nearest(self.mode, ['online', 'offline', 'disabled'])}")
+            raise ConfigurationError(
+                f"logger.wandb.mode={self.mode} is not a mode. {nearest(self.mode, ['online', 'offline', 'disabled'])}"
+            )
         if self.mode != "disabled":
             _need("wandb", "wandb")
         super().__init__(self._init, every=every)

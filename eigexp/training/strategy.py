@@ -1,10 +1,10 @@
 """One process a device, each with its own images and no collectives: ranks may take different numbers of steps."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
+from lightning.fabric.plugins.environments import ClusterEnvironment, LightningEnvironment
 from lightning.fabric.utilities.rank_zero import rank_zero_only
-from lightning.pytorch.plugins.environments import ClusterEnvironment, LightningEnvironment
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from typing_extensions import override
@@ -38,7 +38,7 @@ class IndependentStrategy(SingleDeviceStrategy):
 
     @override
     def setup_environment(self) -> None:
-        rank_zero_only.rank = 0  # every rank owns its results, so every rank logs and saves
+        cast(Any, rank_zero_only).rank = 0  # every rank owns its results, so every rank logs and saves
         super().setup_environment()
 
     @override

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.plugins.environments import LightningEnvironment, SLURMEnvironment
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.accelerators import CUDAAccelerator
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment
 
 from eigexp.training.checkpoint import AtomicCheckpointIO
 from eigexp.training.strategy import IndependentStrategy
@@ -63,7 +63,7 @@ def make_trainer(
     default_root_dir: str | Path | None = None,
     **settings: Any,
 ) -> Trainer:
-    """A lean Trainer: no summary, no validation, no default checkpoint or bar, atomic checkpoints, and Slurm's signals left to PreemptionGuard.
+    """A lean Trainer: no summary, validation, default checkpoint or bar; atomic checkpoints; Slurm's signals left to PreemptionGuard.
 
     `trainer.fit(module, TaskData(tasks), ckpt_path=...)` ends by itself after the last task, so there is no number of epochs to give.
 

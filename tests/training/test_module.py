@@ -174,5 +174,5 @@ def test_a_task_without_ids_or_with_unequal_images_is_refused():
 
 
 def test_a_module_without_a_task_says_what_to_do():
-    with pytest.raises(ConfigurationError, match="trainer.fit"):
+    with pytest.raises(ConfigurationError, match=r"trainer\.fit"):
         module().eigenpairs()

@@ -136,7 +136,9 @@ def numbers(work: EigenModule) -> dict[str, Any]:
 
 def same(a: dict[str, Any], b: dict[str, Any]) -> bool:
     """Equal bit for bit."""
-    return a.keys() == b.keys() and all(torch.equal(x, b[key]) if isinstance(x, Tensor) else repr(x) == repr(b[key]) for key, x in a.items())
+    return a.keys() == b.keys() and all(
+        torch.equal(x, b[key]) if isinstance(x, Tensor) else repr(x) == repr(b[key]) for key, x in a.items()
+    )
 
 
 class SaveAt(Callback):

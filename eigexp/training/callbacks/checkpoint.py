@@ -19,7 +19,7 @@ _SHARE = 20  # by the clock, saving takes at most one part in so many
 
 
 class Checkpoint(LightningCheckpoint, TaskCallback):
-    """Saves every so many steps and seconds, when the fit is asked to stop, and at the end of each task; removes the file once results are stored.
+    """Saves every so many steps and seconds, when the fit is asked to stop, and at the end of each task, until its results are stored.
 
     Being a Lightning `Checkpoint`, it runs after the other callbacks, so what they did in a step is in the file.
 

@@ -34,9 +34,7 @@ class SolverProgress(ProgressBar, TaskCallback):
         line_seconds: least time between two plain lines.
     """
 
-    def __init__(
-        self, mode: Literal["auto", "bar", "plain", "quiet"] = "auto", refresh_seconds: float = 0.2, line_seconds: float = 5.0
-    ):
+    def __init__(self, mode: Literal["auto", "bar", "plain", "quiet"] = "auto", refresh_seconds: float = 0.2, line_seconds: float = 5.0):
         if mode not in _MODES:
             raise ConfigurationError(f"progress.mode={mode} is not a mode. {nearest(mode, _MODES)}")
         super().__init__()
@@ -126,8 +124,8 @@ class _View:
         """One line of text."""
         p = self.progress
         return (
-            f"{self.image}: step {p.steps}, {p.phase}, top {self.top}, bottom {self.bottom}, residual {self.residual} (tol {p.tolerance:.0e}), "
-            f"{p.fisher_vector_products:.0f} FVPs, {self.seconds}, {self.left} left"
+            f"{self.image}: step {p.steps}, {p.phase}, top {self.top}, bottom {self.bottom}, "
+            f"residual {self.residual} (tol {p.tolerance:.0e}), {p.fisher_vector_products:.0f} FVPs, {self.seconds}, {self.left} left"
         )
 
     def outcome(self) -> str:

@@ -26,7 +26,7 @@ class TaskStore(Protocol):
 
 
 class ResultWriter(TaskCallback):
-    """Writes a task when it is over: its solver done (converged or out of budget) or ended by Convergence - never one that was merely interrupted.
+    """Writes a task when it is over: its solver done (converged or out of budget), or ended by Convergence; never an interrupted one.
 
     Args:
         store: has `write_task(task, eigenpairs, curves, seconds)`, or is such a function. `curves` are EigenvalueCurves' rows of each

@@ -44,7 +44,7 @@ def test_seconds():
             time.sleep(0.02)
             return super().step(A, state)
 
-    work, host = fit(Convergence(max_seconds=0.1), Slow())
+    _, host = fit(Convergence(max_seconds=0.1), Slow())
     assert host.global_step < 15
 
 

@@ -73,7 +73,7 @@ def test_csv_files_are_whole_after_a_resume(tmp_path, make):
     curves = EigenvalueCurves()
     work = fit(curves, make(tmp_path), [task("c"), task("a")], resume=path)
     files = sorted(tmp_path.rglob("metrics.csv"), key=lambda p: p.stat().st_mtime_ns)
-    rows = list(csv.DictReader(files[-1].open()))
+    rows = list(csv.DictReader(files[-1].read_text().splitlines()))
     assert [int(row["solver/step"]) for row in rows] == list(range(1, 31))
     assert [float(row["eigenvalue/0"]) for row in rows] == work.state.images[0].history.tolist()
     assert [row["step"] for row in curves.rows[0]] == list(range(1, 31))

@@ -1,0 +1,111 @@
+import io
+import re
+import time
+
+import pytest
+from rich.console import Console
+
+from eigexp.errors import ConfigurationError
+from eigexp.solvers.base import Progress
+from eigexp.training import TaskData
+from eigexp.training.callbacks import SolverProgress
+from eigexp.training.callbacks.progress import _BarDisplay, _View
+from eigexp.training.time_left import TimeLeft, relative_residual
+from tests.training.toys import Power, module, task, trainer
+
+
+class Slow(Power):
+    def step(self, A, state):
+        time.sleep(0.01)
+        return super().step(A, state)
+
+
+def progress(residual=1e-3, done=False, fraction=None):
+    return Progress("krylov", (0, 99), (12.5, 3e-7), (residual * 12.5, 0.0), 12.5, 1e-5, 246.0, 123, done, "running", fraction)
+
+
+def fit(bar, capfd):
+    trainer(bar).fit(module(Slow()), TaskData([task("a"), task("b", "c")]))
+    return capfd.readouterr()
+
+
+def test_plain_lines_where_there_is_no_terminal(capfd):
+    out, err = fit(SolverProgress(line_seconds=0.1), capfd)
+    lines = [line for line in err.splitlines() if re.match(r"[a-c]\b", line)]
+    assert out == "" and "\x1b" not in err
+    assert 4 <= len(lines) <= 10
+    pattern = r"a: step \d+, power, top 2\.\d+, bottom –, residual \S+ \(tol 1e-09\), \d+ FVPs, 0\.\d s, (\?|[\d.]+ s) left"
+    assert re.fullmatch(pattern, lines[0]), lines[0]
+    assert lines[-1].startswith("b (+1): budget after 30 steps, 30 FVPs")
+
+
+def test_quiet(capfd):
+    out, err = fit(SolverProgress("quiet"), capfd)
+    assert out == "" and "step" not in err
+
+
+def drawn(width, color=True, **settings):
+    stream = io.StringIO()
+    display = _BarDisplay(Console(file=stream, force_terminal=True, width=width, no_color=not color))
+    display.show(_View("camera", progress(**settings), 12.0, 30.0, 0.25))
+    display.finish(_View("camera", progress(done=True), 12.0, 0.0, 1.0))
+    display.close()
+    return stream.getvalue()
+
+
+def test_the_bar_shows_all_there_is_on_one_line():
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn(140))
+    line = text.split("\r")[0]
+    for part in ("camera", "━", "step 123", "krylov", "top 12.5", "bottom 3e-07", "residual 1.0e-03/1e-05", "246 FVPs", "12 s, 30 s left"):
+        assert part in line
+    assert "camera: running after 123 steps" in text
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 120])
+def test_the_bar_drops_parts_instead_of_cutting_them(width):
+    line = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn(width)).split("\r")[0]
+    assert "camera" in line and "step 123" in line and "…" not in line
+    assert len(line.rstrip("\n")) <= width
+
+
+def test_no_color_is_heeded(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    stream = io.StringIO()
+    _BarDisplay(Console(file=stream, force_terminal=True, width=140)).show(_View("camera", progress(), 1.0, None, 0.5))
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]", stream.getvalue())
+
+
+def test_drawing_is_throttled():
+    bar = SolverProgress("bar", refresh_seconds=1000.0)
+    shown = []
+    host = trainer(bar)
+    bar._open = lambda stream: type("D", (), {"show": lambda _, v: shown.append(v), "finish": lambda *_: None, "close": lambda _: None})()
+    bar._interval = 1000.0
+    host.fit(module(), TaskData([task("a")]))
+    assert len(shown) == 1
+
+
+def test_time_left_follows_the_slope():
+    left = TimeLeft()
+    for second in range(10):
+        left.add(second, 10.0**-second)
+    assert left.seconds(9, progress(1e-9)) == 0  # beyond the tolerance
+    left = TimeLeft()
+    for second in range(10):
+        left.add(second, 10.0 ** (-second / 4))
+    assert left.seconds(9, progress()) == pytest.approx(11)
+    assert left.share(progress()) == pytest.approx(9 / 20)
+    assert left.seconds(9, progress(fraction=0.25)) == 27
+
+
+def test_time_left_is_unknown_without_progress():
+    left = TimeLeft()
+    for second in range(10):
+        left.add(second, 1e-3)
+    assert left.seconds(10, progress()) is None
+    assert relative_residual(progress(float("nan"))) == float("inf")
+
+
+def test_settings():
+    with pytest.raises(ConfigurationError, match=r"progress.mode=plane is not a mode. Did you mean plain"):
+        SolverProgress("plane")
