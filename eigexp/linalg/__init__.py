@@ -1,0 +1,1 @@
+"""Small dense linear algebra for solvers: growing bases, orthonormal rows, Rayleigh-Ritz."""

@@ -1,0 +1,21 @@
+"""Sensitivity operators: a model, its response noise and a pixel subspace, as a linear map and its adjoint."""
+
+from eigexp.operators.base import OperatorShape, SensitivityOperator
+from eigexp.operators.counted import CountedOperator
+from eigexp.operators.dense import DenseOperator, dense_matrix
+from eigexp.operators.jacobian import linearise
+from eigexp.operators.noise import GaussianNoise, Noise
+from eigexp.operators.subspace import Mask, PixelSubspace
+
+__all__ = [
+    "CountedOperator",
+    "DenseOperator",
+    "GaussianNoise",
+    "Mask",
+    "Noise",
+    "OperatorShape",
+    "PixelSubspace",
+    "SensitivityOperator",
+    "dense_matrix",
+    "linearise",
+]

@@ -1,0 +1,81 @@
+"""The sensitivity operator A = W^(1/2) J P of a batch of images: all that a solver knows of a model."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from eigexp.errors import OperatorError
+
+
+class OperatorShape(NamedTuple):
+    """b images, m responses and n coordinates of each."""
+
+    b: int
+    m: int
+    n: int
+
+
+class SensitivityOperator(ABC):
+    """A linear map from distortions of b images to responses, with F = A^T A.
+
+    A subclass sets `shape`, `dtype`, `device`, and writes `_apply`, `_adjoint` and `select`; this class checks shapes and cuts the graph.
+    """
+
+    shape: OperatorShape
+    dtype: torch.dtype
+    device: torch.device
+
+    def apply(self, v: Tensor) -> Tensor:
+        """A v for k vectors of each image: (b, k, n) -> (b, k, m).
+
+        Raises:
+            OperatorError: if `v` does not have the shape (b, k, n).
+        """
+        self._check(v, self.shape.n, "apply", "n")
+        return self._apply(v).detach()
+
+    def adjoint(self, u: Tensor) -> Tensor:
+        """A^T u for k vectors of each image: (b, k, m) -> (b, k, n).
+
+        Raises:
+            OperatorError: if `u` does not have the shape (b, k, m).
+        """
+        self._check(u, self.shape.m, "adjoint", "m")
+        return self._adjoint(u).detach()
+
+    def fisher(self, v: Tensor) -> Tensor:
+        """F v = A^T A v: (b, k, n) -> (b, k, n); one Fisher-vector product a vector."""
+        return self.adjoint(self.apply(v))
+
+    @abstractmethod
+    def _apply(self, v: Tensor) -> Tensor: ...
+
+    @abstractmethod
+    def _adjoint(self, u: Tensor) -> Tensor: ...
+
+    @abstractmethod
+    def select(self, images: Sequence[int]) -> "SensitivityOperator":
+        """The operator of some of the b images, in the order given."""
+
+    def to_pixels(self, v: Tensor) -> Tensor:
+        """Distortions (..., n) as changes of pixels (..., c * h * w): P v. The identity unless a pixel subspace was chosen."""
+        return v
+
+    def from_pixels(self, pixels: Tensor) -> Tensor:
+        """P^T of changes of pixels (..., c * h * w): (..., n)."""
+        return pixels
+
+    @property
+    def images(self) -> Tensor | None:
+        """The images (b, *image shape) at which the model was linearised; None for an operator without a model."""
+        return None
+
+    def _check(self, x: Tensor, last: int, name: str, letter: str) -> None:
+        if x.ndim != 3 or x.shape[0] != self.shape.b or x.shape[2] != last:
+            raise OperatorError(
+                f"{name} takes vectors of shape (b={self.shape.b}, k, {letter}={last}), but got {tuple(x.shape)}. "
+                "Give one row a vector and one leading axis over images."
+            )

@@ -1,0 +1,49 @@
+"""An operator that counts its products, image by image."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from eigexp.operators.base import SensitivityOperator
+
+
+class CountedOperator(SensitivityOperator):
+    """Wraps an operator; `forward_products` and `adjoint_products` (b,) count vectors. Selections count into the same place."""
+
+    def __init__(self, inner: SensitivityOperator, _parent: "CountedOperator | None" = None, _images: Sequence[int] | None = None):
+        self.inner = inner
+        self.shape, self.dtype, self.device = inner.shape, inner.dtype, inner.device
+        self._images = list(range(inner.shape.b)) if _images is None else list(_images)
+        self.forward_products = _parent.forward_products if _parent else torch.zeros(inner.shape.b)
+        self.adjoint_products = _parent.adjoint_products if _parent else torch.zeros(inner.shape.b)
+
+    @property
+    def fisher_vector_products(self) -> Tensor:
+        """(b,): half the forward and adjoint products together."""
+        return (self.forward_products + self.adjoint_products) / 2
+
+    def _apply(self, v: Tensor) -> Tensor:
+        self.forward_products[self._images] += v.shape[1]
+        return self.inner.apply(v)
+
+    def _adjoint(self, u: Tensor) -> Tensor:
+        self.adjoint_products[self._images] += u.shape[1]
+        return self.inner.adjoint(u)
+
+    def select(self, images: Sequence[int]) -> "CountedOperator":
+        """The operator of some images, counting into this one's counters."""
+        return CountedOperator(self.inner.select(images), self, [self._images[i] for i in images])
+
+    def to_pixels(self, v: Tensor) -> Tensor:
+        """As the wrapped operator's."""
+        return self.inner.to_pixels(v)
+
+    def from_pixels(self, pixels: Tensor) -> Tensor:
+        """As the wrapped operator's."""
+        return self.inner.from_pixels(pixels)
+
+    @property
+    def images(self) -> Tensor | None:
+        """As the wrapped operator's."""
+        return self.inner.images

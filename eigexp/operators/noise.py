@@ -1,0 +1,36 @@
+"""Models of response noise: each gives W^(1/2), the square root of the inverse noise covariance, as a map of responses."""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from eigexp.errors import ConfigurationError
+
+
+class Noise(ABC):
+    """A response-noise covariance; `whiten` is symmetric, so that it serves the adjoint too."""
+
+    @abstractmethod
+    def whiten(self, u: Tensor, response: Tensor) -> Tensor:
+        """W^(1/2) u for vectors (b, k, m), given the responses (b, m) at the images."""
+
+
+@dataclass(frozen=True)
+class GaussianNoise(Noise):
+    """Independent Gaussian noise of one variance in every response (Berardino et al. 2017, section 2).
+
+    Attributes:
+        variance: in squared response units; 1.0 leaves F = J^T J.
+    """
+
+    variance: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.variance) and self.variance > 0):
+            raise ConfigurationError(f"noise.variance={self.variance} must be a positive number, in squared response units.")
+
+    def whiten(self, u: Tensor, response: Tensor) -> Tensor:
+        """u / sqrt(variance)."""
+        return u if self.variance == 1.0 else u / math.sqrt(self.variance)

@@ -1,0 +1,89 @@
+"""Subspaces of pixel space to which distortions are confined: maps P with orthonormal columns."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from eigexp.errors import ConfigurationError, ImageError
+
+
+class PixelSubspace(ABC):
+    """A map P from n coordinates to the pixels of an image shape, with P^T P = 1."""
+
+    @abstractmethod
+    def dimension(self, image_shape: tuple[int, ...]) -> int:
+        """n, the number of coordinates."""
+
+    @abstractmethod
+    def to_pixels(self, v: Tensor, image_shape: tuple[int, ...]) -> Tensor:
+        """P v: (..., n) -> (..., c * h * w)."""
+
+    @abstractmethod
+    def from_pixels(self, pixels: Tensor, image_shape: tuple[int, ...]) -> Tensor:
+        """P^T of pixels: (..., c * h * w) -> (..., n)."""
+
+
+@dataclass(frozen=True)
+class Mask(PixelSubspace):
+    """Distortions that vanish outside a mask; the mask is the same in every channel.
+
+    Attributes:
+        shape: "disk" (an ellipse inscribed in the image) or "box", centred; or "file".
+        extent: diameter of the disk or side of the box as a share of the image's sides, in (0, 1].
+        path: image file of the mask for shape "file": pixels brighter than half are kept; as large as the image.
+    """
+
+    shape: Literal["disk", "box", "file"] = "disk"
+    extent: float = 1.0
+    path: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.shape not in ("disk", "box", "file"):
+            raise ConfigurationError(f"subspace.shape={self.shape} is not a mask. Choose disk, box or file.")
+        if not 0 < self.extent <= 1:
+            raise ConfigurationError(f"subspace.extent={self.extent} must lie in (0, 1], as a share of the image's sides.")
+        if (self.shape == "file") != (self.path is not None):
+            raise ConfigurationError(f"subspace.shape={self.shape} and subspace.path={self.path} disagree: a path goes with shape=file alone.")
+
+    def dimension(self, image_shape: tuple[int, ...]) -> int:
+        """Number of kept pixels, all channels together."""
+        return len(self._kept(image_shape))
+
+    def to_pixels(self, v: Tensor, image_shape: tuple[int, ...]) -> Tensor:
+        """The kept pixels' values in their places, zero elsewhere."""
+        pixels = v.new_zeros(*v.shape[:-1], torch.Size(image_shape).numel())
+        return pixels.index_copy(-1, self._kept(image_shape).to(v.device), v)
+
+    def from_pixels(self, pixels: Tensor, image_shape: tuple[int, ...]) -> Tensor:
+        """The values of the kept pixels."""
+        return pixels.index_select(-1, self._kept(image_shape).to(pixels.device))
+
+    def _kept(self, image_shape: tuple[int, ...]) -> Tensor:
+        mask = self._plane(image_shape[-2:]).expand(image_shape)
+        kept = mask.flatten().nonzero().squeeze(1)
+        if not len(kept):
+            raise ImageError(f"the mask {self} keeps no pixel of an image of shape {image_shape}. Use a larger subspace.extent.")
+        return kept
+
+    def _plane(self, sides: tuple[int, ...]) -> Tensor:
+        if self.shape == "file":
+            return self._from_file(sides)
+        y, x = (torch.linspace(-1 + 1 / s, 1 - 1 / s, s) for s in sides)
+        if self.shape == "box":
+            return (y.abs() <= self.extent)[:, None] & (x.abs() <= self.extent)[None, :]
+        return y[:, None] ** 2 + x[None, :] ** 2 <= self.extent**2
+
+    def _from_file(self, sides: tuple[int, ...]) -> Tensor:
+        from PIL import Image, UnidentifiedImageError
+
+        try:
+            with Image.open(str(self.path)) as image:
+                plane = torch.frombuffer(bytearray(image.convert("L").tobytes()), dtype=torch.uint8).view(image.height, image.width)
+        except (OSError, UnidentifiedImageError) as error:
+            raise ImageError(f"subspace.path={self.path} cannot be read as an image ({error}). Give a PNG of the image's size.") from error
+        if tuple(plane.shape) != tuple(sides):
+            raise ImageError(f"the mask {self.path} has size {tuple(plane.shape)}, the image {tuple(sides)}. They must be equal.")
+        return plane > 127

@@ -1,0 +1,80 @@
+"""What a solver proposes (RitzPairs) and what a certificate confirms (EigenPairs), one image each."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from torch import Tensor
+
+Evidence = Literal["proven", "krylov", "converged", "budget"]
+
+
+@dataclass(frozen=True)
+class RitzPairs:
+    """Approximate eigenpairs that a solver proposes for one image, not yet checked.
+
+    Attributes:
+        eigenindex: ranks among all n eigenvalues, increasing, 0 the largest; shape (k,), int64.
+        eigenvalues: Ritz values, shape (k,), float64.
+        vectors: unit rows, shape (k, n), in the operator's coordinates and dtype.
+        evidence_top: what the solver knows about the largest eigenvalues.
+        evidence_bottom: what it knows about the smallest.
+        null_fraction: estimated share of the n coordinates that lie in the null space, or None.
+        bottom_margin: how far below its smallest Ritz value the solver's evidence leaves room for an eigenvalue.
+    """
+
+    eigenindex: Tensor
+    eigenvalues: Tensor
+    vectors: Tensor
+    evidence_top: Evidence | None
+    evidence_bottom: Evidence | None
+    null_fraction: float | None = None
+    bottom_margin: float = 0.0
+
+
+@dataclass(frozen=True)
+class NullSpace:
+    """The eigenvalues that are zero: a bound that holds, and an estimate (None where the solver has none)."""
+
+    dimension_at_least: int
+    dimension_estimate: float | None
+
+
+@dataclass(frozen=True)
+class EigenPairs:
+    """Certified eigenpairs of one image's Fisher information: eigendistortions with their eigenvalues and error bounds.
+
+    Attributes:
+        eigenindex: ranks among all n eigenvalues, increasing, 0 the largest; shape (k,), int64.
+        eigenvalues: Rayleigh quotients by fresh products, shape (k,), float64, squared response units per squared pixel unit.
+        eigendistortions: unit norm over the whole image, entry of largest magnitude positive; shape (k, c, h, w) (k, *image shape).
+        residuals: ||F v - theta v|| by fresh products, shape (k,), float64.
+        intervals: lower and upper bound of each eigenvalue, shape (k, 2), float64; `evidence` says what they rest on.
+        clusters: groups of eigenindices that the residuals cannot tell apart: only their span is determined.
+        null_space: how many eigenvalues are zero.
+        evidence: {"top": ..., "bottom": ...}, each proven | krylov | converged | budget, or None where that end was not asked.
+        verified: True when each asked end is proven or krylov.
+        status: "converged" or "budget".
+        tolerances: {"asked": {...}, "met": {...}}: `tol` on residual / lambda_1, `bottom_rtol` on residual / theta_bottom.
+        method: the solver's name.
+        n: number of coordinates of a distortion. m: number of responses.
+        fisher_vector_products: products spent on this image, the certificate's included.
+        steps: solver steps spent on this image.
+    """
+
+    eigenindex: Tensor
+    eigenvalues: Tensor
+    eigendistortions: Tensor
+    residuals: Tensor
+    intervals: Tensor
+    clusters: tuple[tuple[int, ...], ...]
+    null_space: NullSpace
+    evidence: dict[str, Evidence | None]
+    verified: bool
+    status: str
+    tolerances: dict[str, dict[str, float | bool | None]]
+    method: str
+    n: int
+    m: int
+    fisher_vector_products: float
+    steps: int
+    notes: tuple[str, ...] = field(default=())

@@ -1,0 +1,194 @@
+"""The contract of a solver: frozen settings; `init`, `step`, `pairs`, `done`, `progress`; a state that is plain tensors.
+
+A solver advances each image of a batch on its own and shares only the products: every image's state names the product that it wants next
+(`request`), `step` groups equal requests into one batched product, and `advance` takes the answer. So images that finish leave the batch,
+and each keeps its own phase and counters.
+"""
+
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+from torch import Tensor
+
+from eigexp.operators.base import SensitivityOperator
+from eigexp.pairs import RitzPairs
+
+ProductKind = Literal["fisher", "forward", "adjoint"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """The product that an image wants next: `block` has shape (k, n), or (k, m) for "adjoint"."""
+
+    kind: ProductKind
+    block: Tensor
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The product: `forward` = A block (k, m), `back` = A^T of it (k, n); None where it was not asked."""
+
+    forward: Tensor | None
+    back: Tensor | None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One image's standing after a step, as plain numbers for curves, bars and decisions.
+
+    Attributes:
+        phase: the solver's own word for what it is doing.
+        eigenindex: ranks of the wanted pairs known so far.
+        eigenvalues: their Ritz values.
+        residuals: their residual norms as the solver estimates them, same units as the eigenvalues (NaN where unknown).
+        largest: the largest Ritz value, the scale of relative residuals; 0.0 before the first product.
+        tolerance: the residual relative to `largest` that the solver is asked for.
+        fisher_vector_products: spent on this image so far.
+        steps: taken by this image so far.
+        done: no further product is wanted.
+        status: "running", "converged" or "budget".
+        fraction: share of the work done where it is known beforehand (exact, randomized SVD), else None.
+    """
+
+    phase: str
+    eigenindex: tuple[int, ...]
+    eigenvalues: tuple[float, ...]
+    residuals: tuple[float, ...]
+    largest: float
+    tolerance: float
+    fisher_vector_products: float
+    steps: int
+    done: bool
+    status: str
+    fraction: float | None = None
+
+
+@dataclass(frozen=True)
+class ImageState:
+    """One image's state. Fields are tensors, numbers, strings, booleans or None, so that it is a flat dict on disk."""
+
+    request: Request | None
+    fisher_vector_products: float
+    steps: int
+    status: str
+
+    @property
+    def done(self) -> bool:
+        """No further product is wanted."""
+        return self.request is None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The state as a flat dict that `torch.save` writes and `torch.load(weights_only=True)` reads."""
+        flat: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "request"}
+        flat["request.kind"] = self.request.kind if self.request else None
+        flat["request.block"] = self.request.block if self.request else None
+        return flat
+
+    @classmethod
+    def from_dict(cls, flat: dict[str, Any]) -> Self:
+        """The state that `to_dict` described."""
+        values = dict(flat)
+        kind, block = values.pop("request.kind"), values.pop("request.block")
+        return cls(request=None if kind is None else Request(kind, block), **values)
+
+
+@dataclass(frozen=True)
+class SolverState:
+    """State of a batch: one image state each. Saves, loads and compares as a flat dict."""
+
+    images: tuple[ImageState, ...]
+
+    @property
+    def active(self) -> list[int]:
+        """The images that want a further product."""
+        return [i for i, image in enumerate(self.images) if not image.done]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Flat dict with keys "<image>.<field>"."""
+        return {f"{i}.{key}": value for i, image in enumerate(self.images) for key, value in image.to_dict().items()}
+
+
+class Solver(ABC):
+    """Base of every solver: a frozen dataclass of settings.
+
+    A subclass writes `start`, `advance`, `image_pairs`, `image_progress` and names its `image_state`; this class batches the products.
+    """
+
+    name: ClassVar[str]
+    image_state: ClassVar[type[ImageState]]
+
+    def init(self, A: SensitivityOperator, generator: torch.Generator | int) -> SolverState:
+        """The first state. Every image starts from the same generator state, so results do not depend on the batch.
+
+        Args:
+            A: sensitivity operator of b images.
+            generator: a CPU generator, or its seed; it is not advanced.
+
+        Raises:
+            ConfigurationError: if the settings cannot work for this operator (k > n, say).
+        """
+        if isinstance(generator, int):
+            generator = torch.Generator().manual_seed(generator)
+        rng = generator.get_state()
+        return SolverState(tuple(self.start(A, i, rng.clone()) for i in range(A.shape.b)))
+
+    def step(self, A: SensitivityOperator, state: SolverState) -> SolverState:
+        """One product for each image that wants one, and what follows from it. The argument is left as it is."""
+        images = list(state.images)
+        for (kind, _), members in self._groups(state).items():
+            part = A if members == list(range(A.shape.b)) else A.select(members)
+            block = torch.stack([images[i].request.block for i in members])  # pyright: ignore[reportOptionalMemberAccess]
+            forward = part.apply(block) if kind != "adjoint" else None
+            back = part.adjoint(block if forward is None else forward) if kind != "forward" else None
+            for row, i in enumerate(members):
+                answer = Answer(None if forward is None else forward[row], None if back is None else back[row])
+                images[i] = self.advance(A, i, images[i], answer)
+        return SolverState(tuple(images))
+
+    def done(self, state: SolverState) -> bool:
+        """No image wants a further product."""
+        return not state.active
+
+    def pairs(self, state: SolverState) -> list[RitzPairs]:
+        """The wanted pairs of every image as they stand, converged or not."""
+        return [self.image_pairs(image) for image in state.images]
+
+    def progress(self, state: SolverState) -> list[Progress]:
+        """Every image's standing as plain numbers."""
+        return [self.image_progress(image) for image in state.images]
+
+    def load(self, flat: dict[str, Any]) -> SolverState:
+        """The state that `SolverState.to_dict` described."""
+        parts: dict[int, dict[str, Any]] = defaultdict(dict)
+        for key, value in flat.items():
+            image, _, name = key.partition(".")
+            parts[int(image)][name] = value
+        return SolverState(tuple(self.image_state.from_dict(parts[i]) for i in sorted(parts)))
+
+    @abstractmethod
+    def start(self, A: SensitivityOperator, image: int, rng: Tensor) -> ImageState:
+        """The first state of one image; `rng` is a generator state of its own."""
+
+    @abstractmethod
+    def advance(self, A: SensitivityOperator, image: int, state: Any, answer: Answer) -> ImageState:
+        """The next state of one image, given the product that it asked for. Makes no product itself."""
+
+    @abstractmethod
+    def image_pairs(self, state: Any) -> RitzPairs:
+        """The wanted pairs of one image as they stand."""
+
+    @abstractmethod
+    def image_progress(self, state: Any) -> Progress:
+        """One image's standing as plain numbers."""
+
+    @staticmethod
+    def _groups(state: SolverState) -> dict[tuple[str, tuple[int, ...]], list[int]]:
+        groups: dict[tuple[str, tuple[int, ...]], list[int]] = defaultdict(list)
+        for i, image in enumerate(state.images):
+            if image.request is not None:
+                groups[image.request.kind, tuple(image.request.block.shape)].append(i)
+        return groups
+

@@ -1,0 +1,54 @@
+"""Checks that the settings of several solvers share."""
+
+import math
+
+import torch
+
+from eigexp.errors import ConfigurationError
+
+
+def check_positive(**settings: float | None) -> None:
+    """Refuse settings that are not positive numbers (None passes: not set).
+
+    Raises:
+        ConfigurationError: naming the first such setting and its value.
+    """
+    for name, value in settings.items():
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise ConfigurationError(f"solver.{name}={value} must be a positive number. Give one greater than 0.")
+
+
+def check_counts(**counts: int | None) -> None:
+    """Refuse negative numbers of pairs, and none at all.
+
+    Raises:
+        ConfigurationError: naming the setting and its value.
+    """
+    for name, value in counts.items():
+        least = 1 if name == "k" else 0
+        if value is not None and value < least:
+            raise ConfigurationError(f"solver.{name}={value} must be at least {least}: it counts eigenpairs.")
+    if counts.get("k_top") == 0 and counts.get("k_bottom") == 0:
+        raise ConfigurationError("solver.k_top=0 and solver.k_bottom=0 ask for nothing. Ask for one pair at least.")
+
+
+def check_sizes(k_top: int, k_bottom: int, n: int) -> None:
+    """Refuse more pairs than there are.
+
+    Raises:
+        ConfigurationError: if either end asks for more than n pairs.
+    """
+    if max(k_top, k_bottom) > n:
+        raise ConfigurationError(f"solver.k={max(k_top, k_bottom)} is more than the n={n} eigenvalues of this image. Give at most {n}.")
+
+
+def check_precision(tol: float, dtype: torch.dtype) -> None:
+    """Refuse a tolerance below the rounding of the products.
+
+    Raises:
+        ConfigurationError: if `tol` is less than 4 units of the dtype's precision.
+    """
+    least = 4 * torch.finfo(dtype).eps
+    if tol < least:
+        name = str(dtype).removeprefix("torch.")
+        raise ConfigurationError(f"solver.tol={tol} is below what {name} products can show ({least:.1e}). Give a larger tol, or dtype=float64.")
