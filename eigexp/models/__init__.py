@@ -1,0 +1,19 @@
+"""Models: the four front ends, networks of libraries by name, layers of any network, and what makes each fit to be linearised."""
+
+from eigexp.models.features import Features, layer_shapes
+from eigexp.models.front_end import LinearNonlinear, LuminanceContrastGainControl, LuminanceGainControl, OnOff
+from eigexp.models.network import ImageNetwork
+from eigexp.models.prepare import prepare_model
+from eigexp.models.weights import weights_digest
+
+__all__ = [
+    "Features",
+    "ImageNetwork",
+    "LinearNonlinear",
+    "LuminanceContrastGainControl",
+    "LuminanceGainControl",
+    "OnOff",
+    "layer_shapes",
+    "prepare_model",
+    "weights_digest",
+]
