@@ -1,6 +1,7 @@
 """Image files as float64 arrays in [0, 1], at the full depth that the file holds."""
 
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from eigexp.errors import ImageError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".pnm", ".bmp", ".webp"})
 _PNM_HEADER = re.compile(rb"P([56])(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)\s")
-_AS_THEY_ARE = ("L", "RGB", "F", "I;16", "I;16B", "I;16L", "1")
+_AS_THEY_ARE = ("L", "LA", "RGB", "RGBA", "F", "I;16", "I;16B", "I;16L", "1")
 
 
 def read_image(path: Path) -> NDArray[np.float64]:
@@ -97,10 +98,14 @@ def _read_tiff(path: Path) -> NDArray:
 
 def _read_deep_png(path: Path) -> NDArray:
     """Colour or opacity at 16 bits, which Pillow would cut to 8."""
-    from torchvision.io import ImageReadMode, decode_image
-
+    try:
+        from torchvision.io import ImageReadMode, decode_image
+    except ImportError as error:  # announced for a later torchvision
+        raise ImageError(f"{path} has colours of 16 bits, and this torchvision reads no such PNG. Save it as a TIFF.") from error
     data = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
-    return decode_image(data, mode=ImageReadMode.UNCHANGED).permute(1, 2, 0).numpy()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The image decoding and encoding capabilities", DeprecationWarning)
+        return decode_image(data, mode=ImageReadMode.UNCHANGED).permute(1, 2, 0).numpy()
 
 
 def _read_pnm(path: Path) -> NDArray:

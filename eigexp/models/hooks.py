@@ -13,7 +13,7 @@ class _Stop(Exception):
 
 
 class HookedLayers(nn.Module):
-    """Runs a network until hooks have seen every layer once; with `partial`, to its end, and returns those seen."""
+    """Runs a network until hooks have seen every layer once; with `partial`, to its end, and returns those seen, in that order."""
 
     def __init__(self, network: nn.Module, layers: Iterable[str], partial: bool = False) -> None:
         super().__init__()
@@ -32,10 +32,12 @@ class HookedLayers(nn.Module):
         finally:
             for handle in handles:
                 handle.remove()
+        if self.partial:
+            return seen
         missing = [name for name in self.layers if name not in seen]
-        if missing and not self.partial:
+        if missing:
             raise ModelError(f"model.layer={missing[0]} is a part of the model that its forward pass does not run. Choose another layer.")
-        return seen
+        return {name: seen[name] for name in self.layers}
 
     def _hook(self, name: str, seen: dict[str, Any]) -> Callable[..., None]:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:

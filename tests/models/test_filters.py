@@ -1,0 +1,56 @@
+import copy
+import pickle
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from eigexp.models.filters import MIN_SIDE, RADIUS, GaussianStage, gaussian_matrices, gaussian_taps
+
+
+def test_taps_sum_to_one_and_fall_off_as_a_gaussian():
+    taps = gaussian_taps(torch.tensor([0.5, 3.0, 170.0], dtype=torch.float64))
+    assert torch.allclose(taps.sum(1), torch.ones(3, dtype=torch.float64), atol=1e-15)
+    ratio = taps[1, RADIUS + 2] / taps[1, RADIUS]
+    assert ratio.item() == pytest.approx(torch.exp(torch.tensor(-4 / 18.0, dtype=torch.float64)).item(), rel=1e-14)
+
+
+@pytest.mark.parametrize("size", [MIN_SIDE, 17, 31, 50])
+def test_a_matrix_is_reflect_padding_then_correlation(size):
+    signal = torch.rand(size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    std = torch.tensor([2.5], dtype=torch.float64)
+    padded = F.pad(signal.view(1, 1, -1), (RADIUS, RADIUS), mode="reflect")
+    expected = F.conv1d(padded, gaussian_taps(std).view(1, 1, -1)).flatten()
+    assert torch.allclose(gaussian_matrices(std, size)[0] @ signal, expected, atol=1e-14)
+
+
+def test_a_changed_standard_deviation_is_seen():
+    stage, std, x = GaussianStage(), torch.tensor([1.0]), torch.rand(1, 1, 20, 24)
+    before = stage(x, (std,))
+    std.fill_(3.0)
+    assert torch.equal(stage(x, (std,)), GaussianStage()(x, (torch.tensor([3.0]),)))
+    assert not torch.equal(stage(x, (std,)), before)
+
+
+def test_matrices_are_kept_and_few():
+    stage, std = GaussianStage(), torch.tensor([1.0])
+    for size in (16, 17, 18, 19, 20, 21):
+        stage(torch.rand(1, 1, size, size), (std,))
+    assert len(stage._cache) == 4
+    first = stage._matrices(torch.rand(1, 1, 21, 21), (std,))
+    assert all(a is b for a, b in zip(first, stage._matrices(torch.rand(2, 1, 21, 21), (std,)), strict=True))
+
+
+def test_copies_and_pickles_are_empty():
+    stage = GaussianStage()
+    stage(torch.rand(1, 1, 16, 16), (torch.tensor([1.0]),))
+    assert not copy.deepcopy(stage)._cache and not pickle.loads(pickle.dumps(stage))._cache
+
+
+def test_matrices_made_in_inference_mode_serve_gradients():
+    stage, std = GaussianStage(), torch.tensor([1.0])
+    with torch.inference_mode():
+        stage(torch.rand(1, 1, 16, 16), (std,))
+    x = torch.rand(1, 1, 16, 16, requires_grad=True)
+    stage(x, (std,)).sum().backward()
+    assert x.grad is not None
