@@ -1,5 +1,9 @@
-"""Gaussian filters as matrix products: with the padding folded into a square matrix for each side, a Gaussian is A X B^T."""
+"""Gaussian filters as matrix products: with the padding folded into a square matrix for each side, a Gaussian is A X B^T.
 
+The matrices are banded, so that a large side is cut into blocks of output pixels, each of which needs only the input pixels around it.
+"""
+
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -9,6 +13,9 @@ KERNEL_SIZE = 31
 RADIUS = KERNEL_SIZE // 2
 MIN_SIDE = RADIUS + 1
 _CACHED_SIZES = 4
+_BLOCK = 128
+
+Blocks = tuple[tuple[slice, Tensor], ...]
 
 
 def gaussian_taps(std: Tensor) -> Tensor:
@@ -35,14 +42,14 @@ def gaussian_matrices(std: Tensor, size: int) -> Tensor:
 
 
 class GaussianStage:
-    """Filters an image by several Gaussians in one pair of batched matrix products, whose matrices are kept from call to call.
+    """Filters an image by several Gaussians in batched matrix products, whose matrices are kept from call to call.
 
     The matrices are constants to autograd: gradients flow to the image and not to the standard deviations. They enter no state_dict, pickle
     or copy, and are made again when the standard deviations, the size, the dtype or the device change.
     """
 
     def __init__(self) -> None:
-        self._cache: dict[tuple[Any, ...], tuple[tuple[Tensor, ...], Tensor, Tensor]] = {}
+        self._cache: dict[tuple[Any, ...], tuple[tuple[Tensor, ...], Blocks, Blocks]] = {}
 
     def __call__(self, x: Tensor, stds: tuple[Tensor, ...]) -> Tensor:
         """Images (b, 1, h, w), or (b, g, h, w) with one Gaussian a channel, -> (b, g, h, w).
@@ -51,26 +58,40 @@ class GaussianStage:
             x: images with sides of at least MIN_SIDE pixels.
             stds: standard deviations in pixels, (g_1,), (g_2,), ...; g is their total length.
         """
-        rows, columns_transposed = self._matrices(x, stds)
-        return rows @ (x @ columns_transposed)
+        rows, columns = self._blocks(x, stds)
+        x = _join([x[..., pixels] @ matrix for pixels, matrix in columns], dim=-1)
+        return _join([matrix @ x[..., pixels, :] for pixels, matrix in rows], dim=-2)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), ()
 
-    def _matrices(self, x: Tensor, stds: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    def _blocks(self, x: Tensor, stds: tuple[Tensor, ...]) -> tuple[Blocks, Blocks]:
         h, w = x.shape[-2:]
         key = (h, w, x.dtype, x.device, *((id(std), std._version) for std in stds))
         if key not in self._cache:
             if len(self._cache) >= _CACHED_SIZES:
                 del self._cache[next(iter(self._cache))]
             # The standard deviations are kept beside the matrices, so that their ids stay theirs.
-            self._cache[key] = (stds, *_side_matrices(torch.cat(stds), h, w, x))
+            self._cache[key] = (stds, *_side_blocks(torch.cat(stds), h, w, x))
         return self._cache[key][1:]
 
 
 @torch.inference_mode(False)
 @torch.no_grad()
-def _side_matrices(std: Tensor, h: int, w: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    rows = gaussian_matrices(std, h)
-    columns = rows if h == w else gaussian_matrices(std, w)
-    return rows.to(like), columns.mT.contiguous().to(like)
+def _side_blocks(std: Tensor, h: int, w: int, like: Tensor) -> tuple[Blocks, Blocks]:
+    rows = tuple((pixels, matrix.to(like)) for pixels, matrix in _cut(gaussian_matrices(std, h)))
+    columns = tuple((pixels, matrix.mT.contiguous().to(like)) for pixels, matrix in _cut(gaussian_matrices(std, w)))
+    return rows, columns
+
+
+def _cut(matrices: Tensor) -> Blocks:
+    """Banded (g, size, size) as blocks of about _BLOCK rows: for each the input pixels that it needs, and its part of the matrices."""
+    size = matrices.shape[-1]
+    count = max(1, round(size / _BLOCK))
+    bounds = [size * i // count for i in range(count + 1)]
+    needed = [slice(max(0, low - RADIUS), min(size, high + RADIUS)) for low, high in pairwise(bounds)]
+    return tuple((pixels, matrices[:, low:high, pixels].contiguous()) for pixels, (low, high) in zip(needed, pairwise(bounds), strict=True))
+
+
+def _join(parts: list[Tensor], dim: int) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim)

@@ -37,8 +37,16 @@ def test_matrices_are_kept_and_few():
     for size in (16, 17, 18, 19, 20, 21):
         stage(torch.rand(1, 1, size, size), (std,))
     assert len(stage._cache) == 4
-    first = stage._matrices(torch.rand(1, 1, 21, 21), (std,))
-    assert all(a is b for a, b in zip(first, stage._matrices(torch.rand(2, 1, 21, 21), (std,)), strict=True))
+    first = stage._blocks(torch.rand(1, 1, 21, 21), (std,))
+    assert stage._blocks(torch.rand(2, 1, 21, 21), (std,))[0] is first[0]
+
+
+@pytest.mark.parametrize(("h", "w"), [(191, 40), (193, 256), (330, 17)])
+def test_blocks_of_large_sides_are_the_whole_product(h, w):
+    stds = (torch.tensor([0.7, 40.0]), torch.tensor([3.0]))
+    x = torch.rand(2, 1, h, w, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    rows, columns = (gaussian_matrices(torch.cat(stds), size) for size in (h, w))
+    assert torch.allclose(GaussianStage()(x, stds), rows @ x @ columns.mT, atol=1e-14)
 
 
 def test_copies_and_pickles_are_empty():
