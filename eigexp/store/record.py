@@ -1,0 +1,173 @@
+"""What a result is: its id, from what determines its numbers, and its record of plain JSON values."""
+
+import hashlib
+import json
+import math
+import platform
+import socket
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eigexp.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from eigexp.images import Image
+    from eigexp.pairs import EigenPairs
+
+FORMAT = 1
+ID_DIGITS = 16
+PACKAGES = ("eigexp", "torch", "torchvision", "lightning", "numpy", "timm", "plenoptic")
+_EXACT_INTEGERS = 2**53
+
+
+def result_id(identity: Mapping[str, Any]) -> str:
+    """The first 16 hexadecimal digits of the SHA-256 over the canonical JSON of what determines a result's numbers.
+
+    Raises:
+        ConfigurationError: if it holds anything but strings, finite numbers, booleans, None, lists and dicts of those.
+    """
+    return hashlib.sha256(canonical_json(identity).encode()).hexdigest()[:ID_DIGITS]
+
+
+def canonical_json(value: Any) -> str:
+    """One text for equal values: sorted keys, no spaces, ASCII, tuples as lists, and 1.0 as 1 (after RFC 8785).
+
+    Raises:
+        ConfigurationError: if a value is not plain, naming where it is.
+    """
+    return json.dumps(_canonical(value, "identity"), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def build_record(
+    pairs: "EigenPairs",
+    image: "Image",
+    *,
+    id: str,
+    identity: Mapping[str, Any],
+    model: str,
+    layer: str | Sequence[str] | None = None,
+    seconds: float,
+    seed: int,
+    device: str,
+    environment: Mapping[str, Any],
+    **more: Any,
+) -> dict[str, Any]:
+    """The keys of record.json. Numbers that are not finite become null.
+
+    Args:
+        pairs: certified eigenpairs of the image.
+        image: the image that they belong to.
+        id: `result_id(identity)`.
+        identity: what determined the numbers.
+        model: the model's name.
+        layer: the layer (or layers) that responds; None for the model's output.
+        seconds: wall-clock time spent on this result.
+        seed: of the solver's first vectors.
+        device: what computed, such as "cpu" or "NVIDIA H100".
+        environment: `environment()`: versions, git, host.
+        more: further plain values to keep, such as `description`.
+    """
+    record = {
+        "id": id,
+        "format": FORMAT,
+        "status": pairs.status,
+        "evidence": pairs.evidence,
+        "verified": pairs.verified,
+        "method": pairs.method,
+        "model": model,
+        "layer": layer,
+        "image": {"name": image.name, "shape": image.pixels.shape, "sha256": image.sha256, "source": image.source},
+        "n": pairs.n,
+        "m": pairs.m,
+        "eigenindex": pairs.eigenindex,
+        "eigenvalues": pairs.eigenvalues,
+        "residuals": pairs.residuals,
+        "intervals": pairs.intervals,
+        "clusters": pairs.clusters,
+        "null_space": {
+            "dimension_at_least": pairs.null_space.dimension_at_least,
+            "dimension_estimate": pairs.null_space.dimension_estimate,
+        },
+        "tolerances": pairs.tolerances,
+        "fisher_vector_products": pairs.fisher_vector_products,
+        "steps": pairs.steps,
+        "seconds": seconds,
+        "seed": seed,
+        "notes": pairs.notes,
+        **environment,
+        "device": device,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "identity": identity,
+        **more,
+    }
+    return plain(record)
+
+
+def environment(folder: str | Path | None = None) -> dict[str, Any]:
+    """Where a result is made: {"versions": {package: version}, "git": {"commit", "dirty"} or None, "host": name}.
+
+    Args:
+        folder: whose repository `git` names; the current folder by default.
+    """
+    return {"versions": _versions(), "git": git_state(str(Path(folder or ".").absolute())), "host": socket.gethostname()}
+
+
+@cache
+def git_state(folder: str) -> dict[str, Any] | None:
+    """The commit that is checked out in `folder` and whether tracked files differ from it; None outside a repository."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    if not commit:
+        return None
+    return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON knows it: tensors and arrays as lists, tuples as lists, paths as text, numbers that are not finite as None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if hasattr(value, "tolist"):  # torch and numpy, without importing either
+        return plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int | bool) else str(value)
+
+
+def _canonical(value: Any, where: str) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _canonical(item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return int(value) if value.is_integer() and abs(value) < _EXACT_INTEGERS else value
+    raise ConfigurationError(
+        f"{where} is {value!r} ({type(value).__name__}), which cannot be part of a result's id. Give finite numbers, text, lists or dicts."
+    )
+
+
+@cache
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue  # an optional package
+    return found
+
+
+def _git(folder: str, *arguments: str) -> str:
+    command = ["git", "-C", folder, *arguments]
+    try:
+        run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""  # no git here
+    return run.stdout.strip() if run.returncode == 0 else ""

@@ -1,0 +1,233 @@
+"""Where results lie and how they get there whole: `<root>/<first two hex>/<id>/`, record.json last."""
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from safetensors.numpy import save
+
+from eigexp.errors import StoreError, nearest
+from eigexp.store.files import digest, discard, one_at_a_time, read_bytes, stage, store_error, sync_folder, write_whole
+from eigexp.store.record import FORMAT, plain
+from eigexp.store.result import ARRAYS, CONFIG, CURVES, PAIRS, RECORD, Result, as_array, curves_csv, read_record
+
+if TYPE_CHECKING:
+    from eigexp.images import Image
+    from eigexp.pairs import EigenPairs
+
+STATE = "state"
+JOB = "job.json"
+ERROR = "error.json"
+_ID = re.compile(r"[0-9A-Za-z_-]{2,64}")
+
+
+class Store:
+    """A folder of results. Any number of processes may read and write it at once.
+
+    A result is whole when its folder has record.json, which carries the digests of the other files. Whole results are never
+    rewritten: of several writers of one result the first wins, and the others change nothing.
+
+    Args:
+        root: the folder; made by the first write.
+    """
+
+    def __init__(self, root: str | os.PathLike[str]):
+        self.root = Path(root).expanduser().absolute()
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.root)!r})"
+
+    # -- where ---------------------------------------------------------------------------------------------------------
+
+    def path(self, id: str) -> Path:
+        """The folder of a result, there or not.
+
+        Raises:
+            StoreError: if `id` cannot be the name of a folder.
+        """
+        if not _ID.fullmatch(id):
+            raise StoreError(f"{id!r} is no id of a result. An id has 16 hexadecimal digits; `eigexp results` lists them.")
+        return self.root / id[:2] / id
+
+    def state(self, id: str) -> Path:
+        """The folder for checkpoints of a result in the making; not made."""
+        return self.path(id) / STATE
+
+    def has(self, id: str) -> bool:
+        """Whether the result is there and whole."""
+        return (self.path(id) / RECORD).exists()
+
+    def ids(self) -> list[str]:
+        """The ids of all whole results, sorted; empty where there is no store yet."""
+        return sorted(folder.name for folder in self.folders() if (folder / RECORD).exists())
+
+    def folders(self) -> Iterator[Path]:
+        """The folder of every result, whole or not.
+
+        Raises:
+            StoreError: if the store is a file or cannot be read.
+        """
+        if not self.root.exists():
+            return
+        try:
+            for group in os.scandir(self.root):
+                if len(group.name) == 2 and group.is_dir():
+                    yield from (Path(entry) for entry in os.scandir(group) if _ID.fullmatch(entry.name) and entry.is_dir())
+        except OSError as error:
+            raise StoreError(
+                f"Cannot read the store {self.root}: {error.strerror}. Give an existing folder with store=<folder>."
+            ) from error
+
+    def find(self, beginning: str) -> str:
+        """The one id that begins with `beginning`.
+
+        Raises:
+            StoreError: if none or several do.
+        """
+        ids = self.ids()
+        found = [id for id in ids if id.startswith(beginning)]
+        if len(found) == 1 or beginning in found:
+            return beginning if beginning in found else found[0]
+        if found:
+            raise StoreError(f"{len(found)} results begin with {beginning!r}: {', '.join(found[:5])}. Give more digits.")
+        raise StoreError(
+            f"{self.root} has no result {beginning!r}. {nearest(beginning, ids) if ids else 'It is empty: `eigexp run` fills it.'}"
+        )
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    def read(self, id: str) -> Result:
+        """A whole result; its arrays are loaded when they are first used.
+
+        Raises:
+            StoreError: if it is not there, or its record is damaged.
+        """
+        path = self.path(id) / RECORD
+        if not path.exists():
+            raise StoreError(f"{self.root} has no whole result {id}. `eigexp results` lists what there is, `eigexp run` makes it.")
+        return Result(path.parent, read_record(path))
+
+    def read_json(self, id: str, name: str) -> dict[str, Any] | None:
+        """job.json or error.json of a result, None where there is none.
+
+        Raises:
+            StoreError: if it cannot be read.
+        """
+        path = self.path(id) / name
+        if not path.exists():
+            return None
+        try:
+            return json.loads(read_bytes(path))
+        except ValueError as error:
+            raise StoreError(f"{path} is damaged: {error}. Delete it.") from error
+
+    # -- writing -------------------------------------------------------------------------------------------------------
+
+    def write(
+        self,
+        record: Mapping[str, Any],
+        pairs: "EigenPairs",
+        image: "Image",
+        curves: Sequence[Mapping[str, Any]] = (),
+        config: Mapping[str, Any] | None = None,
+        figures: Mapping[str, bytes] | None = None,
+    ) -> Path:
+        """Write a result whole, or not at all; one that is there is left as it is. Returns its folder.
+
+        Args:
+            record: `build_record(...)`; names the id.
+            pairs: its eigenpairs.
+            image: the image that they belong to.
+            curves: rows of curves.csv.
+            config: the frozen configuration.
+            figures: content of PNG files by their names, "distortions.png" say.
+
+        Raises:
+            StoreError: if the disk refuses it; nothing half-written counts.
+        """
+        contents = {
+            PAIRS: _tensors(record, pairs, image),
+            CURVES: curves_csv([dict(row) for row in curves]),
+            CONFIG: config_yaml(config or {}),
+            **(figures or {}),
+        }
+        return self.write_files(record, contents)
+
+    def write_files(self, record: Mapping[str, Any], contents: Mapping[str, bytes]) -> Path:
+        """Write a record and the files that belong to it, the record last, with their digests. Returns the folder.
+
+        Raises:
+            StoreError: if the disk refuses it; nothing half-written counts.
+        """
+        folder = self.path(record["id"])
+        if self.has(record["id"]):
+            return folder
+        digests = {name: digest(content) for name, content in contents.items()}
+        everything = {**contents, RECORD: _json({**record, "files": digests})}
+        staged: dict[Path, Path] = {}
+        try:
+            for name, content in everything.items():
+                staged[folder / name] = stage(folder / name, content)
+            _commit(folder, staged)
+        finally:
+            for temporary in staged.values():
+                discard(temporary)
+        discard(folder / ERROR)  # of an earlier try
+        return folder
+
+    def write_config(self, id: str, config: Mapping[str, Any]) -> Path:
+        """Freeze a configuration before its result is made; one of a whole result is left. Returns its path.
+
+        Raises:
+            StoreError: if the disk refuses it.
+        """
+        target = self.path(id) / CONFIG
+        if not self.has(id):
+            write_whole(target, config_yaml(config))
+        return target
+
+    def write_json(self, id: str, name: str, value: Mapping[str, Any]) -> Path:
+        """Write job.json or error.json of a result. Returns its path.
+
+        Raises:
+            StoreError: if the disk refuses it.
+        """
+        target = self.path(id) / name
+        write_whole(target, _json(value))
+        return target
+
+
+def config_yaml(config: Mapping[str, Any]) -> bytes:
+    """A configuration of plain values as YAML, keys in their order."""
+    return yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True, width=120).encode()
+
+
+def _commit(folder: Path, staged: Mapping[Path, Path]) -> None:
+    """Move staged files into place, the last one last. Writers of one result take turns, so that its files come from one of them."""
+    targets = list(staged)
+    try:
+        with one_at_a_time(folder):
+            if targets[-1].exists():
+                return
+            for target in targets[:-1]:
+                os.replace(staged[target], target)
+            sync_folder(folder)
+            os.replace(staged[targets[-1]], targets[-1])
+            sync_folder(folder)
+    except StoreError:
+        raise
+    except OSError as error:
+        raise store_error(f"Cannot write the result {folder}", error) from error
+
+
+def _tensors(record: Mapping[str, Any], pairs: "EigenPairs", image: "Image") -> bytes:
+    values = {name: as_array(image.pixels if name == "image" else getattr(pairs, name)) for name in ARRAYS}
+    return save(values, metadata={"format": f"eigexp {FORMAT}", "id": str(record["id"])})
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return (json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()

@@ -1,0 +1,194 @@
+"""Many results as one table: rows of plain values, filtered, shown as text, CSV or JSON, or handed to pandas."""
+
+import csv
+import fnmatch
+import io
+import json
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from eigexp.errors import ConfigurationError, MissingDependencyError, StoreError, nearest
+from eigexp.store.index import cached_rows
+from eigexp.store.store import Store
+
+if TYPE_CHECKING:
+    import pandas
+
+Row = dict[str, Any]
+COLUMNS: tuple[str, ...] = (
+    "id",
+    "model",
+    "layer",
+    "image",
+    "n",
+    "m",
+    "top",
+    "top_low",
+    "top_high",
+    "bottom",
+    "bottom_low",
+    "bottom_high",
+    "evidence_top",
+    "evidence_bottom",
+    "verified",
+    "status",
+    "method",
+    "fisher_vector_products",
+    "seconds",
+    "created",
+)
+_SHOWN = (
+    "id",
+    "model",
+    "layer",
+    "image",
+    "n",
+    "top",
+    "bottom",
+    "evidence_top",
+    "evidence_bottom",
+    "status",
+    "fisher_vector_products",
+    "seconds",
+)
+_HEADINGS = {"evidence_top": "evidence", "evidence_bottom": "", "fisher_vector_products": "FVPs"}
+_CONDITION = re.compile(r"\s*(?P<column>\w+)\s*(?P<sign>>=|<=|!=|==|=|>|<)\s*(?P<value>.*?)\s*")
+_ORDERS: dict[str, Callable[[Any, Any], bool]] = {">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le}
+FORMATS = ("table", "csv", "json")
+
+
+def table(store: Store, where: Sequence[str] = (), *, index: bool = True) -> list[Row]:
+    """One row of COLUMNS a whole result, sorted by model, layer and image.
+
+    Args:
+        store: the results.
+        where: conditions that all must hold: "model=onoff", "image=cam*", "n>=4096", "verified=true", "status!=converged".
+        index: keep and use an index in the store, where pyarrow is installed. It may be deleted at any time.
+
+    Raises:
+        ConfigurationError: if a condition cannot be read.
+        StoreError: if the store cannot be read.
+    """
+    conditions = [condition(text) for text in where]
+    rows = cached_rows(store, row, COLUMNS, keep=index)
+    chosen = [r for r in rows if all(holds(r) for holds in conditions)]
+    return sorted(chosen, key=lambda r: tuple(str(r[name] or "") for name in ("model", "layer", "image", "id")))
+
+
+def row(record: Mapping[str, Any]) -> Row:
+    """The columns of one record. `top` is the eigenvalue of rank 0 and `bottom` the one of rank n-1, None where it was not asked."""
+    try:
+        ends = {"top": _end(record, 0), "bottom": _end(record, record["n"] - 1)}
+        evidence, layer = record["evidence"], record.get("layer")
+        values = {
+            **{key: record.get(key) for key in COLUMNS},
+            "image": record["image"]["name"],
+            "layer": layer if layer is None or isinstance(layer, str) else "+".join(layer),
+            "evidence_top": evidence.get("top"),
+            "evidence_bottom": evidence.get("bottom"),
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise StoreError(f"The record of {record.get('id')} lacks {error}. `eigexp results verify` looks at it.") from error
+    for end, (value, low, high) in ends.items():
+        values |= {end: value, f"{end}_low": low, f"{end}_high": high}
+    return values
+
+
+def condition(text: str) -> Callable[[Row], bool]:
+    """A condition such as "model=onoff" as a function of a row. Text compares without regard to case and with * and ? as wildcards.
+
+    Raises:
+        ConfigurationError: if it has no sign, names no column, or orders by what is no number.
+    """
+    match = _CONDITION.fullmatch(text)
+    if not match:
+        raise ConfigurationError(f"where={text!r} is no condition. Write column=value, such as model=onoff or n>=4096.")
+    column, sign, value = match["column"], match["sign"], match["value"]
+    if column not in COLUMNS:
+        raise ConfigurationError(f"where={text!r}: there is no column {column!r}. {nearest(column, COLUMNS)}")
+    if sign in _ORDERS:
+        return _ordered(column, _ORDERS[sign], value)
+    return lambda r: _equal(r[column], value) != (sign == "!=")
+
+
+def format_rows(rows: Sequence[Row], kind: str = "table") -> str:
+    """Rows as "table" (aligned, for a terminal), "csv" or "json" (both with every column and every digit).
+
+    Raises:
+        ConfigurationError: if `kind` is none of these.
+    """
+    if kind == "json":
+        return json.dumps(list(rows), indent=1, ensure_ascii=False)
+    if kind == "csv":
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        return text.getvalue().rstrip("\n")
+    if kind != "table":
+        raise ConfigurationError(f"format={kind} is unknown. {nearest(kind, FORMATS)}")
+    return _aligned([[_HEADINGS.get(name, name) for name in _SHOWN], *([_short(name, r[name]) for name in _SHOWN] for r in rows)])
+
+
+def frame(store: Store, where: Sequence[str] = (), *, index: bool = True) -> "pandas.DataFrame":
+    """The table as a pandas DataFrame, with `created` as dates.
+
+    Raises:
+        MissingDependencyError: if pandas is not installed.
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise MissingDependencyError("pandas is not installed. pip install 'eigexp[table]', or use `table` for plain rows.") from error
+    data = pandas.DataFrame(table(store, where, index=index), columns=list(COLUMNS))
+    data["created"] = pandas.to_datetime(data["created"], utc=True)
+    return data
+
+
+def _end(record: Mapping[str, Any], rank: int) -> tuple[float | None, float | None, float | None]:
+    if rank not in record["eigenindex"]:
+        return None, None, None
+    at = record["eigenindex"].index(rank)
+    low, high = record["intervals"][at]
+    return record["eigenvalues"][at], low, high
+
+
+def _ordered(column: str, compare: Callable[[Any, Any], bool], value: str) -> Callable[[Row], bool]:
+    if column == "created":
+        return lambda r: compare(r[column] or "", value)
+    try:
+        limit = float(value)
+    except ValueError as error:
+        raise ConfigurationError(f"where={column} is compared with {value!r}, which is no number. Give a number, or use =.") from error
+    return lambda r: isinstance(r[column], int | float) and compare(r[column], limit)
+
+
+def _equal(found: Any, value: str) -> bool:
+    if found is None:
+        return value.lower() in ("none", "null", "")
+    if isinstance(found, bool):
+        return value.lower() == str(found).lower()
+    if isinstance(found, int | float):
+        try:
+            return float(value) == found
+        except ValueError:
+            return False
+    return fnmatch.fnmatchcase(str(found).lower(), value.lower())
+
+
+def _short(name: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if name == "seconds":
+        return f"{value:.1f}"
+    if name == "fisher_vector_products":
+        return f"{value:.0f}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _aligned(cells: Iterable[Sequence[str]]) -> str:
+    lines = list(cells)
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)

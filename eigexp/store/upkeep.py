@@ -1,0 +1,146 @@
+"""Keeping a store sound: what is torn or left over, clearing it away, and taking over the results of another store."""
+
+import os
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from eigexp.errors import StoreError
+from eigexp.store.files import TEMPORARY, digest, read_bytes, store_error
+from eigexp.store.result import RECORD, read_record
+from eigexp.store.store import STATE, Store
+
+Kind = Literal["torn", "orphan", "checkpoint"]
+ASIDE = ".torn"
+FOREIGN_ORPHAN_SECONDS = 24 * 3600
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something in a store that should not be there.
+
+    Attributes:
+        kind: "torn", a result whose files are not what its record says; "orphan", a temporary file whose writer is gone;
+            "checkpoint", the state of a result that is whole.
+        path: the folder or file.
+        detail: what is wrong, in words.
+    """
+
+    kind: Kind
+    path: Path
+    detail: str
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What a merge did: ids that were copied, that were there already, and that were refused (id and reason)."""
+
+    copied: tuple[str, ...]
+    present: tuple[str, ...]
+    refused: tuple[tuple[str, str], ...]
+
+
+def verify(store: Store) -> list[Finding]:
+    """Whatever is torn or left over, empty for a sound store. Reads every byte of every result and changes nothing.
+
+    Raises:
+        StoreError: if the store cannot be read.
+    """
+    findings: list[Finding] = []
+    for folder in sorted(store.folders()):
+        problem = torn(folder)
+        if problem:
+            findings.append(Finding("torn", folder, problem))
+        elif (folder / RECORD).exists() and (folder / STATE).exists():
+            findings.append(Finding("checkpoint", folder / STATE, "the result is whole and needs no checkpoint"))
+    return findings + list(_orphans(store))
+
+
+def torn(folder: Path) -> str:
+    """What is wrong with a result that calls itself whole; empty when nothing is, or when it is still in the making."""
+    if not (folder / RECORD).exists():
+        return ""
+    try:
+        record = read_record(folder / RECORD)
+        if record["id"] != folder.name:
+            return f"its record belongs to {record['id']}"
+        wrong = [name for name, wanted in record.get("files", {}).items() if digest(read_bytes(folder / name)) != wanted]
+    except StoreError as error:
+        return str(error)
+    return f"{', '.join(wrong)} changed after the record was written" if wrong else ""
+
+
+def prune(store: Store, yes: bool = False) -> list[Finding]:
+    """What `verify` finds, and with `yes` clear it away: orphans and checkpoints are deleted, torn results set aside in `<root>/.torn`.
+
+    Raises:
+        StoreError: if the store cannot be read or changed.
+    """
+    findings = verify(store)
+    for finding in findings if yes else ():
+        try:
+            _clear(store, finding)
+        except OSError as error:
+            raise store_error(f"Cannot clear {finding.path}", error) from error
+    return findings
+
+
+def merge(store: Store, other: Store) -> Merged:
+    """Copy the whole results that `other` has and `store` has not, each checked against its digests; the other store is left as it is.
+
+    Raises:
+        StoreError: if `other` is no store, or `store` cannot be written.
+    """
+    if not other.root.is_dir():
+        raise StoreError(f"There is no store {other.root}. Give the folder that holds the results to take over.")
+    copied: list[str] = []
+    present: list[str] = []
+    refused: list[tuple[str, str]] = []
+    for id in other.ids():
+        if store.has(id):
+            present.append(id)
+        elif problem := torn(other.path(id)):
+            refused.append((id, problem))
+        else:
+            record = other.read(id).record
+            store.write_files(record, {name: read_bytes(other.path(id) / name) for name in record.get("files", {})})
+            copied.append(id)
+    return Merged(tuple(copied), tuple(present), tuple(refused))
+
+
+def _clear(store: Store, finding: Finding) -> None:
+    if finding.kind == "orphan":
+        finding.path.unlink(missing_ok=True)
+    elif finding.kind == "checkpoint":
+        shutil.rmtree(finding.path)
+    else:
+        aside = store.root / ASIDE
+        aside.mkdir(exist_ok=True)
+        os.replace(finding.path, aside / f"{finding.path.name}.{time.time_ns()}")
+
+
+def _orphans(store: Store) -> Iterator[Finding]:
+    places = [store.root, *store.folders()]
+    for place in [*places, *(folder / STATE for folder in places[1:])]:
+        if not place.is_dir():
+            continue
+        for entry in os.scandir(place):
+            match = TEMPORARY.match(entry.name)
+            if match and _abandoned(Path(entry), int(match["pid"])):
+                yield Finding("orphan", Path(entry), "its writer is gone")
+
+
+def _abandoned(path: Path, pid: int) -> bool:
+    if not path.name.endswith(f".{socket.gethostname()}.{pid}.tmp"):
+        return time.time() - path.stat().st_mtime > FOREIGN_ORPHAN_SECONDS
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False  # alive, and somebody else's
+    return False
