@@ -7,6 +7,7 @@ dense            the explicit Jacobian (for small models, many vectors)
 
 import logging
 import time
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -189,7 +190,8 @@ class ForwardMode(JacobianOperator):
         return _columns(self._pushforward, v)
 
     def _pushforward(self, tangent: Tensor) -> Tensor:
-        with torch.no_grad(), forward_ad.dual_level():
+        with torch.no_grad(), warnings.catch_warnings(), forward_ad.dual_level():
+            warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=FutureWarning)  # of torch's own decompositions
             y = self.point.response(forward_ad.make_dual(self.point.images, tangent))
             pushed = forward_ad.unpack_dual(y).tangent
         return torch.zeros_like(self._y) if pushed is None else pushed

@@ -34,7 +34,8 @@ class KrylovImage(ImageState):
         space: the space that both ends come from.
         check: the space that verifies the bottom, orthogonal to `found`.
         found: the bottom vectors under verification (k, n).
-        queue: kept guesses (q, n) not yet expanded, the guess phase's responses while it runs.
+        queue: kept guesses (q, n) not yet expanded, best first.
+        quotients: their Rayleigh quotients (q,), float64.
         fresh: steps left of the check for repeated eigenvalues.
         reference: wanted top values when that check began.
         residuals: residual norms of the wanted pairs (k,), float64.
@@ -47,6 +48,7 @@ class KrylovImage(ImageState):
     check: KrylovSpace
     found: Tensor
     queue: Tensor
+    quotients: Tensor
     guesses_tried: bool
     guess_kept: bool
     fresh: int
@@ -101,7 +103,7 @@ class Krylov(Solver):
     k: int = 1
     k_top: int | None = None
     k_bottom: int | None = None
-    tol: float = 1e-5
+    tol: float = 1e-4
     bottom_rtol: float | None = None
     max_steps: int = 1000
     max_basis: int = 300
@@ -114,8 +116,6 @@ class Krylov(Solver):
         check_counts(k=self.k, k_top=self.k_top, k_bottom=self.k_bottom)
         if self.check_multiplicity < 0:
             raise ConfigurationError(f"solver.check_multiplicity={self.check_multiplicity} must not be negative. 0 skips the check.")
-        if self.max_basis < self._kept + 2:
-            raise ConfigurationError(f"solver.max_basis={self.max_basis} is too small for {self.k} pairs an end: give at least {self._kept + 2}.")
 
     @property
     def _top(self) -> int:
@@ -126,8 +126,9 @@ class Krylov(Solver):
         return self.k if self.k_bottom is None else self.k_bottom
 
     @property
-    def _kept(self) -> int:
-        return self._bottom + 8 + self._top + 3
+    def _limit(self) -> int:
+        """Size at which a space restarts: never so small that a restart leaves no room to grow."""
+        return max(self.max_basis, 2 * (self._top + 3 + self._bottom + 8))
 
     def start(self, A: SensitivityOperator, image: int, rng: Tensor) -> KrylovImage:
         """A random direction, and nothing known."""
@@ -147,6 +148,7 @@ class Krylov(Solver):
             check=empty,
             found=none,
             queue=none,
+            quotients=torch.empty(0, dtype=torch.float64),
             guesses_tried=not (self.guesses and self._bottom),
             guess_kept=False,
             fresh=0,
@@ -218,24 +220,24 @@ class Krylov(Solver):
         v, g, quotient = _product(state, answer)
         space = state.space.expand(v, g, quotient)
         restarts = state.restarts
-        if len(space) >= self.max_basis and len(space) < state.n:
+        if len(space) >= self._limit and len(space) < state.n:
             space, restarts = space.restart(self._kept_positions(len(space))), restarts + 1
         return replace(state, space=space, restarts=restarts)
 
     def _grow_check(self, state: KrylovImage, answer: Answer) -> KrylovImage:
         v, g, quotient = _product(state, answer)
         check = state.check.expand(v, g - state.found.T @ (state.found @ g), quotient)
-        if len(check) >= self.max_basis:
+        if len(check) >= self._limit:
             check = check.restart(self._kept_positions(len(check)))
         return replace(state, check=check)
 
     def _sift_guesses(self, state: KrylovImage, answer: Answer) -> KrylovImage:
-        """Keep the combinations of the guesses whose Rayleigh quotient is at or below the bottom at hand."""
+        """Combinations of the guesses by their Rayleigh quotients, best first."""
         assert state.request is not None and answer.forward is not None
         gram = (answer.forward.double() @ answer.forward.double().T).cpu()
         quotients, columns = torch.linalg.eigh(gram)
-        kept = columns.T[quotients <= state.space.values[-1]].to(state.queue)
-        return replace(state, queue=kept @ state.request.block, guesses_tried=True, phase="krylov")
+        queue = columns.T.to(state.queue) @ state.request.block
+        return replace(state, queue=queue, quotients=quotients, guesses_tried=True, phase="krylov")
 
     def _measure(self, state: KrylovImage) -> tuple[KrylovImage, Tensor | None]:
         """Residual vectors (k, n) of the wanted pairs, and their norms into the state; None before the space holds them all."""
@@ -274,8 +276,11 @@ class Krylov(Solver):
                 return replace(state, phase="guess", request=Request("forward", guesses))
             state = replace(state, guesses_tried=True)
         if not top_open and len(state.queue):
-            guess, rest = state.queue[0], state.queue[1:]
-            return self._expand(replace(state, queue=rest, guess_kept=True), guess)
+            if state.quotients[0] <= state.space.values[-self._bottom]:
+                guess = state.queue[0]
+                state = replace(state, queue=state.queue[1:].clone(), quotients=state.quotients[1:].clone(), guess_kept=True)
+                return self._expand(state, guess)
+            state = replace(state, queue=state.queue[:0].clone(), quotients=state.quotients[:0].clone())
         if open_pairs:
             return self._expand(state, residuals[open_pairs[0]])
         if not state.distinct:
@@ -353,8 +358,9 @@ class Krylov(Solver):
             status="converged" if top_met and bottom_met else "budget",
             space=state.space.restart(chosen),
             check=empty,
-            found=state.found[:0],
-            queue=state.queue[:0],
+            found=state.found[:0].clone(),
+            queue=state.queue[:0].clone(),
+            quotients=state.quotients[:0].clone(),
             evidence_top=top if self._top else None,
             evidence_bottom=bottom if self._bottom else None,
             null_fraction=None if state.restarts else float(null),

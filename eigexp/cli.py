@@ -1,0 +1,173 @@
+"""The `eigexp` command: thin; what a subcommand needs is imported when it runs."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from eigexp.errors import EigexpError, StoreError
+
+EPILOG = """examples:
+  eigexp run                                          the main job, on a photograph
+  eigexp run model=lgg images=folder images.path=photos/ solver.k=3
+  eigexp run -m model=ln,lg,lgg,onoff                 several runs, one after the other
+  eigexp results --where model=onoff --format csv
+
+exit codes: 0 converged, 2 bad configuration or input, 3 stopped on budget, 128+signal preempted, 1 anything else
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code. With EIGEXP_DEBUG=1 an error shows its traceback."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # so that model._target_=mymodel.Net finds a file here, as `python -m` would
+    try:
+        return _dispatch(words)
+    except EigexpError as error:
+        if os.environ.get("EIGEXP_DEBUG"):
+            raise
+        print(f"eigexp: {error}", file=sys.stderr)
+        return 1 if isinstance(error, StoreError) else 2
+    except KeyboardInterrupt:
+        print("eigexp: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+
+
+def _dispatch(words: list[str]) -> int:
+    if words[:1] == ["run"]:
+        return _run(words[1:])
+    options, rest = _parser().parse_known_args(words)
+    if not hasattr(options, "action"):
+        _parser().print_help()
+        return 2
+    return options.action(options, rest)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="eigexp",
+        description="Certified eigendistortions of vision models.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    commands.add_parser("run", help="compute one configuration (takes Hydra's overrides; `eigexp run --help` shows the groups)")
+    results = _command(commands, "results", _results, "stored results as a table, csv or json")
+    results.add_argument("--store", default="outputs/results", help="folder of the store")
+    results.add_argument("--format", choices=("table", "csv", "json"), default="table")
+    results.add_argument("--where", action="append", default=[], metavar="KEY=VALUE", help="only results with this value; may be repeated")
+    doctor = _command(commands, "doctor", _doctor, "is this machine ready")
+    doctor.add_argument("--store", default="outputs/results", help="folder of the store")
+    models = _command(commands, "models", _models, "names of the models, or the layers of one (takes overrides)")
+    models.add_argument("name", nargs="?", help="an option of the group model, such as resnet18")
+    return parser
+
+
+def _command(commands: Any, name: str, action: Callable[..., int], words: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=words, description=words)
+    parser.set_defaults(action=action)
+    return parser
+
+
+def _run(words: list[str]) -> int:
+    if any(word.startswith("-") for word in words):
+        return _run_by_hydra(words)
+    from eigexp.compose import compose
+
+    return _compute(compose(words))
+
+
+def _run_by_hydra(words: list[str]) -> int:
+    """Hydra's own flags: --cfg, --resolve, --multirun, --help, --info, shell completion."""
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+
+    codes: list[int] = []
+
+    def task(config: Any) -> None:
+        print(f"# {' '.join(HydraConfig.get().overrides.task)}")
+        try:
+            codes.append(_compute(config))
+        except EigexpError as error:
+            print(f"eigexp: {error}", file=sys.stderr)
+            codes.append(1 if isinstance(error, StoreError) else 2)
+
+    sys.argv = ["eigexp run", *words]
+    hydra.main(version_base="1.3", config_path="pkg://eigexp.conf", config_name="config")(task)()
+    return max(codes, default=0)
+
+
+def _compute(config: Any) -> int:
+    from eigexp.run import run
+    from eigexp.summary import show
+
+    outcome = run(config)
+    show(outcome)
+    return outcome.exit_code
+
+
+def _results(options: argparse.Namespace, rest: list[str]) -> int:
+    _no_more(rest)
+    from eigexp.store import Store
+    from eigexp.store.table import render
+
+    print(render(Store(options.store), options.format, options.where))
+    return 0
+
+
+def _doctor(options: argparse.Namespace, rest: list[str]) -> int:
+    _no_more(rest)
+    from eigexp.doctor import doctor
+
+    return doctor(options.store, tiny_run=_tiny_run)
+
+
+def _tiny_run() -> str:
+    """A certified run of the smallest kind, in a folder that goes away."""
+    import tempfile
+
+    from eigexp.compose import compose
+    from eigexp.run import run
+    from eigexp.store import Store
+
+    with tempfile.TemporaryDirectory() as folder:
+        overrides = ["model=ln", "images.size=32", "logger=none", "callbacks.progress.mode=quiet", f"store='{folder}'"]
+        outcome = run(compose(overrides))
+        record = Store(folder).read(outcome.folders[0].name).record
+    return f"LN at 32x32: {record['status']}, verified {record['verified']}, {record['fisher_vector_products']:g} products"
+
+
+def _models(options: argparse.Namespace, rest: list[str]) -> int:
+    if options.name is None:
+        from importlib.resources import files
+
+        print("\n".join(sorted(f.name.removesuffix(".yaml") for f in files("eigexp.conf").joinpath("model").iterdir() if f.name.endswith(".yaml"))))
+        return 0
+    from eigexp.compose import compose
+    from eigexp.tasks import layer_table
+
+    print(layer_table(compose([f"model={options.name}", *rest])))
+    return 0
+
+
+def _no_more(rest: list[str]) -> None:
+    if rest:
+        from eigexp.errors import ConfigurationError
+
+        raise ConfigurationError(f"{rest[0]} is unknown here. `eigexp --help` lists commands and options.")
+
+
+def _version() -> str:
+    from eigexp import __version__
+
+    return f"eigexp {__version__}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
