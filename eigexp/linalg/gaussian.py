@@ -1,0 +1,15 @@
+"""Random vectors from a generator's state that is itself a value."""
+
+import torch
+from torch import Tensor
+
+
+def gaussian_rows(k: int, n: int, rng: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Standard normal rows (k, n) in the dtype and on the device of `like`, and the generator's next state.
+
+    Drawn on the CPU in float64, so that devices and precisions see the same vectors.
+    """
+    generator = torch.Generator()
+    generator.set_state(rng)
+    draw = torch.randn(k, n, generator=generator, dtype=torch.float64)
+    return draw.to(like), generator.get_state()

@@ -1,0 +1,215 @@
+"""Power and orthogonal iteration: the top by F, then the bottom by F - lambda_1 (Golub and Van Loan 1996, algorithm 8.2.8).
+
+One product F V an iteration serves the next block, the Rayleigh quotients and the residuals. Each block is rotated to its Ritz vectors, so
+that vectors are told apart by eigenvalue and never by position: on the shifted matrix the smallest eigenvalue comes first.
+"""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from eigexp.errors import ConfigurationError
+from eigexp.linalg.gaussian import gaussian_rows
+from eigexp.linalg.orthonormal import orthonormal_rows
+from eigexp.linalg.rayleigh_ritz import ritz, wanted_indices
+from eigexp.operators.base import SensitivityOperator
+from eigexp.pairs import Evidence, RitzPairs
+from eigexp.solvers.base import Answer, ImageState, Progress, Request, Solver
+from eigexp.solvers.settings import check_counts, check_positive, check_precision, check_sizes
+
+
+@dataclass(frozen=True)
+class SubspaceImage(ImageState):
+    """One image's state; an end that has not begun has no rows.
+
+    Attributes:
+        phase: top | bottom | finished.
+        n: number of coordinates.
+        largest: largest Ritz value, the shift of the bottom.
+        top_values, top_vectors, top_residuals: Ritz pairs of the top block, shapes (k,), (k, n), (k,).
+        bottom_values, bottom_vectors, bottom_residuals: those of the bottom block, values decreasing.
+        top_met, bottom_met: the residuals of that end are within the tolerances.
+        rng: state of the image's own random generator.
+    """
+
+    phase: str
+    n: int
+    largest: float
+    top_values: Tensor
+    top_vectors: Tensor
+    top_residuals: Tensor
+    bottom_values: Tensor
+    bottom_vectors: Tensor
+    bottom_residuals: Tensor
+    top_met: bool
+    bottom_met: bool
+    rng: Tensor
+
+
+@dataclass(frozen=True)
+class Subspace(Solver):
+    """Extremal pairs by block power iteration: the classical method, and the baseline of the others.
+
+    Attributes:
+        k: number of pairs at each end.
+        k_top: number at the top, if other than k.
+        k_bottom: number at the bottom, if other than k.
+        tol: residual norms wanted, relative to the largest eigenvalue.
+        bottom_rtol: residual norms wanted at the bottom, relative to the bottom eigenvalue itself; None does not ask.
+        max_steps: iterations a single image may take, both ends together; the top leaves half of them to a bottom that is asked.
+        stop: "residual" ends an iteration on `tol`, "delta" where the eigenvalues have ceased to change, which is no proof of convergence.
+        stop_criterion: change of the eigenvalues (Euclidean norm, their units) that ends an iteration with stop="delta".
+    """
+
+    name: ClassVar[str] = "subspace"
+    image_state: ClassVar[type[ImageState]] = SubspaceImage
+
+    k: int = 1
+    k_top: int | None = None
+    k_bottom: int | None = None
+    tol: float = 1e-4
+    bottom_rtol: float | None = None
+    max_steps: int = 1000
+    stop: Literal["residual", "delta"] = "residual"
+    stop_criterion: float = 1e-7
+
+    def __post_init__(self) -> None:
+        check_positive(tol=self.tol, bottom_rtol=self.bottom_rtol, max_steps=self.max_steps, stop_criterion=self.stop_criterion)
+        check_counts(k=self.k, k_top=self.k_top, k_bottom=self.k_bottom)
+        if self.stop not in ("residual", "delta"):
+            raise ConfigurationError(f"solver.stop={self.stop} is not a rule to stop by. Choose residual or delta.")
+
+    @property
+    def _top(self) -> int:
+        return self.k if self.k_top is None else self.k_top
+
+    @property
+    def _bottom(self) -> int:
+        return self.k if self.k_bottom is None else self.k_bottom
+
+    def start(self, A: SensitivityOperator, image: int, rng: Tensor) -> SubspaceImage:
+        """A random block for the top; of one vector where only the bottom is asked, whose shift it gives."""
+        n = A.shape.n
+        check_sizes(self._top, self._bottom, n)
+        check_precision(self.tol, A.dtype)
+        rows = torch.empty(0, n, dtype=A.dtype, device=A.device)
+        none = torch.empty(0, dtype=torch.float64)
+        block, rng = gaussian_rows(max(self._top, 1), n, rng, rows)
+        return SubspaceImage(
+            request=Request("fisher", orthonormal_rows(block)),
+            fisher_vector_products=0.0,
+            steps=0,
+            status="running",
+            phase="top",
+            n=n,
+            largest=0.0,
+            top_values=none,
+            top_vectors=rows,
+            top_residuals=none,
+            bottom_values=none,
+            bottom_vectors=rows,
+            bottom_residuals=none,
+            top_met=False,
+            bottom_met=False,
+            rng=rng,
+        )
+
+    def advance(self, A: SensitivityOperator, image: int, state: SubspaceImage, answer: Answer) -> SubspaceImage:
+        """Rayleigh-Ritz in the block, then the next block, the other end, or the end of the work."""
+        assert state.request is not None
+        block = state.request.block
+        state = replace(state, steps=state.steps + 1, fisher_vector_products=state.fisher_vector_products + len(block))
+        values, vectors, images = _rotated(block, answer)
+        residuals = images - values[:, None].to(images) * vectors
+        norms = torch.linalg.vector_norm(residuals, dim=1, dtype=torch.float64).cpu()
+        previous = state.top_values if state.phase == "top" else state.bottom_values
+        stopped = self.stop == "delta" and len(previous) == len(values) and float((values - previous).norm()) <= self.stop_criterion
+        if state.phase == "top":
+            state = replace(state, top_values=values, top_vectors=vectors, top_residuals=norms, largest=float(values[0]))
+            state = replace(state, top_met=self._met(norms, values, state.largest, A.dtype, bottom=False))
+        else:
+            state = replace(state, bottom_values=values, bottom_vectors=vectors, bottom_residuals=norms)
+            state = replace(state, bottom_met=self._met(norms, values, state.largest, A.dtype, bottom=True))
+        return self._decide(state, images, stopped)
+
+    def image_pairs(self, state: SubspaceImage) -> RitzPairs:
+        """The Ritz pairs of the ends that have begun."""
+        index, values, vectors, _ = self._wanted(state)
+        top: Evidence = "converged" if state.top_met else "budget"
+        bottom: Evidence = "converged" if self._bottom_is_met(state) else "budget"
+        return RitzPairs(index, values, vectors, top if self._top else None, bottom if self._bottom else None)
+
+    def image_progress(self, state: SubspaceImage) -> Progress:
+        """As plain numbers."""
+        index, values, _, residuals = self._wanted(state)
+        return Progress(
+            phase=state.phase,
+            eigenindex=tuple(index.tolist()),
+            eigenvalues=tuple(values.tolist()),
+            residuals=tuple(residuals.tolist()),
+            largest=state.largest,
+            tolerance=self.tol,
+            fisher_vector_products=state.fisher_vector_products,
+            steps=state.steps,
+            done=state.done,
+            status=state.status,
+        )
+
+    # ------------------------------------------------------------------ deciding
+
+    def _decide(self, state: SubspaceImage, images: Tensor, stopped: bool) -> SubspaceImage:
+        met = state.top_met if state.phase == "top" else state.bottom_met
+        over = stopped or (met and self.stop == "residual")
+        if state.phase == "top" and (over or state.steps >= self._top_budget(state)):
+            return self._begin_bottom(state) if self._bottom_size(state) and state.steps < self.max_steps else self._finish(state)
+        if over or state.steps >= self.max_steps:
+            return self._finish(state)
+        if state.phase == "bottom":
+            images = images - state.largest * state.bottom_vectors
+        return replace(state, request=Request("fisher", orthonormal_rows(images)))
+
+    def _begin_bottom(self, state: SubspaceImage) -> SubspaceImage:
+        block, rng = gaussian_rows(self._bottom_size(state), state.n, state.rng, state.top_vectors)
+        return replace(state, phase="bottom", request=Request("fisher", orthonormal_rows(block)), rng=rng)
+
+    def _finish(self, state: SubspaceImage) -> SubspaceImage:
+        met = (state.top_met or not self._top) and (self._bottom_is_met(state) or not self._bottom)
+        return replace(state, request=None, phase="finished", status="converged" if met else "budget")
+
+    def _top_budget(self, state: SubspaceImage) -> int:
+        return (self.max_steps + 1) // 2 if self._bottom_size(state) else self.max_steps
+
+    def _bottom_size(self, state: SubspaceImage) -> int:
+        """Vectors of the bottom block: those that the top block does not hold already."""
+        return min(self._bottom, state.n - self._top)
+
+    def _bottom_is_met(self, state: SubspaceImage) -> bool:
+        return state.bottom_met if self._bottom_size(state) else state.top_met
+
+    def _met(self, norms: Tensor, values: Tensor, largest: float, dtype: torch.dtype, *, bottom: bool) -> bool:
+        met = norms <= self.tol * largest
+        if bottom and self.bottom_rtol is not None:
+            met &= (values <= 4 * torch.finfo(dtype).eps * largest) | (norms <= self.bottom_rtol * values)
+        return bool(met.all())
+
+    def _wanted(self, state: SubspaceImage) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Eigenindices, values, vectors and residuals of the wanted pairs at hand."""
+        index = wanted_indices(state.n, self._top, self._bottom)
+        tops = min(self._top, len(state.top_values))
+        bottoms = len(state.bottom_values)
+        return (
+            torch.cat([index[:tops], index[len(index) - bottoms :]]),
+            torch.cat([state.top_values[:tops], state.bottom_values]),
+            torch.cat([state.top_vectors[:tops], state.bottom_vectors]),
+            torch.cat([state.top_residuals[:tops], state.bottom_residuals]),
+        )
+
+
+def _rotated(block: Tensor, answer: Answer) -> tuple[Tensor, Tensor, Tensor]:
+    """Ritz values (k,), decreasing, Ritz vectors (k, n) of a block, and F of them, from one product."""
+    assert answer.forward is not None and answer.back is not None
+    responses = answer.forward.double()
+    values, q = ritz(responses @ responses.T)
+    return values, q.to(block) @ block, q.to(block) @ answer.back
