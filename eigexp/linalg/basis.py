@@ -34,13 +34,23 @@ class Basis:
         """The rows, shape (size, n), as a view."""
         return self.storage.rows[: self.size]
 
+    @staticmethod
+    def with_room(capacity: int, n: int, dtype: torch.dtype, device: torch.device) -> "Basis":
+        """An empty basis whose storage holds `capacity` rows of length n from the start."""
+        return Basis(_Storage(torch.empty(capacity, n, dtype=dtype, device=device), 0), 0)
+
     def append(self, row: Tensor) -> "Basis":
         """The basis with one more row, shape (n,)."""
-        storage = self.storage
-        if storage.used != self.size or self.size == len(storage.rows):
-            room = torch.empty(max(16, 2 * self.size), *storage.rows.shape[1:], dtype=storage.rows.dtype, device=storage.rows.device)
+        return self.extend(row[None])
+
+    def extend(self, rows: Tensor) -> "Basis":
+        """The basis with more rows, shape (k, n)."""
+        storage, size = self.storage, self.size + len(rows)
+        if storage.used != self.size or size > len(storage.rows):
+            capacity = max(16, 2 * self.size, size)
+            room = torch.empty(capacity, *storage.rows.shape[1:], dtype=storage.rows.dtype, device=storage.rows.device)
             room[: self.size] = self.rows
             storage = _Storage(room, self.size)
-        storage.rows[self.size] = row
-        storage.used = self.size + 1
-        return Basis(storage, self.size + 1)
+        storage.rows[self.size : size] = rows
+        storage.used = size
+        return Basis(storage, size)

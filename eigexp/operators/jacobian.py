@@ -100,7 +100,8 @@ class JacobianOperator(SensitivityOperator):
         _check_response(self.response)
         shape = point.image_shape
         n = point.subspace.dimension(shape) if point.subspace else torch.Size(shape).numel()
-        self.shape = OperatorShape(*self.response.shape, n)
+        b, m = self.response.shape
+        self.shape = OperatorShape(b, m, n)
         self._selected: dict[tuple[int, ...], JacobianOperator] = {}
 
     @abstractmethod
@@ -277,7 +278,9 @@ def _tested(A: JacobianOperator) -> JacobianOperator:
     if (back.abs().amax(dim=(1, 2)) == 0).any():
         raise ModelError("the response does not depend on the image: every derivative is zero. Choose another layer, model or image.")
     if ((left - right).abs() > 1e3 * torch.finfo(A.dtype).eps * scale).any():
-        raise OperatorError(f"linearise={A.way} fails the adjoint test: <u, A v> = {left.tolist()}, <A^T u, v> = {right.tolist()}. Force another way.")
+        raise OperatorError(
+            f"linearise={A.way} fails the adjoint test: <u, A v> = {left.tolist()}, <A^T u, v> = {right.tolist()}. Force another way."
+        )
     return A
 
 
@@ -296,7 +299,8 @@ def _check_response(response: Tensor) -> None:
 def _check_graph(y: Tensor) -> None:
     if not y.requires_grad:
         raise ModelError(
-            "the model's response has no gradient with respect to the image. Remove torch.no_grad(), detach() or rounding from its forward pass."
+            "the model's response has no gradient with respect to the image. "
+            "Remove torch.no_grad(), detach() or rounding from its forward pass."
         )
 
 
@@ -319,5 +323,7 @@ def _per_image(t: Tensor, b: int) -> Tensor:
     if b == 1:
         return t.reshape(1, -1)
     if t.ndim == 0 or t.shape[0] != b:
-        raise ModelError(f"the model returned a tensor of shape {tuple(t.shape)} for a batch of {b} images; its first axis must run over images.")
+        raise ModelError(
+            f"the model returned a tensor of shape {tuple(t.shape)} for a batch of {b} images; its first axis must run over images."
+        )
     return t.reshape(b, -1)

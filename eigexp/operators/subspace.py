@@ -1,7 +1,7 @@
 """Subspaces of pixel space to which distortions are confined: maps P with orthonormal columns."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -39,6 +39,7 @@ class Mask(PixelSubspace):
     shape: Literal["disk", "box", "file"] = "disk"
     extent: float = 1.0
     path: str | None = None
+    _cache: dict[tuple[tuple[int, ...], str], Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.shape not in ("disk", "box", "file"):
@@ -46,7 +47,9 @@ class Mask(PixelSubspace):
         if not 0 < self.extent <= 1:
             raise ConfigurationError(f"subspace.extent={self.extent} must lie in (0, 1], as a share of the image's sides.")
         if (self.shape == "file") != (self.path is not None):
-            raise ConfigurationError(f"subspace.shape={self.shape} and subspace.path={self.path} disagree: a path goes with shape=file alone.")
+            raise ConfigurationError(
+                f"subspace.shape={self.shape} and subspace.path={self.path} disagree: a path goes with shape=file alone."
+            )
 
     def dimension(self, image_shape: tuple[int, ...]) -> int:
         """Number of kept pixels, all channels together."""
@@ -55,13 +58,22 @@ class Mask(PixelSubspace):
     def to_pixels(self, v: Tensor, image_shape: tuple[int, ...]) -> Tensor:
         """The kept pixels' values in their places, zero elsewhere."""
         pixels = v.new_zeros(*v.shape[:-1], torch.Size(image_shape).numel())
-        return pixels.index_copy(-1, self._kept(image_shape).to(v.device), v)
+        return pixels.index_copy(-1, self._kept(image_shape, v.device), v)
 
     def from_pixels(self, pixels: Tensor, image_shape: tuple[int, ...]) -> Tensor:
         """The values of the kept pixels."""
-        return pixels.index_select(-1, self._kept(image_shape).to(pixels.device))
+        return pixels.index_select(-1, self._kept(image_shape, pixels.device))
 
-    def _kept(self, image_shape: tuple[int, ...]) -> Tensor:
+    def _kept(self, image_shape: tuple[int, ...], device: torch.device | None = None) -> Tensor:
+        """Positions of the kept pixels, found once for an image shape and device."""
+        key = (tuple(image_shape), str(device or "cpu"))
+        if key not in self._cache:
+            self._cache[key] = self._find_kept(tuple(image_shape)).to(device)
+        return self._cache[key]
+
+    def _find_kept(self, image_shape: tuple[int, ...]) -> Tensor:
+        if len(image_shape) < 2:
+            raise ImageError(f"the mask {self} needs images of two axes or more, but one image has shape {image_shape}. Use subspace=none.")
         mask = self._plane(image_shape[-2:]).expand(image_shape)
         kept = mask.flatten().nonzero().squeeze(1)
         if not len(kept):

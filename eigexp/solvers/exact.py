@@ -1,0 +1,208 @@
+"""Every eigenpair, from the explicit Jacobian: its rows or columns a chunk a step, then a dense eigendecomposition in float64.
+
+Eigenvalues are |J z|^2 of the computed vectors: their error at the bottom is of second order in that of the vectors, where the
+eigendecomposition of J^T J leaves one of lambda_1 times the rounding (Golub and Van Loan 2013, section 8.6).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from eigexp.linalg.basis import Basis
+from eigexp.linalg.memory import check_memory
+from eigexp.linalg.rayleigh_ritz import wanted_indices
+from eigexp.operators.base import SensitivityOperator
+from eigexp.pairs import Evidence, RitzPairs
+from eigexp.solvers.base import Answer, ImageState, Progress, Request, Solver
+from eigexp.solvers.settings import check_counts, check_positive, check_precision, check_sizes
+
+_BLOCK = 512
+_DENSE_COPIES = 4  # F, its eigenvectors, and the workspace of the divide-and-conquer eigensolver, each n x n in float64
+
+
+@dataclass(frozen=True)
+class ExactImage(ImageState):
+    """One image's state.
+
+    Attributes:
+        phase: jacobian | finished.
+        n, m: numbers of coordinates and of responses.
+        jacobian: rows of J found so far, shape (<= m, n), or of J^T, (<= n, m), whichever has fewer; empty at the end.
+        eigenindex, values, vectors, residuals: the wanted pairs, empty before the end.
+        largest: the largest eigenvalue.
+        null_fraction: share of the eigenvalues that are zero, or None before the end.
+    """
+
+    phase: str
+    n: int
+    m: int
+    jacobian: Basis
+    eigenindex: Tensor
+    values: Tensor
+    vectors: Tensor
+    residuals: Tensor
+    largest: float
+    null_fraction: float | None
+
+    @property
+    def by_rows(self) -> bool:
+        """Whether `jacobian` holds rows of J (else rows of J^T)."""
+        return self.m <= self.n
+
+    def to_dict(self) -> dict[str, Any]:
+        """Flat, the Jacobian as the tensor of its rows."""
+        return super().to_dict() | {"jacobian": self.jacobian.rows.clone()}
+
+    @classmethod
+    def from_dict(cls, flat: dict[str, Any]) -> Self:
+        """The state that `to_dict` described."""
+        return super().from_dict(flat | {"jacobian": Basis.of(flat["jacobian"])})
+
+
+@dataclass(frozen=True)
+class Exact(Solver):
+    """The whole spectrum by the explicit Jacobian: for small images, many pairs or an exact null space.
+
+    Attributes:
+        k: number of pairs to keep at each end; None keeps all n.
+        chunk: rows or columns of the Jacobian a step.
+        tol: residual norms relative to the largest eigenvalue that count as converged.
+    """
+
+    name: ClassVar[str] = "exact"
+    image_state: ClassVar[type[ImageState]] = ExactImage
+
+    k: int | None = None
+    chunk: int = 32
+    tol: float = 1e-4
+
+    def __post_init__(self) -> None:
+        check_positive(tol=self.tol, chunk=self.chunk)
+        check_counts(k=self.k)
+
+    def start(self, A: SensitivityOperator, image: int, rng: Tensor) -> ExactImage:
+        """An empty Jacobian with room for all of it.
+
+        Raises:
+            MemoryLimitError: if the batch's Jacobians and one image's eigendecomposition would not fit.
+        """
+        _, m, n = A.shape
+        check_sizes(self.k or 0, 0, n)
+        check_precision(self.tol, A.dtype)
+        if image == 0:
+            self._check_memory(A)
+        none = torch.empty(0, dtype=torch.float64)
+        size, width = min(m, n), max(m, n)
+        state = ExactImage(
+            request=None,
+            fisher_vector_products=0.0,
+            steps=0,
+            status="running",
+            phase="jacobian",
+            n=n,
+            m=m,
+            jacobian=Basis.with_room(size, width, A.dtype, A.device),
+            eigenindex=torch.empty(0, dtype=torch.int64),
+            values=none,
+            vectors=torch.empty(0, n, dtype=A.dtype, device=A.device),
+            residuals=none,
+            largest=0.0,
+            null_fraction=None,
+        )
+        return replace(state, request=self._next(state))
+
+    def advance(self, A: SensitivityOperator, image: int, state: ExactImage, answer: Answer) -> ExactImage:
+        """Keep the chunk; after the last, decompose."""
+        rows = answer.back if state.by_rows else answer.forward
+        assert rows is not None
+        products = state.fisher_vector_products + len(rows) / 2
+        state = replace(state, steps=state.steps + 1, fisher_vector_products=products, jacobian=state.jacobian.extend(rows))
+        if state.jacobian.size < min(state.m, state.n):
+            return replace(state, request=self._next(state))
+        return self._decompose(replace(state, request=None))
+
+    def image_pairs(self, state: ExactImage) -> RitzPairs:
+        """The wanted pairs; none before the whole Jacobian is known."""
+        evidence: Evidence = "proven" if state.done else "budget"
+        return RitzPairs(state.eigenindex, state.values, state.vectors, evidence, evidence, state.null_fraction)
+
+    def image_progress(self, state: ExactImage) -> Progress:
+        """As plain numbers; the fraction counts rows of the Jacobian."""
+        return Progress(
+            phase=state.phase,
+            eigenindex=tuple(state.eigenindex.tolist()),
+            eigenvalues=tuple(state.values.tolist()),
+            residuals=tuple(state.residuals.tolist()),
+            largest=state.largest,
+            tolerance=self.tol,
+            fisher_vector_products=state.fisher_vector_products,
+            steps=state.steps,
+            done=state.done,
+            status=state.status,
+            fraction=1.0 if state.done else state.jacobian.size / min(state.m, state.n),
+        )
+
+    def _next(self, state: ExactImage) -> Request:
+        """The next chunk of unit vectors."""
+        start, size = state.jacobian.size, min(state.m, state.n)
+        rows = torch.arange(min(self.chunk, size - start))
+        unit = torch.zeros(len(rows), size, dtype=state.vectors.dtype, device=state.vectors.device)
+        unit[rows, start + rows] = 1
+        return Request("adjoint" if state.by_rows else "forward", unit)
+
+    def _decompose(self, state: ExactImage) -> ExactImage:
+        """All eigenpairs of F = J^T J; keeps those wanted."""
+        J = state.jacobian.rows if state.by_rows else state.jacobian.rows.T
+        F = torch.zeros(state.n, state.n, dtype=torch.float64, device=J.device)
+        for block in _in_float64(J):
+            F.addmm_(block.T, block)
+        vectors = torch.linalg.eigh(F).eigenvectors.T
+        values = _rayleigh_quotients(J, vectors)
+        values, order = values.sort(descending=True, stable=True)
+        index = wanted_indices(state.n, state.n, 0) if self.k is None else wanted_indices(state.n, self.k, self.k)
+        kept = vectors[order[index.to(order.device)]].to(J.dtype).contiguous()
+        theta = _rayleigh_quotients(J, kept.double())
+        residuals = torch.cat([(z @ F - t[:, None] * z).norm(dim=1) for z, t in zip(_in_float64(kept), theta.split(_BLOCK), strict=True)])
+        largest = float(values[0])
+        met = bool((residuals <= self.tol * largest).all())
+        return replace(
+            state,
+            phase="finished",
+            status="converged" if met else "budget",
+            jacobian=Basis.of(state.jacobian.rows[:0].clone()),
+            eigenindex=index,
+            values=theta.cpu(),
+            vectors=kept,
+            residuals=residuals.cpu(),
+            largest=largest,
+            null_fraction=float((values <= _zero(J.dtype) * largest).double().mean()),
+        )
+
+    def _check_memory(self, A: SensitivityOperator) -> None:
+        b, m, n = A.shape
+        kept = n if self.k is None else min(2 * self.k, n)
+        jacobians, results = b * m * n * A.dtype.itemsize, b * kept * n * A.dtype.itemsize
+        needed = jacobians + results + 8 * (_DENSE_COPIES * n * n + _BLOCK * n)
+        what = f"solver=exact for b={b} images of n={n} pixels and m={m} responses"
+        check_memory(needed, A.device, what, "Take solver=krylov, a smaller images.size or images.batch_size, or a subspace.")
+
+
+def _in_float64(rows: Tensor) -> Iterator[Tensor]:
+    """Blocks of at most 512 rows in float64."""
+    return (block.double() for block in rows.split(_BLOCK))
+
+
+def _rayleigh_quotients(J: Tensor, vectors: Tensor) -> Tensor:
+    """|J z|^2 / |z|^2 of each row z (k, n) in float64: shape (k,)."""
+    total = torch.zeros(len(vectors), dtype=torch.float64, device=vectors.device)
+    for block in _in_float64(J):
+        total += (vectors @ block.T).square().sum(dim=1)
+    return total / vectors.square().sum(dim=1)
+
+
+def _zero(dtype: torch.dtype) -> float:
+    """Eigenvalues relative to the largest that are zero at a dtype's precision: singular values of some tens of roundings."""
+    return max((64 * torch.finfo(dtype).eps) ** 2, 1e-24)
