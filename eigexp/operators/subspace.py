@@ -1,7 +1,8 @@
 """Subspaces of pixel space to which distortions are confined: maps P with orthonormal columns."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -39,7 +40,6 @@ class Mask(PixelSubspace):
     shape: Literal["disk", "box", "file"] = "disk"
     extent: float = 1.0
     path: str | None = None
-    _cache: dict[tuple[tuple[int, ...], str], Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.shape not in ("disk", "box", "file"):
@@ -66,10 +66,14 @@ class Mask(PixelSubspace):
 
     def _kept(self, image_shape: tuple[int, ...], device: torch.device | None = None) -> Tensor:
         """Positions of the kept pixels, found once for an image shape and device."""
-        key = (tuple(image_shape), str(device or "cpu"))
-        if key not in self._cache:
-            self._cache[key] = self._find_kept(tuple(image_shape)).to(device)
-        return self._cache[key]
+        key = (tuple(image_shape), device)
+        if key not in self._known:
+            self._known[key] = self._find_kept(tuple(image_shape)).to(device)
+        return self._known[key]
+
+    @cached_property
+    def _known(self) -> dict[tuple[tuple[int, ...], torch.device | None], Tensor]:
+        return {}
 
     def _find_kept(self, image_shape: tuple[int, ...]) -> Tensor:
         if len(image_shape) < 2:
