@@ -45,7 +45,10 @@ def checked(target: Any, settings: Mapping[str, Any], path: str, given: tuple[st
     Raises:
         ConfigurationError: naming the setting, its value, and what would do.
     """
-    parameters = inspect.signature(target).parameters
+    try:
+        parameters = inspect.signature(target).parameters
+    except ValueError:  # a builtin without a signature: it checks for itself
+        return dict(settings)
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         unknown: list[str] = []
     else:

@@ -173,7 +173,10 @@ def layer_table(config: Mapping[str, Any]) -> str:
     Raises:
         ModelError: if the model takes neither.
     """
-    _, _, model = build_model({**dict(config["model"]), "layer": None})
+    node = {**dict(config["model"]), "layer": None}
+    if node.get("weights") == "default":
+        node["weights"] = "random"  # shapes need no download
+    _, _, model = build_model(node)
     size = config["images"].get("size") or 224
     sides = [size, size] if isinstance(size, int) else list(size)
     for channels in (3, 1):
