@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from eigexp.construct import construct
 from eigexp.errors import CheckpointError, ConfigurationError
 from eigexp.pairs import EigenPairs
-from eigexp.report.distortions import figure_png
+from eigexp.report import distortion_figure, figure_png
 from eigexp.solvers.base import Solver
 from eigexp.store import Store, build_record, environment
 from eigexp.tasks import TaskList
@@ -130,7 +130,8 @@ class _Writer:
             environment=environment(),
             linearise=getattr(self.module.operator, "way", None),
         )
-        figure = figure_png(pairs, image, record, curves, scale=self.config["figure"]["scale"])
+        arrays = {name: getattr(pairs, name) for name in ("eigendistortions", "eigenvalues", "eigenindex", "intervals")}
+        figure = figure_png(distortion_figure({**arrays, "image": image.pixels}, record, curves, scale=self.config["figure"]["scale"]))
         folder = self.store.write(record, pairs, image, curves, self.config, {"distortions.png": figure})
         return {"record": record, "figures": {"distortions": folder / "distortions.png"}}
 
