@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
@@ -16,6 +16,10 @@ from safetensors.numpy import load
 
 from eigexp.errors import StoreError
 from eigexp.store.files import read_bytes
+
+if TYPE_CHECKING:
+    from eigexp.images import Image
+    from eigexp.pairs import EigenPairs
 
 RECORD = "record.json"
 PAIRS = "pairs.safetensors"
@@ -133,6 +137,11 @@ def curves_csv(rows: list[dict[str, Any]]) -> bytes:
     writer.writeheader()
     writer.writerows({key: "" if value != value else value for key, value in row.items()} for row in rows)
     return text.getvalue().encode()
+
+
+def arrays_of(pairs: "EigenPairs", image: "Image") -> dict[str, NDArray[Any]]:
+    """What pairs.safetensors holds, as numpy arrays by name: an image, its eigendistortions, eigenvalues, ranks, residuals and intervals."""
+    return {name: as_array(image.pixels if name == "image" else getattr(pairs, name)) for name in ARRAYS}
 
 
 def as_array(value: Any) -> NDArray[Any]:

@@ -13,7 +13,7 @@ from safetensors.numpy import save
 from eigexp.errors import StoreError, nearest
 from eigexp.store.files import digest, discard, one_at_a_time, read_bytes, stage, store_error, sync_folder, write_whole
 from eigexp.store.record import FORMAT, plain
-from eigexp.store.result import ARRAYS, CONFIG, CURVES, PAIRS, RECORD, Result, as_array, curves_csv, read_record
+from eigexp.store.result import CONFIG, CURVES, PAIRS, RECORD, Result, arrays_of, curves_csv, read_record
 
 if TYPE_CHECKING:
     from eigexp.images import Image
@@ -225,8 +225,7 @@ def _commit(folder: Path, staged: Mapping[Path, Path]) -> None:
 
 
 def _tensors(record: Mapping[str, Any], pairs: "EigenPairs", image: "Image") -> bytes:
-    values = {name: as_array(image.pixels if name == "image" else getattr(pairs, name)) for name in ARRAYS}
-    return save(values, metadata={"format": f"eigexp {FORMAT}", "id": str(record["id"])})
+    return save(arrays_of(pairs, image), metadata={"format": f"eigexp {FORMAT}", "id": str(record["id"])})
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

@@ -1,0 +1,160 @@
+"""The figure of a result: the image, its most and least noticeable distortions alone and added, and how well they are known."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from eigexp.report.curves import draw_curves
+from eigexp.report.pixels import Process, about_grey, add, as_picture, check_scale, default_scale
+from eigexp.report.spectrum import draw_spectrum
+from eigexp.report.style import BOTTOM, MUTED, TOP, house_style, new_figure
+from eigexp.report.view import View
+from eigexp.report.words import UNITS, duration, eigenvalue_words, evidence_words, layer_words, number, rank_name, shortened
+
+Channel = int | Sequence[int] | None
+PANEL = 2.75  # inches
+CURVES_WIDTH = 3.4
+FACT_INDENT = 58  # points
+FACT_LINE = 14
+
+
+def distortion_figure(
+    result: Any,
+    record: Mapping[str, Any] | None = None,
+    curves: Sequence[Mapping[str, Any]] | None = None,
+    scale: float | None = None,
+    eigenindex: Sequence[int] | None = None,
+    channel: Channel = None,
+    process_image: Process | None = None,
+) -> Figure:
+    """The figure of one result, for `figure_png` or a notebook. It is a plain matplotlib Figure; pyplot is not involved.
+
+    Args:
+        result: a stored Result, or arrays (numpy or tensors) by the names of pairs.safetensors.
+        record: of the result, where arrays are given; whatever keys there are, are used.
+        curves: rows of curves.csv, where arrays are given.
+        scale: the norm that every distortion is shown with, in pixel units; chosen so that they are visible by default.
+        eigenindex: ranks of the distortions to show, negative from the end; both ends by default.
+        channel: of an image whose channels are not colours, the one to show, or three as red, green and blue.
+        process_image: maps an image to display values in [0, 1], to undo a model's normalisation, say; given arrays of the image's shape.
+
+    Raises:
+        ConfigurationError: if an eigenindex or channel does not exist, or the scale is not positive.
+    """
+    check_scale(scale)
+    view = View.of(result, record, curves)
+    positions = view.positions(eigenindex)
+    scale = scale or default_scale(view.distortions[positions])
+    with house_style():
+        return _compose(view, positions, scale, channel, process_image)
+
+
+def _compose(view: View, positions: list[int], scale: float, channel: Channel, process: Process | None) -> Figure:
+    rows = max(2, len(positions))
+    height = PANEL * _aspect(view.image)
+    figure = new_figure(3 * PANEL + CURVES_WIDTH, rows * (max(height, 1.9) + 0.55) + 0.75)
+    figure.suptitle(_heading(view.record), x=0.012, ha="left", parse_math=False)
+    grid = figure.add_gridspec(rows, 4, width_ratios=[PANEL, PANEL, PANEL, CURVES_WIDTH])
+    image = process(view.image) if process else view.image
+    _show(figure.add_subplot(grid[0, 0]), image, channel, "image", _shape_words(view.image, channel))
+    for row, position in enumerate(positions):
+        _show_alone(figure.add_subplot(grid[row, 1]), view, position, scale, channel)
+        _show_added(figure.add_subplot(grid[row, 2]), view, position, scale, channel, process)
+    _facts(figure.add_subplot(grid[1, 0] if len(positions) > 1 else grid[1, :3]), view, scale)
+    draw_spectrum(figure.add_subplot(grid[0, 3]), view)
+    draw_curves(figure.add_subplot(grid[1, 3]), view)
+    return figure
+
+
+def _show_alone(axes: Axes, view: View, position: int, scale: float, channel: Channel) -> None:
+    shown, peak = about_grey(view.distortions[position])
+    title = f"{rank_name(int(view.ranks[position]), view.n)}:  {eigenvalue_words(view.eigenvalues[position], view.largest)}"
+    note = f"alone, grey = 0, black and white = \u00b1{number(peak * scale, 2)}"
+    if as_picture(shown, channel) is None:
+        shown = scale * view.distortions[position]
+        note = f"alone, peak {number(peak * scale, 2)}"
+    _show(axes, shown, channel, title, note, colour=_colour(view, position))
+
+
+def _show_added(axes: Axes, view: View, position: int, scale: float, channel: Channel, process: Process | None) -> None:
+    result = add(view.image, view.distortions[position], scale, process)
+    clipped = f"{100 * result.clipped:.2g} % of values clipped" if result.clipped else "nothing clipped"
+    under = process(view.image) if process else view.image
+    _show(axes, result.values, channel, f"image + {number(scale)} \u00d7 distortion", clipped, colour=_colour(view, position), under=under)
+
+
+def _show(
+    axes: Axes, values: NDArray[Any], channel: Channel, title: str, note: str, colour: str = "black", under: NDArray[Any] | None = None
+) -> None:
+    """A panel: a picture, or a line for a signal (over the thin line of `under`), with a title above and a note below."""
+    axes.set_title(title, color=colour, parse_math=False)
+    axes.set_xlabel(note, color=MUTED, fontsize=8, labelpad=4)
+    axes.grid(visible=False)
+    picture = as_picture(values, channel)
+    if picture is not None:
+        axes.imshow(np.clip(picture, 0, 1), vmin=0, vmax=1, aspect="equal")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set_visible(False)
+        return
+    signal = values.reshape(-1)
+    if under is not None:
+        axes.plot(under.reshape(-1), color="#BBBBBB", linewidth=0.8)
+    axes.plot(signal, color=colour, linewidth=0.9, marker="o" if signal.size == 1 else None)
+    axes.margins(x=0.01)
+
+
+def _facts(axes: Axes, view: View, scale: float) -> None:
+    """What the result rests on, as aligned lines of text."""
+    axes.set_axis_off()
+    for i, (name, value) in enumerate(_fact_lines(view, scale)):
+        for x, text, colour in ((0, name, MUTED), (FACT_INDENT, value, "black")):
+            axes.annotate(text, (0, 1), (x, -4 - i * FACT_LINE), xycoords="axes fraction", textcoords="offset points", va="top", fontsize=8,
+                          color=colour, parse_math=False, annotation_clip=False)  # fmt: skip
+
+
+def _fact_lines(view: View, scale: float) -> list[tuple[str, str]]:
+    record = view.record
+    products, seconds = record.get("fisher_vector_products"), record.get("seconds")
+    verified = "" if "verified" not in record else "verified" if record["verified"] else "not verified"
+    zero = (record.get("null_space") or {}).get("dimension_at_least") or 0
+    lines = [
+        ("status", ", ".join(word for word in (record.get("status", ""), verified) if word)),
+        ("top", evidence_words(record, "top") if record else ""),
+        ("bottom", evidence_words(record, "bottom") if record else ""),
+        ("D", f"{number(view.d)} = \u00bd ln(\u03bb\u2081/\u03bb\u2099)" if view.d is not None else ""),
+        ("null space", f"at least {zero:,} of {view.n:,}" if zero else ""),
+        ("n, m", f"{view.n:,} pixels, {record['m']:,} responses" if record.get("m") else f"{view.n:,} pixels"),
+        ("method", str(record.get("method", ""))),
+        ("cost", f"{products:,.0f} products, {duration(seconds)}" if products is not None else ""),
+        ("scale", f"{number(scale)} = norm; rms {number(scale / np.sqrt(view.image.size), 2)}"),
+        ("units", f"\u03bb in {UNITS}"),
+    ]
+    return [(name, value) for name, value in lines if value]
+
+
+def _heading(record: Mapping[str, Any]) -> str:
+    image = (record.get("image") or {}).get("name", "")
+    parts = [str(record.get("model", "")), layer_words(record) if record.get("layer") else "", str(image)]
+    return "  \u00b7  ".join(shortened(part) for part in parts if part) or "eigendistortions"
+
+
+def _shape_words(image: NDArray[Any], channel: Channel) -> str:
+    shape = " \u00d7 ".join(str(side) for side in image.shape)
+    channels = int(np.prod(image.shape[:-2]))
+    chosen = 0 if channel is None and channels not in (1, 3) else channel
+    return shape if chosen is None or as_picture(image) is None else f"{shape}, channel {chosen}"
+
+
+def _aspect(image: NDArray[Any]) -> float:
+    if as_picture(image) is None:
+        return 0.75
+    return float(np.clip(image.shape[-2] / image.shape[-1], 0.4, 2.0))
+
+
+def _colour(view: View, position: int) -> str:
+    return TOP if view.ranks[position] < view.n / 2 else BOTTOM

@@ -1,0 +1,48 @@
+"""The house style, and figures without pyplot's global state: made, and turned into PNG, on any thread."""
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import as_file, files
+from typing import Any
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+TOP = "#D55E00"
+BOTTOM = "#0072B2"
+MUTED = "#666666"
+PALETTE = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Matplotlib's settings for eigexp's figures, for as long as the block lasts."""
+    with matplotlib.rc_context(_settings()):  # pyright: ignore[reportArgumentType]
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, in inches, that no pyplot knows about. Call it, and draw, within `house_style`."""
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def figure_png(figure: Figure, dpi: int = 150) -> bytes:
+    """The figure as the bytes of a PNG file. The same figure gives the same bytes."""
+    content = io.BytesIO()
+    with house_style(), warnings.catch_warnings():
+        # A name in a script that the font lacks shows as boxes in the picture: no reason to fail a result.
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
+        figure.savefig(content, format="png", dpi=dpi, metadata={"Software": None})
+    return content.getvalue()
+
+
+@cache
+def _settings() -> dict[str, Any]:
+    with as_file(files("eigexp.report") / "style.mplstyle") as path:
+        return {str(key): value for key, value in matplotlib.rc_params_from_file(path, use_default_template=False).items()}
