@@ -1,0 +1,143 @@
+"""Images with distortions added, as PNG files for an experiment, with what clipping and rounding did to them."""
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eigexp.errors import ConfigurationError
+from eigexp.report.pixels import default_scale
+from eigexp.report.png import encode_png
+from eigexp.report.view import View
+from eigexp.store.files import write_whole
+
+MANIFEST = "manifest.csv"
+COLUMNS: tuple[str, ...] = (
+    "file",
+    "id",
+    "model",
+    "image",
+    "eigenindex",
+    "eigenvalue",
+    "alpha",
+    "bits",
+    "clipped",
+    "realised_alpha",
+    "cosine",
+    "rounding_rms",
+    "predicted_dprime",
+)
+_DEPTHS: dict[int, type[np.uint8] | type[np.uint16]] = {8: np.uint8, 16: np.uint16}
+_UNSAFE = re.compile(r"[^\w.-]+")
+
+
+def export_stimuli(
+    result: Any,
+    folder: str | Path,
+    *,
+    alphas: Sequence[float] | None = None,
+    eigenindex: Sequence[int] | None = None,
+    bits: Sequence[int] = (8, 16),
+    record: Mapping[str, Any] | None = None,
+) -> list[dict[str, Any]]:
+    """Write image + alpha * distortion and image - alpha * distortion as PNG, the image itself, and manifest.csv. Returns its rows.
+
+    A row says, for each file: `clipped`, the share of values that left [0, 1]; `realised_alpha`, the norm of the difference between the
+    two files that a screen shows, the reference and this one, and `cosine`, how much of its direction is the distortion's (1 is all);
+    `rounding_rms`, the rounding to so many bits; `predicted_dprime`, alpha * sqrt(eigenvalue), by the model, before clipping and rounding.
+
+    Args:
+        result: a stored Result, or arrays by the names of pairs.safetensors.
+        folder: where the files go; made if need be. Rows of other results that its manifest has are kept.
+        alphas: norms of the distortions, in pixel units (image values are in [0, 1]); one at which both ends are visible by default.
+        eigenindex: ranks, negative from the end; both ends by default.
+        bits: depths to write, 8 and 16.
+        record: of the result, where arrays are given.
+
+    Raises:
+        ConfigurationError: if an alpha is not positive, a depth is unknown, or the image is neither grey nor colour.
+        StoreError: if the folder cannot be written.
+    """
+    view = View.of(result, record)
+    positions = view.positions(eigenindex)
+    alphas = list(alphas) if alphas is not None else [default_scale(view.distortions[positions])]
+    _check(view, alphas, bits)
+    folder = Path(folder)
+    rows = []
+    for depth in bits:
+        reference = quantise(view.image.astype(np.float64), depth)
+        rows.append(_write(folder, view, depth, reference, reference, None, 0.0))
+        for position in positions:
+            for alpha in (sign * size for size in alphas for sign in (1, -1)):
+                values = view.image.astype(np.float64) + alpha * view.distortions[position]
+                rows.append(_write(folder, view, depth, values, reference, position, alpha))
+    _write_manifest(folder / MANIFEST, rows)
+    return rows
+
+
+def quantise(values: NDArray[Any], bits: int) -> NDArray[np.float64]:
+    """Values as a file of so many bits holds them: clipped to [0, 1] and rounded."""
+    levels = 2**bits - 1
+    return np.round(np.clip(values, 0, 1) * levels) / levels
+
+
+def _write(
+    folder: Path, view: View, bits: int, values: NDArray[Any], reference: NDArray[Any], position: int | None, alpha: float
+) -> dict[str, Any]:
+    shown = quantise(values, bits)
+    name = _file_name(view, bits, position, alpha)
+    levels = 2**bits - 1
+    planes = np.round(shown * levels).astype(_DEPTHS[bits]).reshape(-1, *shown.shape[-2:])
+    write_whole(folder / name, encode_png(np.moveaxis(planes, 0, -1) if len(planes) == 3 else planes[0]))
+    difference = shown - reference
+    norm = float(np.linalg.norm(difference))
+    clipped = float(np.mean((values < 0) | (values > 1)))
+    row = dict.fromkeys(COLUMNS) | {"file": name, "bits": bits, "alpha": alpha, "clipped": clipped, "realised_alpha": norm}
+    row |= {"id": view.record.get("id"), "model": view.record.get("model"), "image": (view.record.get("image") or {}).get("name")}
+    row["rounding_rms"] = float(np.sqrt(np.mean((shown - np.clip(values, 0, 1)) ** 2)))
+    if position is not None:
+        value = max(float(view.eigenvalues[position]), 0.0)
+        row |= {"eigenindex": int(view.ranks[position]), "eigenvalue": value, "predicted_dprime": abs(alpha) * value**0.5}
+        row["cosine"] = float(np.sign(alpha) * np.vdot(difference, view.distortions[position]) / norm) if norm else 0.0
+    return row
+
+
+def _file_name(view: View, bits: int, position: int | None, alpha: float) -> str:
+    image = (view.record.get("image") or {}).get("name") or "image"
+    parts = [
+        _UNSAFE.sub("-", str(part))[:60].strip(".")
+        for part in (image, view.record.get("model"), str(view.record.get("id") or "")[:8])
+        if part
+    ]
+    what = "reference" if position is None else f"rank{int(view.ranks[position])}_{alpha:+g}"
+    return "_".join([*(part for part in parts if part), what, f"{bits}bit.png"])
+
+
+def _write_manifest(path: Path, rows: list[dict[str, Any]]) -> None:
+    new = {row["file"] for row in rows}
+    kept: list[dict[str, Any]] = []
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as file:
+            kept = [row for row in csv.DictReader(file) if row.get("file") not in new]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows([*kept, *rows])
+    write_whole(path, text.getvalue().encode())
+
+
+def _check(view: View, alphas: Sequence[float], bits: Sequence[int]) -> None:
+    bad = [alpha for alpha in alphas if not (np.isfinite(alpha) and alpha > 0)]
+    if bad or not alphas:
+        raise ConfigurationError(f"alphas={list(alphas)} must be positive numbers: norms in pixel units. Both signs are written for each.")
+    if unknown := [depth for depth in bits if depth not in _DEPTHS]:
+        raise ConfigurationError(f"bits={unknown[0]} is no depth of a PNG file here. Give 8, 16 or both.")
+    if view.image.ndim < 2 or int(np.prod(view.image.shape[:-2])) not in (1, 3):
+        raise ConfigurationError(
+            f"An input of shape {list(view.image.shape)} is no grey or colour image. Stimuli need one or three channels."
+        )
