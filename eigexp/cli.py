@@ -1,6 +1,7 @@
 """The `eigexp` command: thin; what a subcommand needs is imported when it runs."""
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # so that model._target_=mymodel.Net finds a file here, as `python -m` would
+    _notes_to_stderr()
     try:
         return _dispatch(words)
     except EigexpError as error:
@@ -36,6 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 1
+
+
+def _notes_to_stderr() -> None:
+    """eigexp's own notes and warnings, a line each, on standard error."""
+    logger = logging.getLogger("eigexp")
+    if not logger.handlers:
+        logger.addHandler(logging.StreamHandler())
+        logger.setLevel(logging.INFO)
 
 
 def _dispatch(words: list[str]) -> int:

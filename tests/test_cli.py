@@ -153,7 +153,7 @@ def test_a_signal_saves_and_the_same_command_finishes_with_the_same_numbers(tmp_
         cwd=tmp_path,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     )
     checkpoints = tmp_path / "torn" / "checkpoints"
     deadline = time.monotonic() + 60
@@ -161,7 +161,7 @@ def test_a_signal_saves_and_the_same_command_finishes_with_the_same_numbers(tmp_
         time.sleep(0.005)
     process.send_signal(signum)
     process.wait(timeout=60)
-    assert process.returncode == 128 + signum, process.stderr.read()
+    assert process.returncode == 128 + signum
     again = eigexp("run", *slow, "store=torn", cwd=tmp_path)
     assert again.returncode == whole.returncode, again.stderr
     (a,), (b,) = Store(tmp_path / "whole").ids(), Store(tmp_path / "torn").ids()

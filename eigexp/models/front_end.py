@@ -51,6 +51,7 @@ class FrontEnd(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.training = False  # there is nothing to train: no mode to be told of
         self._first_stage = GaussianStage()
         self._second_stage = GaussianStage()
 

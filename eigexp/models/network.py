@@ -58,6 +58,7 @@ class ImageNetwork(nn.Module):
         self.architecture = architecture
         self.weights: str | None = None
         self._pretrained = pretrained
+        self.eval()
 
     def forward(self, x: Tensor) -> Any:
         """The network's own output for images (b, c, h, w) in [0, 1]."""

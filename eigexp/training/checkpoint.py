@@ -11,6 +11,7 @@ from lightning.fabric.plugins import CheckpointIO
 from typing_extensions import override
 
 from eigexp.errors import CheckpointError
+from eigexp.store.files import store_error
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -25,7 +26,7 @@ class AtomicCheckpointIO(CheckpointIO):
         """Write a checkpoint, atomically.
 
         Raises:
-            CheckpointError: if the disk refuses it.
+            StoreError: if the disk refuses it; the checkpoint before it is left.
         """
         target = Path(path)
         temporary = target.with_name(f".{target.name}.tmp")
@@ -36,8 +37,12 @@ class AtomicCheckpointIO(CheckpointIO):
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, target)
-        except OSError as error:
-            raise CheckpointError(f"Cannot write the checkpoint {target}: {error}. Free space there, or choose another folder.") from error
+        except (OSError, RuntimeError) as error:
+            temporary.unlink(missing_ok=True)
+            refusal = error if isinstance(error, OSError) else error.__context__  # torch's writer covers the disk's error with its own
+            if not isinstance(refusal, OSError):
+                raise
+            raise store_error(f"Cannot write the checkpoint {target}", refusal) from error
 
     @override
     def load_checkpoint(

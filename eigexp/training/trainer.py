@@ -105,10 +105,11 @@ def _accelerator(name: str) -> str:
 
 def _environment() -> LightningEnvironment | SLURMEnvironment:
     """One process a task looks like a plain process to Lightning, inside a Slurm job too."""
-    if SLURMEnvironment.detect():
-        slurm = SLURMEnvironment(auto_requeue=False)
-        if slurm.world_size() > 1:
-            return slurm
+    with quiet_lightning():
+        if SLURMEnvironment.detect():
+            slurm = SLURMEnvironment(auto_requeue=False)
+            if slurm.world_size() > 1:
+                return slurm
     return LightningEnvironment()
 
 

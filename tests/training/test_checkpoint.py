@@ -4,7 +4,7 @@ import pickle
 import pytest
 import torch
 
-from eigexp.errors import CheckpointError
+from eigexp.errors import CheckpointError, StoreError
 from eigexp.training import AtomicCheckpointIO, TaskData
 from tests.training.toys import SaveAt, module, task, trainer
 
@@ -27,7 +27,7 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(CheckpointError, match=r"No space left on device. Free space"):
+    with pytest.raises(StoreError, match=r"No space left on device. The disk is full: free space"):
         io.save_checkpoint({"x": 2}, path)
     assert io.load_checkpoint(path)["x"] == 1
 
