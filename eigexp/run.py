@@ -1,7 +1,7 @@
 """One configuration, computed: composed values to objects, to one Trainer.fit, to stored results. The only place where everything meets."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from eigexp.pairs import EigenPairs
 from eigexp.report import distortion_figure, figure_png
 from eigexp.solvers.base import Solver
 from eigexp.store import Store, build_record, environment
-from eigexp.tasks import TaskList
+from eigexp.tasks import BuiltModel, TaskList
 from eigexp.training import EigenModule, Task, TaskData
 from eigexp.training.callbacks import Checkpoint, PreemptionGuard, ResultWriter
 
@@ -40,11 +40,13 @@ class Outcome:
         return CONVERGED if all(status == "converged" for status in self.statuses) else BUDGET
 
 
-def run(config: DictConfig | Mapping[str, Any]) -> Outcome:
+def run(config: DictConfig | Mapping[str, Any], *, only: Collection[str] | None = None, built: BuiltModel | None = None) -> Outcome:
     """Compute what the store does not hold of a configuration, resuming where a checkpoint lies.
 
     Args:
         config: as `compose` gives it.
+        only: ids of results; what else the configuration describes is left alone. None for all.
+        built: keeps the model for the next call with the same.
 
     Raises:
         EigexpError: if the configuration, an image, the model or the store cannot be used.
@@ -52,7 +54,9 @@ def run(config: DictConfig | Mapping[str, Any]) -> Outcome:
     plain = _plain(config)
     store = Store(plain["store"])
     solver = _solver(plain)
-    tasks = TaskList(plain)
+    tasks = TaskList(plain, built)
+    if only is not None:
+        tasks = tasks.among(only)
     reused = [id for id in tasks.ids if store.has(id)]
     signum = None
     remaining = tasks.without(reused)

@@ -1,7 +1,7 @@
 """From a composed configuration to tasks: the model, the images in batches, and each result's id."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from eigexp.errors import ConfigurationError, ModelError, nearest
 from eigexp.images import Image, ImageSource
 from eigexp.models import layer_shapes, prepare_model, weights_digest
 from eigexp.store import result_id
+from eigexp.store.record import canonical_json
 from eigexp.training import Task
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -37,15 +38,18 @@ class TaskList(Sequence[Task]):
 
     Args:
         config: composed and resolved, as plain values.
+        built: keeps the model from one list to the next that has the same; for many lists of one process.
     """
 
-    def __init__(self, config: Mapping[str, Any]):
+    def __init__(self, config: Mapping[str, Any], built: "BuiltModel | None" = None):
         self.config = dict(config)
         self.dtype = _dtype(config["dtype"])
         images = dict(config["images"])
         self.batch_size = _batch_size(images.pop("batch_size", 1))
         self.source: ImageSource = construct(images, "images")
-        self.model_name, self.layer, self.model = build_model(config["model"])
+        built = built or BuiltModel()
+        self.model_name, self.layer, self.model = built.get(config["model"])
+        self._weights = built.digest
         self.planned = list(self._plan())
         self._batches = _batched(self.planned, self.batch_size)
 
@@ -54,6 +58,18 @@ class TaskList(Sequence[Task]):
         rest = object.__new__(TaskList)
         rest.__dict__ = {**self.__dict__, "_batches": _batched([p for p in self.planned if p.id not in set(stored)], self.batch_size)}
         return rest
+
+    def among(self, ids: Collection[str]) -> "TaskList":
+        """The tasks of these results alone. Shares model and images with this list."""
+        rest = object.__new__(TaskList)
+        planned = [p for p in self.planned if p.id in ids]
+        rest.__dict__ = {**self.__dict__, "planned": planned, "_batches": _batched(planned, self.batch_size)}
+        return rest
+
+    @property
+    def batches(self) -> "list[list[Planned]]":
+        """The images of each task."""
+        return self._batches
 
     def only(self, position: int) -> "TaskList":
         """The list of one of its tasks."""
@@ -87,11 +103,29 @@ class TaskList(Sequence[Task]):
         )
 
     def _plan(self) -> Iterator[Planned]:
-        common = _identity(self.config, self.layer, weights_digest(self.model))
+        common = _identity(self.config, self.layer, self._weights)
         for index, name in enumerate(self.source.names()):
             image = self.source[index]
             identity = {**common, "image": image.sha256}
             yield Planned(index, name, result_id(identity), identity, tuple(image.pixels.shape))
+
+
+class BuiltModel:
+    """The last model that was built, with the digest of its weights: asked for the same again, it is not built again; for another, it is freed."""
+
+    def __init__(self) -> None:
+        self._node: str | None = None
+        self._model: tuple[str, Any, nn.Module] | None = None
+        self.digest = ""
+
+    def get(self, node: Mapping[str, Any]) -> tuple[str, Any, nn.Module]:
+        """As `build_model`."""
+        key = canonical_json(node)
+        if self._model is None or key != self._node:
+            self._model = None
+            self._model = build_model(node)
+            self._node, self.digest = key, weights_digest(self._model[2])
+        return self._model
 
 
 def build_model(node: Mapping[str, Any]) -> tuple[str, Any, nn.Module]:
