@@ -3,7 +3,7 @@
 from eigexp.operators.base import OperatorShape, SensitivityOperator
 from eigexp.operators.counted import CountedOperator
 from eigexp.operators.dense import DenseOperator, dense_matrix
-from eigexp.operators.jacobian import linearise
+from eigexp.operators.jacobian import JacobianOperator, linearise
 from eigexp.operators.noise import GaussianNoise, Noise
 from eigexp.operators.subspace import Mask, PixelSubspace
 
@@ -11,6 +11,7 @@ __all__ = [
     "CountedOperator",
     "DenseOperator",
     "GaussianNoise",
+    "JacobianOperator",
     "Mask",
     "Noise",
     "OperatorShape",

@@ -1,5 +1,7 @@
 """What every solver promises, over one table of solver x problem."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -88,7 +90,7 @@ def test_a_step_leaves_its_argument_alone_and_repeats_itself(name, problem):
 def test_resumed_from_disk_equals_uninterrupted_bit_for_bit_from_every_step(name, problem):
     A, solver = PROBLEMS[problem].operator(torch.float32), SOLVERS[name](min(2, PROBLEMS[problem].n))
     states = trajectory(solver, A)
-    for state, following in zip(states[:-1], states[1:], strict=True):
+    for state, following in pairwise(states):
         assert differences(solver.step(A, through_disk(solver, state)).to_dict(), following.to_dict()) == []
 
 
