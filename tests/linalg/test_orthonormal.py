@@ -1,0 +1,70 @@
+import pytest
+import torch
+
+from eigexp.linalg.orthonormal import independent_rows, inner, norm, orthogonal_to, orthonormal_rows
+
+
+def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+
+
+@pytest.mark.parametrize("n", [1, 100, 4096, 4097, 20000])
+def test_inner_products_agree_with_float64(n):
+    rows, vector = normal(3, n, dtype=torch.float32), normal(n, seed=1, dtype=torch.float32)
+    truth = rows.double() @ vector.double()
+    assert torch.allclose(inner(rows, vector), truth, rtol=0, atol=1e-13 * n)
+    assert inner(rows, vector).dtype == torch.float64
+
+
+def test_inner_products_of_long_vectors_keep_their_digits():
+    n = 2**22
+    ones = torch.full((1, n), 0.1)
+    truth = float(ones.double()[0] @ ones.double()[0])
+    assert abs(float(inner(ones, ones[0])) - truth) < 1e-12 * truth
+
+
+def test_norm_of_a_long_vector():
+    assert norm(torch.full((2**22,), 0.1)) == pytest.approx(0.1 * 2**11, rel=1e-7)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_orthogonal_part_is_orthogonal_and_unit(dtype):
+    rows = orthonormal_rows(normal(5, 40, dtype=dtype))
+    t = orthogonal_to(rows, rows[0] * 1e3 + 1e-2 * normal(40, seed=2, dtype=dtype))
+    eps = torch.finfo(dtype).eps
+    assert float((rows @ t).abs().max()) < 10 * eps
+    assert norm(t) == pytest.approx(1.0, abs=10 * eps)
+
+
+def test_nothing_is_left_of_a_vector_in_the_span():
+    rows = orthonormal_rows(normal(5, 40))
+    assert orthogonal_to(rows, normal(1, 5, seed=1)[0] @ rows) is None
+    assert orthogonal_to(rows, torch.zeros(40, dtype=torch.float64)) is None
+    assert orthogonal_to(rows[:0], torch.zeros(40, dtype=torch.float64)) is None
+
+
+def test_against_no_rows_a_vector_is_only_scaled():
+    v = normal(7)
+    assert torch.equal(orthogonal_to(v.new_empty(0, 7), v), v / norm(v))
+
+
+@pytest.mark.parametrize("k", [1, 4, 9])
+def test_orthonormal_rows_span_the_block(k):
+    block = normal(k, 9)
+    rows = orthonormal_rows(block)
+    assert torch.allclose(rows @ rows.T, torch.eye(k, dtype=torch.float64), atol=1e-13)
+    assert torch.allclose(block @ rows.T @ rows, block, atol=1e-12)
+
+
+def test_dependent_rows_are_replaced():
+    block = normal(1, 9).repeat(3, 1)
+    rows = orthonormal_rows(block)
+    assert torch.allclose(rows @ rows.T, torch.eye(3, dtype=torch.float64), atol=1e-13)
+
+
+def test_independent_rows_drop_what_depends_and_what_is_zero():
+    block = torch.cat([normal(2, 9), normal(2, 9) @ torch.eye(9, dtype=torch.float64) * 5, torch.zeros(1, 9, dtype=torch.float64)])
+    rows = independent_rows(block)
+    assert rows.shape == (2, 9)
+    assert torch.allclose(block @ rows.T @ rows, block, atol=1e-12)
+    assert independent_rows(block[-1:]).shape == (0, 9)
