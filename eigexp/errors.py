@@ -20,6 +20,14 @@ class ModelError(EigexpError, ValueError):
     """A model cannot be built, or cannot be differentiated at this image."""
 
 
+class InputTypeError(EigexpError, TypeError):
+    """An image or a model's response has a type or precision that cannot be computed with."""
+
+
+class DeviceError(EigexpError, RuntimeError):
+    """A model leaves the device that its input is on."""
+
+
 class OperatorError(EigexpError, ValueError):
     """A sensitivity operator got vectors of a wrong shape, or its products disagree."""
 
@@ -34,6 +42,14 @@ class StoreError(EigexpError, OSError):
 
 class CheckpointError(EigexpError, RuntimeError):
     """A checkpoint is damaged, or belongs to other work."""
+
+
+class LoadError(EigexpError, ValueError):
+    """A saved object cannot be loaded here: it belongs to another image or model, or is none."""
+
+
+class LoadWarning(UserWarning):
+    """A check of a saved object failed, and the caller asked to load it all the same."""
 
 
 class MissingDependencyError(EigexpError, ImportError):

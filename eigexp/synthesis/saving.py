@@ -1,0 +1,162 @@
+"""An object to a file and back, with the checks that it belongs to the image and model at hand; plenoptic's files are imported."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from eigexp.errors import LoadError, LoadWarning
+from eigexp.images import Image
+from eigexp.io import SavedObject, is_plenoptic, read_object, write_object
+from eigexp.pairs import EigenPairs, NullSpace
+from eigexp.store import arrays_of, environment
+from eigexp.store.result import ARRAYS, as_array
+from eigexp.synthesis.checks import respond
+from eigexp.synthesis.plenoptic_files import read_as_ours
+from eigexp.synthesis.solving import Solved, name_of
+
+OBJECT = "eigexp.Eigendistortion"
+_PAIRS = tuple(name for name in ARRAYS if name != "image")
+_METADATA = {"format", "object", "model", "versions", "device", "records", "curves"}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a file gave."""
+
+    image: Tensor
+    jacobian: Tensor | None
+    solved: tuple[Solved, ...]
+
+
+def save_object(path: str | Path, *, image: Tensor, model: Any, output: Tensor, solved: Sequence[Solved], jacobian: Tensor | None) -> None:
+    """Write an object: arrays under "image", "model_output", "jacobian" and "<image>.<name of an array of a stored result>"."""
+    arrays = {"image": as_array(image), "model_output": as_array(output)}
+    if jacobian is not None:
+        arrays["jacobian"] = as_array(jacobian)
+    for i, one in enumerate(solved):
+        pixels = image[i] if image.ndim > 1 else image
+        found = arrays_of(one.pairs, Image(f"image {i}", pixels))
+        arrays |= {f"{i}.{name}": found[name] for name in _PAIRS}
+    metadata = {
+        "object": OBJECT,
+        "model": name_of(model),
+        "versions": environment()["versions"],
+        "device": str(image.device),
+        "records": [one.record for one in solved],
+        "curves": [[_finite(row) for row in one.curves] for one in solved],
+    }
+    write_object(path, metadata, arrays)
+
+
+def load_into(
+    path: str | Path,
+    *,
+    image: Tensor,
+    model: Any,
+    fresh: bool,
+    map_location: str | torch.device | None,
+    raise_on_checks: bool,
+    atol: float,
+    rtol: float,
+) -> Loaded:
+    """Read an object for the image and model at hand.
+
+    Raises:
+        LoadError: if a check fails that must hold, or that should and `raise_on_checks` is set.
+    """
+    if not fresh:
+        raise LoadError("load works only in an object that was just made: this one has eigendistortions. Make a new Eigendistortion.")
+    checks = _Checks(str(path), raise_on_checks, atol, rtol)
+    there = _device(image.device if map_location is None else map_location)
+    if there != image.device:
+        raise LoadError(f"the saved tensors would be on {there}, but the image is on {image.device}. Move the object with to() first.")
+    saved = read_as_ours(path) if Path(path).exists() and is_plenoptic(path) else read_object(path)
+    checks.kind(saved)
+    tensors = {name: torch.from_numpy(array.copy()).to(there) for name, array in saved.arrays.items()}
+    checks.equal("image", tensors["image"], image)
+    checks.equal("model output", tensors["model_output"], checks.output(model, tensors["image"]))
+    checks.name(saved.metadata.get("model"), name_of(model))
+    solved = tuple(_solved(saved, i, tensors) for i in range(len(saved.metadata["records"])))
+    return Loaded(tensors["image"], tensors.get("jacobian"), solved)
+
+
+class _Checks:
+    """Checks that raise, or warn where that was asked for."""
+
+    def __init__(self, path: str, raises: bool, atol: float, rtol: float):
+        self._path, self._raises, self._atol, self._rtol = path, raises, atol, rtol
+
+    def fail(self, message: str) -> None:
+        """Raise LoadError, or warn."""
+        if self._raises:
+            raise LoadError(f"{message} eigexp.io.examine({self._path!r}) shows the file; raise_on_checks=False loads it all the same.")
+        warnings.warn(message, LoadWarning, stacklevel=5)
+
+    def kind(self, saved: SavedObject) -> None:
+        """The object's type and attributes."""
+        if saved.metadata.get("object") != OBJECT:
+            self.fail(f"the saved object is a {saved.metadata.get('object')}, not an {OBJECT}.")
+        records = saved.metadata.setdefault("records", [])
+        wanted = {"image", "model_output", *(f"{i}.{name}" for i in range(len(records)) for name in _PAIRS)}
+        missing = sorted(wanted - set(saved.arrays))
+        if missing:
+            raise LoadError(f"{self._path} lacks {', '.join(missing)}. Save the object again.")
+        extra = sorted(({*saved.arrays} - wanted - {"jacobian"}) | ({*saved.metadata} - _METADATA))
+        if extra:
+            self.fail(f"the saved object has attributes that this one has not, and which are ignored: {', '.join(extra)}.")
+
+    def output(self, model: Any, image: Tensor) -> Tensor | Exception:
+        """What the model makes of the saved image, or its complaint."""
+        try:
+            return respond(model, image).detach()
+        except (RuntimeError, ValueError) as error:
+            return error
+
+    def equal(self, what: str, saved: Tensor, here: Tensor | Exception) -> None:
+        """Dtype always; shape and values as asked."""
+        if isinstance(here, Exception):
+            self.fail(f"the model cannot be called with the saved image: {here}.")
+        elif saved.shape != here.shape:
+            self.fail(f"the saved {what} has the shape {tuple(saved.shape)}, and that here {tuple(here.shape)}.")
+        elif saved.dtype != here.dtype:
+            raise LoadError(f"the saved {what} is {saved.dtype}, and that here {here.dtype}. Call to({saved.dtype}) before load.")
+        elif not torch.allclose(saved, here, atol=self._atol, rtol=self._rtol):
+            most = float((saved - here).abs().max())
+            self.fail(f"the saved {what} has other values than that here: they differ by up to {most:.3g}.")
+
+    def name(self, saved: Any, here: str) -> None:
+        """Last part of the model's name."""
+        if str(saved).rpartition(".")[2] != here:
+            self.fail(f"the saved model is called {saved}, and that here {here}.")
+
+
+def _solved(saved: SavedObject, i: int, tensors: dict[str, Tensor]) -> Solved:
+    record = saved.metadata["records"][i]
+    cpu = {name: tensors[f"{i}.{name}"].cpu() for name in _PAIRS}
+    pairs = EigenPairs(
+        **{**cpu, "eigendistortions": tensors[f"{i}.eigendistortions"]},
+        clusters=tuple(tuple(cluster) for cluster in record["clusters"]),
+        null_space=NullSpace(**record["null_space"]),
+        notes=tuple(record["notes"]),
+        **{
+            name: record[name]
+            for name in ("evidence", "verified", "status", "tolerances", "method", "n", "m", "fisher_vector_products", "steps")
+        },
+    )
+    curves = saved.metadata.get("curves") or []
+    return Solved(pairs, record, curves[i] if i < len(curves) else [])
+
+
+def _device(name: str | torch.device) -> torch.device:
+    """With its number, as tensors name it."""
+    return torch.empty(0, device=name).device
+
+
+def _finite(row: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no NaN."""
+    return {key: None if value != value else value for key, value in row.items()}

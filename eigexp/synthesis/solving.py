@@ -1,0 +1,214 @@
+"""From a method's name to certified pairs: the solver, one task, one fit of a Trainer."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.strategies import SingleDeviceStrategy
+from torch import Tensor, nn
+
+from eigexp.errors import ConfigurationError, nearest
+from eigexp.images import Image
+from eigexp.models import weights_digest
+from eigexp.operators.jacobian import ExplicitJacobian
+from eigexp.pairs import EigenPairs
+from eigexp.solvers.base import Solver
+from eigexp.solvers.exact import Exact
+from eigexp.solvers.krylov import Krylov
+from eigexp.solvers.randomized_svd import RandomizedSVD
+from eigexp.solvers.subspace import Subspace
+from eigexp.store import build_record, environment, result_id
+from eigexp.training import EigenModule, Task, TaskData
+from eigexp.training.callbacks import EigenvalueCurves, SolverProgress, TaskCallback
+from eigexp.training.fingerprint import fingerprint
+from eigexp.training.trainer import make_trainer
+
+Method = Literal["krylov", "power", "exact", "randomized_svd"]
+METHODS: tuple[str, ...] = get_args(Method)
+Mode = Literal["auto", "bar", "plain", "quiet"]
+
+
+@dataclass(frozen=True)
+class Solved:
+    """One image's outcome: its certified pairs, the record that a store would hold, and its curves, one row a step."""
+
+    pairs: EigenPairs
+    record: dict[str, Any]
+    curves: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What one fit left.
+
+    Attributes:
+        solved: an outcome an image.
+        jacobian: shape (b, m, n), where it was made.
+        range_errors: of randomized SVD, one an image.
+    """
+
+    solved: tuple[Solved, ...]
+    jacobian: Tensor | None
+    range_errors: tuple[float, ...]
+
+
+def solver_for(method: str, *, k: int, max_iter: int, p: int, q: int, stop_criterion: float, tol: float | None) -> Solver:
+    """The solver behind a method's name.
+
+    Raises:
+        ConfigurationError: if the name is unknown, or a setting cannot work.
+    """
+    if method not in METHODS:
+        raise ConfigurationError(f"method={method!r} is unknown. {nearest(str(method), METHODS)} All: {', '.join(METHODS)}.")
+    if method in ("krylov", "power") and max_iter < 1:
+        raise ConfigurationError(f"max_iter={max_iter} must be at least 1.")
+    asked: dict[str, Any] = {} if tol is None else {"tol": tol}
+    if method == "krylov":
+        return Krylov(k=k, max_steps=max_iter, **asked)
+    if method == "power":
+        stop = "delta" if tol is None else "residual"
+        return Subspace(k=k, max_steps=2 * max_iter, stop=stop, stop_criterion=stop_criterion, **asked)  # max_iter for each end
+    if method == "randomized_svd":
+        return RandomizedSVD(k=k, p=p, q=q, **asked)
+    return Exact(**asked)
+
+
+def fit(
+    image: Tensor,
+    model: Callable[[Tensor], Any],
+    solver: Solver,
+    *,
+    seed: int,
+    trainer: Trainer | None,
+    callbacks: Sequence[Callback] | None,
+    progress: bool | Mode,
+) -> Fit:
+    """Solve for every image of a batch in one fit of a Trainer, and certify what it leaves.
+
+    Raises:
+        ConfigurationError: if the trainer ends before its first step, or callbacks are given beside a trainer.
+    """
+    if trainer is not None and callbacks:
+        raise ConfigurationError("callbacks beside a trainer would be lost. Give them to the trainer: Trainer(callbacks=[...]).")
+    trainer = trainer or _trainer(image.device, [*(callbacks or ())], progress)
+    module = EigenModule(solver, linearise="dense" if isinstance(solver, Exact) else "auto", seed=seed)
+    task = _task(image, model, solver, seed)
+    collector = _Collector(image, model)
+    trainer.callbacks.append(collector)  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        with _interruptible():
+            # a trainer that has fitted before goes on counting epochs: the task is the one of its next
+            trainer.fit(module, TaskData([task] * (trainer.current_epoch + 1)))
+    finally:
+        trainer.callbacks.remove(collector)  # pyright: ignore[reportAttributeAccessIssue]
+        if isinstance(model, nn.Module):
+            model.to(image.device)
+    if collector.fit is None:
+        raise ConfigurationError(
+            f"the trainer ended before its first step (max_epochs={trainer.max_epochs}, max_steps={trainer.max_steps}). Give a new one."
+        )
+    return collector.fit
+
+
+class _Collector(TaskCallback):
+    """Certifies the task as the fit leaves it, while the model is still on the trainer's device."""
+
+    def __init__(self, image: Tensor, model: Callable[[Tensor], Any]):
+        self._image, self._model = image, model
+        self.fit: Fit | None = None
+
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Keep everything that `Fit` holds."""
+        module: EigenModule = pl_module
+        if module.task is None:
+            return
+        seconds = module.seconds
+        curves = next((c for c in trainer.callbacks if isinstance(c, EigenvalueCurves)), None)  # pyright: ignore[reportAttributeAccessIssue]
+        rows = curves.rows if curves else [[] for _ in module.task.ids]
+        self.fit = Fit(
+            solved=tuple(self._solved(module, i, pairs, rows[i], seconds) for i, pairs in enumerate(module.eigenpairs())),
+            jacobian=module.operator.matrix.to(self._image.device) if isinstance(module.operator, ExplicitJacobian) else None,
+            range_errors=tuple(module.solver.range_error(module.state)) if isinstance(module.solver, RandomizedSVD) else (),
+        )
+
+    def _solved(self, module: EigenModule, i: int, pairs: EigenPairs, rows: list[dict[str, Any]], seconds: float) -> Solved:
+        assert module.task is not None
+        record = build_record(
+            pairs,
+            module.task.images[i],
+            id=module.task.ids[i],
+            identity=module.task.identities[i],
+            model=module.task.model_name,
+            seconds=seconds / len(module.task.ids),
+            seed=module.seed,
+            device=str(module.device),
+            environment=environment(),
+            linearise=getattr(module.operator, "way", None),
+        )
+        here = replace(pairs, eigendistortions=pairs.eigendistortions.to(self._image.device))
+        return Solved(here, record, list(rows))
+
+
+class _CalledModel(nn.Module):
+    """Any callable as a module, called with the bare image where it has a single axis."""
+
+    def __init__(self, model: Callable[[Tensor], Any], *, bare: bool):
+        super().__init__()
+        if isinstance(model, nn.Module):
+            self.module = model  # a child, so that it moves with this one
+        self._called = (model,)
+        self._bare = bare
+
+    def forward(self, x: Tensor) -> Any:
+        return self._called[0](x[0] if self._bare else x)
+
+
+def name_of(model: Any) -> str:
+    """The name of a function, or of an object's class."""
+    return getattr(model, "__name__", None) or type(model).__name__
+
+
+def _task(image: Tensor, model: Callable[[Tensor], Any], solver: Solver, seed: int) -> Task:
+    bare = image.ndim == 1
+    rows = [image] if bare else list(image)
+    names = ["image"] if len(rows) == 1 else [f"image {i}" for i in range(len(rows))]
+    images = tuple(Image(name, pixels) for name, pixels in zip(names, rows, strict=True))
+    module = model if isinstance(model, nn.Module) and not bare else _CalledModel(model, bare=bare)
+    task = Task(images, module, ids=tuple(names), model_name=name_of(model))
+    settings = fingerprint(task, solver, seed=seed, linearise="auto", parts=(None, None), device=image.device)
+    common = {key: value for key, value in settings.items() if key not in ("ids", "device")}
+    common |= {"model": name_of(model), "weights": weights_digest(module)}
+    identities = tuple({**common, "image": i.sha256} for i in images)
+    return replace(task, ids=tuple(result_id(identity) for identity in identities), identities=identities)
+
+
+def _trainer(device: torch.device, callbacks: list[Callback], progress: bool | Mode) -> Trainer:
+    mode: Mode = progress if isinstance(progress, str) else "auto" if progress else "quiet"
+    bar = SolverProgress(mode)  # here, so that an unknown mode is refused whatever the callbacks are
+    if not any(isinstance(c, ProgressBar) for c in callbacks):
+        callbacks.append(bar)
+    if not any(isinstance(c, EigenvalueCurves) for c in callbacks):
+        callbacks.append(EigenvalueCurves())
+    settings: dict[str, Any] = {"strategy": SingleDeviceStrategy(device)} if device.index else {}
+    return make_trainer(callbacks=callbacks, accelerator=device.type, **settings)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C is KeyboardInterrupt, as elsewhere; Lightning would end the process, and ignore Ctrl-C ever after."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as exit:
+        if isinstance(exit.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
