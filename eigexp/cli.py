@@ -13,6 +13,7 @@ EPILOG = """examples:
   eigexp run                                          the main job, on a photograph
   eigexp run model=lgg images=folder images.path=photos/ solver.k=3
   eigexp run -m model=ln,lg,lgg,onoff                 several runs, one after the other
+  eigexp sweep model=ln,lg,lgg,onoff launcher=slurm   a product of runs, those that are missing; eigexp status shows how it stands
   eigexp results --where model=onoff --format csv
 
 exit codes: 0 converged, 2 bad configuration or input, 3 stopped on budget, 128+signal preempted, 1 anything else
@@ -76,7 +77,25 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--store", default="outputs/results", help="folder of the store")
     models = _command(commands, "models", _models, "names of the models, or the layers of one (takes overrides)")
     models.add_argument("name", nargs="?", help="an option of the group model, such as resnet18")
+    _sweep_commands(commands)
     return parser
+
+
+def _sweep_commands(commands: Any) -> None:
+    sweep = _command(
+        commands, "sweep", _sweep, "plan a product of runs, skip what is stored, launch the rest (takes Hydra's overrides)"
+    )
+    sweep.add_argument("--dry-run", action="store_true", help="show the plan and launch nothing")
+    sweep.add_argument("--retry-failed", action="store_true", help="also launch tasks that failed before")
+    status = _command(commands, "status", _status, "how every task of a store stands")
+    status.add_argument("--failed", action="store_true", help="only tasks that failed, with their tracebacks")
+    status.add_argument("--format", choices=("table", "json"), default="table")
+    cancel = _command(commands, "cancel", _cancel, "take tasks of a store out of the queue, and stop local ones")
+    cancel.add_argument("ids", nargs="*", metavar="ID", help="beginnings of ids; without, all")
+    work = _command(commands, "work", _work, "do tasks that a sweep has frozen (what jobs call)")
+    work.add_argument("ids", nargs="+", metavar="ID", help="first ids of tasks; - reads them from standard input")
+    for parser in (status, cancel, work):
+        parser.add_argument("--store", default="outputs/results", help="folder of the store")
 
 
 def _command(commands: Any, name: str, action: Callable[..., int], words: str) -> argparse.ArgumentParser:
@@ -122,6 +141,41 @@ def _compute(config: Any) -> int:
     return outcome.exit_code
 
 
+def _sweep(options: argparse.Namespace, rest: list[str]) -> int:
+    from eigexp.sweep.command import sweep
+
+    return sweep(rest, dry_run=options.dry_run, retry_failed=options.retry_failed)
+
+
+def _status(options: argparse.Namespace, rest: list[str]) -> int:
+    _no_more(rest)
+    from eigexp.sweep.status import status
+
+    return status(options.store, failed=options.failed, form=options.format)
+
+
+def _cancel(options: argparse.Namespace, rest: list[str]) -> int:
+    _no_more(rest)
+    from eigexp.sweep.status import cancel
+
+    return cancel(options.store, options.ids)
+
+
+def _work(options: argparse.Namespace, rest: list[str]) -> int:
+    _no_more(rest)
+    from eigexp.store import Store
+    from eigexp.sweep.worker import asked_for, replier, stop_on_signals, work
+
+    def run(config: dict[str, Any], ids: list[str], built: Any) -> Any:
+        from eigexp.run import run
+
+        return run(config, only=ids, built=built)
+
+    stop_on_signals()
+    reply = replier()
+    return work(Store(options.store), asked_for(sys.stdin) if options.ids == ["-"] else options.ids, run, reply)
+
+
 def _results(options: argparse.Namespace, rest: list[str]) -> int:
     _no_more(rest)
     from eigexp.store import Store
@@ -157,7 +211,11 @@ def _models(options: argparse.Namespace, rest: list[str]) -> int:
     if options.name is None:
         from importlib.resources import files
 
-        print("\n".join(sorted(f.name.removesuffix(".yaml") for f in files("eigexp.conf").joinpath("model").iterdir() if f.name.endswith(".yaml"))))
+        print(
+            "\n".join(
+                sorted(f.name.removesuffix(".yaml") for f in files("eigexp.conf").joinpath("model").iterdir() if f.name.endswith(".yaml"))
+            )
+        )
         return 0
     from eigexp.compose import compose
     from eigexp.tasks import layer_table

@@ -28,7 +28,7 @@ def construct(node: Mapping[str, Any] | None, path: str, **more: Any) -> Any:
     """
     if not node or not node.get("_target_"):
         return None
-    target = _located(str(node["_target_"]), path)
+    target = located(str(node["_target_"]), path)
     settings = checked(target, {k: v for k, v in node.items() if k != "_target_"}, path, given=tuple(more))
     try:
         return instantiate({"_target_": node["_target_"], **settings}, _convert_="all", **more)
@@ -88,7 +88,7 @@ def _hints(target: Any) -> dict[str, Any]:
         return {}  # annotations that only a type checker can read
 
 
-def _located(target: str, path: str) -> Any:
+def located(target: str, path: str) -> Any:
     module, _, name = target.rpartition(".")
     try:
         return getattr(import_module(module), name)
