@@ -198,7 +198,7 @@ class ForwardMode(JacobianOperator):
         return torch.zeros_like(self._y) if pushed is None else pushed
 
     def _jacobian_adjoint(self, u: Tensor) -> Tensor:
-        return _columns(lambda t: torch.autograd.grad(self._y, self._x, t, retain_graph=True)[0], u)
+        return _columns(lambda t: torch.autograd.grad(self._y, self._x, t, retain_graph=True, materialize_grads=True)[0], u)
 
 
 class ExplicitJacobian(JacobianOperator):

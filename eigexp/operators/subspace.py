@@ -10,6 +10,8 @@ from torch import Tensor
 
 from eigexp.errors import ConfigurationError, ImageError
 
+_CPU = torch.device("cpu")
+
 
 class PixelSubspace(ABC):
     """A map P from n coordinates to the pixels of an image shape, with P^T P = 1."""
@@ -64,7 +66,7 @@ class Mask(PixelSubspace):
         """The values of the kept pixels."""
         return pixels.index_select(-1, self._kept(image_shape, pixels.device))
 
-    def _kept(self, image_shape: tuple[int, ...], device: torch.device | None = None) -> Tensor:
+    def _kept(self, image_shape: tuple[int, ...], device: torch.device = _CPU) -> Tensor:
         """Positions of the kept pixels, found once for an image shape and device."""
         key = (tuple(image_shape), device)
         if key not in self._known:
@@ -72,7 +74,7 @@ class Mask(PixelSubspace):
         return self._known[key]
 
     @cached_property
-    def _known(self) -> dict[tuple[tuple[int, ...], torch.device | None], Tensor]:
+    def _known(self) -> dict[tuple[tuple[int, ...], torch.device], Tensor]:
         return {}
 
     def _find_kept(self, image_shape: tuple[int, ...]) -> Tensor:
