@@ -191,4 +191,3 @@ class Solver(ABC):
             if image.request is not None:
                 groups[image.request.kind, tuple(image.request.block.shape)].append(i)
         return groups
-

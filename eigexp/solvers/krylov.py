@@ -1,9 +1,10 @@
 """Both ends of the spectrum from one Krylov space, with guesses, a check for repeated eigenvalues and a verification of the bottom.
 
-The space grows by the residual of the first wanted pair that has not converged, top before bottom; from one random start, without guesses and
-restarts, that spans the Lanczos space (Golub and Kahan 1965; Parlett 1998, chapter 13). Structural guesses of the bottom are tried once the top
-has converged, and kept only where they beat the bottom at hand. What was found is then doubted: a fresh random vector looks for repeated
-eigenvalues at the top, and, where the bottom is not proven and a guess was used, a Krylov space of its own looks for anything below it.
+The space grows by the residual of the first wanted pair that has not converged, top before bottom; from one random start, without guesses
+and restarts, that spans the Lanczos space (Golub and Kahan 1965; Parlett 1998, chapter 13). Structural guesses of the bottom are tried once
+the top has converged, and kept only where they beat the bottom at hand. What was found is then doubted: a fresh random vector looks for
+repeated eigenvalues at the top, and, where the bottom is not proven and a guess was used, a Krylov space of its own looks for anything below
+it.
 """
 
 from dataclasses import dataclass, replace
@@ -18,9 +19,9 @@ from eigexp.linalg.rayleigh_ritz import wanted_indices
 from eigexp.operators.base import SensitivityOperator
 from eigexp.pairs import Evidence, RitzPairs
 from eigexp.solvers.base import Answer, ImageState, Progress, Request, Solver
-from eigexp.solvers.settings import check_counts, check_positive, check_precision, check_sizes
 from eigexp.solvers.guesses import structural_guesses
 from eigexp.solvers.krylov_space import KrylovSpace
+from eigexp.solvers.settings import check_counts, check_positive, check_precision, check_sizes
 
 _VERIFY_MINIMUM = 8
 
@@ -93,7 +94,8 @@ class Krylov(Solver):
         max_steps: products a single image may take, before it stops as "budget".
         max_basis: size of the space at which it restarts with the best Ritz vectors.
         guesses: try structural guesses of the bottom.
-        check_multiplicity: steps with a fresh random vector that look for repeated eigenvalues at the top; 0 skips (and claims no evidence).
+        check_multiplicity: steps with a fresh random vector that look for repeated eigenvalues at the top; 0 skips, and claims no
+            evidence.
         verify: verify a bottom that a guess helped to find and that is not proven.
     """
 

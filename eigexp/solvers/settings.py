@@ -51,4 +51,6 @@ def check_precision(tol: float, dtype: torch.dtype) -> None:
     least = 4 * torch.finfo(dtype).eps
     if tol < least:
         name = str(dtype).removeprefix("torch.")
-        raise ConfigurationError(f"solver.tol={tol} is below what {name} products can show ({least:.1e}). Give a larger tol, or dtype=float64.")
+        raise ConfigurationError(
+            f"solver.tol={tol} is below what {name} products can show ({least:.1e}). Give a larger tol, or dtype=float64."
+        )
