@@ -13,7 +13,7 @@ from eigexp.report.pixels import Process, about_grey, add, as_picture, check_sca
 from eigexp.report.spectrum import draw_spectrum
 from eigexp.report.style import BOTTOM, MUTED, TOP, house_style, new_figure
 from eigexp.report.view import View
-from eigexp.report.words import UNITS, duration, eigenvalue_words, evidence_words, layer_words, number, rank_name, shortened
+from eigexp.report.words import UNITS, d_words, duration, eigenvalue_words, evidence_words, layer_words, number, rank_name, shortened
 
 Channel = int | Sequence[int] | None
 PANEL = 2.75  # inches
@@ -126,7 +126,7 @@ def _fact_lines(view: View, scale: float) -> list[tuple[str, str]]:
         ("status", ", ".join(word for word in (record.get("status", ""), verified) if word)),
         ("top", evidence_words(record, "top") if record else ""),
         ("bottom", evidence_words(record, "bottom") if record else ""),
-        ("D", f"{number(view.d)} = \u00bd ln(\u03bb\u2081/\u03bb\u2099)" if view.d is not None else ""),
+        ("D", d_words(view.d, view.d_bounds) if view.d is not None else ""),
         ("null space", f"at least {zero:,} of {view.n:,}" if zero else ""),
         ("n, m", f"{view.n:,} pixels, {record['m']:,} responses" if record.get("m") else f"{view.n:,} pixels"),
         ("method", str(record.get("method", ""))),

@@ -58,6 +58,14 @@ class View:
         intervals = arrays.get("intervals", np.stack([values, values], axis=1))
         return cls(arrays["image"], arrays["eigendistortions"], values, arrays["eigenindex"], intervals, record or {}, curves or ())
 
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> "View":
+        """A view of what a record alone says: eigenvalues and D, no picture."""
+        values = np.array([np.nan if value is None else value for value in record["eigenvalues"]], dtype=float)
+        bounds = [[np.nan if low is None else low, np.inf if high is None else high] for low, high in record["intervals"]]
+        nothing = np.zeros((len(values), 0))
+        return cls(nothing, nothing, values, np.array(record["eigenindex"]), np.array(bounds).reshape(-1, 2), record, ())
+
     @property
     def n(self) -> int:
         """Number of coordinates of a distortion."""
@@ -109,3 +117,13 @@ class View:
         if top is None or bottom is None or self.n < 2 or is_null(bottom, top):
             return None
         return 0.5 * float(np.log(top / bottom))
+
+    @property
+    def d_bounds(self) -> tuple[float, float] | None:
+        """Lower and upper bound of D by the eigenvalues' intervals; infinite where the bottom's reaches zero. None where D is."""
+        top, bottom = self.position(0), self.position(-1)
+        if self.d is None or top is None or bottom is None:
+            return None
+        (top_low, top_high), (bottom_low, bottom_high) = self.intervals[top], self.intervals[bottom]
+        low = 0.5 * float(np.log(top_low / bottom_high)) if top_low > 0 and bottom_high > 0 else 0.0
+        return low, 0.5 * float(np.log(top_high / bottom_low)) if bottom_low > 0 else float("inf")

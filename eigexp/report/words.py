@@ -82,3 +82,13 @@ def duration(seconds: float | None) -> str:
         return f"{rest} s"
     hours, minutes_left = divmod(minutes, 60)
     return f"{hours} h {minutes_left} min" if hours else f"{minutes} min {rest} s"
+
+
+def d_words(d: float | None, bounds: tuple[float, float] | None) -> str:
+    """D with what its intervals leave open: "5.76", "5.76 [5.5, 6.1]", or "5.76, at least 5.5"."""
+    if d is None or bounds is None:
+        return number(d)
+    low, high = (number(bound) for bound in bounds)
+    if math.isinf(bounds[1]):
+        return f"{number(d)}, at least {low}"
+    return number(d) if low == high else f"{number(d)} [{low}, {high}]"

@@ -132,6 +132,16 @@ def format_rows(rows: Sequence[Row], kind: str = "table") -> str:
     return _aligned([[_HEADINGS.get(name, name) for name in _SHOWN], *([_short(name, r[name]) for name in _SHOWN] for r in rows)])
 
 
+def render(store: Store, kind: str = "table", where: Sequence[str] = ()) -> str:
+    """The table of a store as text; see `table` and `format_rows`.
+
+    Raises:
+        ConfigurationError: if `kind` or a condition cannot be read.
+        StoreError: if the store cannot be read.
+    """
+    return format_rows(table(store, where), kind)
+
+
 def frame(store: Store, where: Sequence[str] = (), *, index: bool = True) -> "pandas.DataFrame":
     """The table as a pandas DataFrame, with `created` as dates.
 

@@ -38,6 +38,7 @@ def fake_pairs(shape: tuple[int, ...] = (1, 16, 16), k: int = 1, seed: int = 0, 
     top = [unit(blob(shape, seed + i)) for i in range(k)]
     bottom = [unit(rng.standard_normal(shape)) for _ in range(k)]
     values = torch.tensor([10.0 - i for i in range(k)] + [1e-4 * (k - i) for i in range(k)], dtype=torch.float64)
+    values = changes.get("eigenvalues", values)
     residuals = values[0] * torch.tensor([1e-6] * k + [3e-6] * k, dtype=torch.float64)
     fields: dict[str, Any] = {
         "eigenindex": torch.tensor([*range(k), *range(n - k, n)]),
@@ -74,7 +75,7 @@ def fake_curves(pairs: EigenPairs, rows: int = 60) -> list[dict[str, Any]]:
 
 
 def fake_record(pairs: EigenPairs, image: Image, model: str = "onoff", **more: Any) -> dict[str, Any]:
-    identity = {"model": model, "image": image.sha256, "seed": 0, "solver": {"name": "krylov", "tol": 1e-5}}
+    identity = {"model": model, "layer": more.get("layer"), "image": image.sha256, "seed": 0, "solver": {"name": "krylov", "tol": 1e-5}}
     return build_record(
         pairs,
         image,

@@ -10,7 +10,7 @@ from eigexp.errors import ConfigurationError
 from eigexp.store import Store
 from eigexp.store import index as index_module
 from eigexp.store.index import INDEX
-from eigexp.store.table import COLUMNS, format_rows, frame, table
+from eigexp.store.table import COLUMNS, format_rows, frame, render, table
 from tests.store.fakes import fake_image, write_fake
 
 
@@ -76,6 +76,10 @@ def test_formats(root):
     assert "0.0001" in lines[1]
     with pytest.raises(ConfigurationError, match=r"format=cvs is unknown. Did you mean csv"):
         format_rows(rows, "cvs")
+
+
+def test_render_filters_and_formats(root):
+    assert json.loads(render(Store(root), "json", ["model=ln"])) == table(Store(root), ["model=ln"])
 
 
 def test_an_empty_store_has_an_empty_table(tmp_path):

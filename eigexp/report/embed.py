@@ -1,0 +1,102 @@
+"""Pictures small enough to carry in a page: photographs, and distortions in as many grey levels as a number of bytes allows."""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+
+from eigexp.report.pixels import as_picture, to_bytes
+from eigexp.report.png import encode_png
+
+LONGEST_SIDE = 384
+GREY = 128
+STEPS = (127, 63, 31, 15, 7, 4, 3, 2)  # on either side of zero
+JPEG_QUALITIES = (90, 75, 50, 25)
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A distortion for a page: bytes v stand for (v - 128) / 127 * peak.
+
+    Attributes:
+        uri: a PNG as a data URI.
+        peak: largest magnitude of the picture that is shown, of a distortion of unit norm.
+        steps: grey levels on either side of zero.
+        size: of the PNG, in bytes.
+    """
+
+    uri: str
+    peak: float
+    steps: int
+    size: int
+
+
+def reduction(shape: tuple[int, ...]) -> int:
+    """By how much a picture is averaged down to be at most LONGEST_SIDE long."""
+    return max(1, -(-max(shape[-2:]) // LONGEST_SIDE))
+
+
+def embed_image(image: NDArray[Any], most_bytes: int) -> str:
+    """A photograph as a data URI: PNG where that is small enough, else JPEG as good as fits.
+
+    Args:
+        image: in [0, 1], a picture by `is_picture`.
+        most_bytes: what it may take, if the lowest quality allows.
+    """
+    pixels = to_bytes(_picture(image))
+    content = encode_png(pixels)
+    if len(content) <= most_bytes:
+        return data_uri(content, "png")
+    for quality in JPEG_QUALITIES:
+        buffer = io.BytesIO()
+        PillowImage.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling=0)
+        if buffer.tell() <= most_bytes:
+            break
+    return data_uri(buffer.getvalue(), "jpeg")
+
+
+def embed_distortion(distortion: NDArray[Any], most_bytes: int) -> Embedded:
+    """A distortion about mid-grey as a PNG of at most so many bytes, if five levels allow: smooth ones keep 255 levels, noise fewer."""
+    picture = _picture(distortion)
+    peak = float(np.abs(picture).max(initial=0.0)) or 1.0
+    content, used = b"", STEPS[-1]
+    for steps in STEPS:
+        levels = np.round(picture / peak * steps)
+        content, used = encode_png(np.round(GREY + levels * (127 / steps)).astype(np.uint8)), steps
+        if len(content) <= most_bytes:
+            break
+    return Embedded(data_uri(content, "png"), peak, used, len(content))
+
+
+def embed_distortions(distortions: Sequence[NDArray[Any]], most_bytes: int) -> list[Embedded]:
+    """Several distortions within so many bytes together: what the smooth ones leave goes to the others."""
+    share = most_bytes // max(len(distortions), 1)
+    first = [embed_distortion(distortion, share) for distortion in distortions]
+    coarse = [found for found in first if found.steps < STEPS[0]]
+    spare = most_bytes - sum(found.size for found in first)
+    if not coarse or len(coarse) == len(first):
+        return first
+    return [
+        embed_distortion(distortion, found.size + spare // len(coarse)) if found.steps < STEPS[0] else found
+        for distortion, found in zip(distortions, first, strict=True)
+    ]
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """Bytes of a picture as a URI that carries them."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _picture(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Averaged down linearly, so that the image plus a distortion looks as it would from further away."""
+    picture = as_picture(values)
+    assert picture is not None
+    by = reduction(values.shape)
+    height, width = (side // by * by for side in picture.shape[:2])
+    blocks = picture[:height, :width].astype(np.float64).reshape(height // by, by, width // by, by, *picture.shape[2:])
+    return blocks.mean(axis=(1, 3))

@@ -1,0 +1,132 @@
+"""The page holds every result and nothing that runs but its own script."""
+
+import re
+import time
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import torch
+
+from eigexp.errors import ConfigurationError, StoreError
+from eigexp.images import Image
+from eigexp.report.page import command, write_page
+from eigexp.store import Store
+from tests.store.fakes import fake_curves, fake_image, fake_pairs, fake_record, write_fake
+
+EVIL = "<script>document.title='hacked'</script>\"'&é画像 </script><img src=x onerror=alert(1)>"
+
+
+class Tags(HTMLParser):
+    """Counts tags, and keeps every attribute's value."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags: list[str] = []
+        self.values: list[tuple[str, str]] = []
+        self.texts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.values += [(name, value or "") for name, value in attrs]
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def write_evil(root) -> str:
+    image = fake_image((1, 16, 16), EVIL)
+    pairs = fake_pairs((1, 16, 16), notes=(EVIL,), status="budget", verified=False)
+    record = fake_record(pairs, image, EVIL, layer=EVIL, command=EVIL)
+    Store(root).write(record, pairs, image, fake_curves(pairs), {"x": EVIL})
+    return record["id"]
+
+
+def test_every_result_has_its_numbers_pictures_and_command(tmp_path):
+    ids = [write_fake(tmp_path, model) for model in ("ln", "onoff")]
+    path = write_page(Store(tmp_path), tmp_path / "page.html")
+    text = path.read_text()
+    tags = Tags(text)
+    assert tags.tags.count("canvas") == 4
+    assert tags.tags.count("article") == 2
+    for id in ids:
+        assert ("id", f"r-{id}") in tags.values
+    assert text.count("--config-name=config") == 2
+    words = " ".join(tags.texts)
+    for part in ("λ = 10", "λ = 1×10⁻⁴", "Krylov evidence", "212 products, 12 s on cpu", "5.76"):
+        assert part in words, part
+
+
+def test_names_are_shown_and_never_run(tmp_path):
+    write_evil(tmp_path)
+    text = write_page(Store(tmp_path), tmp_path / "page.html", title=EVIL).read_text()
+    tags = Tags(text)
+    assert tags.tags.count("script") == 1
+    assert tags.tags.count("img") == 3
+    assert not [name for name, _ in tags.values if name.startswith("on")]
+    assert "".join(tags.texts).count("document.title='hacked'") >= 5
+
+
+def test_nothing_is_loaded_from_elsewhere(tmp_path):
+    write_fake(tmp_path)
+    text = write_page(Store(tmp_path), tmp_path / "page.html").read_text()
+    links = [value for name, value in Tags(text).values if name in ("src", "href")]
+    assert all(value.startswith(("data:", "#")) for value in links)
+    assert not re.search(r"url\(|@import|https?://(?!www\.w3\.org)", text)
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 16), (40,), (2, 9, 9), (1, 1, 1), (1, 400, 90)])
+def test_other_shapes_are_shown_too(tmp_path, shape):
+    write_fake(tmp_path, image=fake_image(shape))
+    tags = Tags(write_page(Store(tmp_path), tmp_path / "page.html").read_text())
+    assert "svg" in tags.tags
+
+
+def test_a_result_that_is_all_zero_is_shown(tmp_path):
+    write_fake(tmp_path, eigenvalues=torch.zeros(2, dtype=torch.float64))
+    assert "all eigenvalues are zero" in write_page(Store(tmp_path), tmp_path / "page.html").read_text()
+
+
+def test_where_chooses_and_nothing_to_show_is_refused(tmp_path):
+    write_fake(tmp_path, "ln")
+    write_fake(tmp_path, "onoff")
+    text = write_page(Store(tmp_path), tmp_path / "page.html", where=["model=ln"]).read_text()
+    assert Tags(text).tags.count("article") == 1
+    with pytest.raises(StoreError, match="has no result with model=lgg to report"):
+        write_page(Store(tmp_path), tmp_path / "page.html", where=["model=lgg"])
+    with pytest.raises(ConfigurationError, match=r"figure\.scale=0"):
+        write_page(Store(tmp_path), tmp_path / "page.html", scale=0.0)
+    assert Tags((tmp_path / "page.html").read_text()).tags.count("article") == 1
+
+
+def test_a_damaged_result_is_left_out_with_a_warning(tmp_path, caplog):
+    good, bad = write_fake(tmp_path, "ln"), write_fake(tmp_path, "onoff")
+    (Store(tmp_path).path(bad) / "pairs.safetensors").write_bytes(b"torn")
+    text = write_page(Store(tmp_path), tmp_path / "page.html").read_text()
+    assert "Left out of the report" in caplog.text
+    assert f"r-{good}" in text
+    assert f"r-{bad}" not in text
+
+
+def test_command_prefers_the_records(tmp_path):
+    store = Store(tmp_path / "a b")
+    result = store.read(write_fake(store.root))
+    assert command(result) == f"eigexp run --config-path='{result.folder}' --config-name=config store=outputs/again"
+    result.record["command"] = "eigexp run model=ln"
+    assert command(result) == "eigexp run model=ln"
+
+
+def test_twenty_colour_results_stay_below_five_megabytes(tmp_path):
+    """The worst case: noise in every picture, so that nothing compresses."""
+    rng = np.random.default_rng(0)
+    for i in range(20):
+        image = Image(f"noise{i}", torch.from_numpy(rng.random((3, 256, 256), dtype=np.float32)))
+        pairs = fake_pairs((3, 256, 256), seed=i)
+        pairs.eigendistortions[0] = pairs.eigendistortions[1].flip(0)
+        record = fake_record(pairs, image)
+        Store(tmp_path / "store").write(record, pairs, image, fake_curves(pairs))
+    begun = time.perf_counter()
+    path = write_page(Store(tmp_path / "store"), tmp_path / "page.html")
+    assert path.stat().st_size < 5e6
+    assert time.perf_counter() - begun < 20
