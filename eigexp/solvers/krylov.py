@@ -3,8 +3,7 @@
 The space grows by the residual of the first wanted pair that has not converged, top before bottom; from one random start, without guesses
 and restarts, that spans the Lanczos space (Golub and Kahan 1965; Parlett 1998, chapter 13). Structural guesses of the bottom are tried once
 the top has converged, and kept only where they beat the bottom at hand. What was found is then doubted: a fresh random vector looks for
-repeated eigenvalues at the top, and, where the bottom is not proven and a guess was used, a Krylov space of its own looks for anything below
-it.
+repeated eigenvalues at the top, and, where the bottom is not proven and a guess was used, a Krylov space of its own looks below it.
 """
 
 from dataclasses import dataclass, replace
