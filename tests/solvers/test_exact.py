@@ -75,8 +75,6 @@ def test_on_a_network():
 def test_what_does_not_fit_is_refused_with_its_size_and_another_method(monkeypatch):
     monkeypatch.setattr(memory, "free_memory", lambda device: 2**30)
     huge = DenseOperator(torch.zeros(1, 1, 1).expand(1, 50_000, 40_000))
-    with pytest.raises(
-        MemoryLimitError, match=r"n=40000 .*m=50000 .* needs 61\.2 GiB, but 1\.0 GiB are free on cpu\. Take solver=krylov"
-    ):
+    with pytest.raises(MemoryLimitError, match=r"n=40000 .*m=50000 .* needs 61\.2 GiB, but 1\.0 GiB are free on cpu\. Take solver=krylov"):
         Exact().init(huge, 0)
     Exact().init(PROBLEMS["tall"].operator(), 0)
