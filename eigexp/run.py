@@ -13,7 +13,7 @@ from eigexp.errors import CheckpointError, ConfigurationError
 from eigexp.pairs import EigenPairs
 from eigexp.report import distortion_figure, figure_png
 from eigexp.solvers.base import Solver
-from eigexp.store import Store, build_record, environment
+from eigexp.store import Store, arrays_of, build_record, environment
 from eigexp.tasks import BuiltModel, TaskList
 from eigexp.training import EigenModule, Task, TaskData
 from eigexp.training.callbacks import Checkpoint, PreemptionGuard, ResultWriter
@@ -134,10 +134,17 @@ class _Writer:
             environment=environment(),
             linearise=getattr(self.module.operator, "way", None),
         )
-        arrays = {name: getattr(pairs, name) for name in ("eigendistortions", "eigenvalues", "eigenindex", "intervals")}
-        figure = figure_png(distortion_figure({**arrays, "image": image.pixels}, record, curves, scale=self.config["figure"]["scale"]))
-        folder = self.store.write(record, pairs, image, curves, self.config, {"distortions.png": figure})
-        return {"record": record, "figures": {"distortions": folder / "distortions.png"}}
+        figures = self._figures(arrays_of(pairs, image), record, curves)
+        folder = self.store.write(record, pairs, image, curves, self.config, figures)
+        return {"record": record, "figures": {name.removesuffix(".png"): folder / name for name in figures}}
+
+    def _figures(self, arrays: Mapping[str, Any], record: Mapping[str, Any], curves: list[dict[str, Any]]) -> dict[str, bytes]:
+        """The PNG files of a result. A figure that cannot be drawn costs a warning, never the numbers."""
+        try:
+            return {"distortions.png": figure_png(distortion_figure(arrays, record, curves, scale=self.config["figure"]["scale"]))}
+        except Exception:
+            log.warning("The figure of %s could not be drawn; its numbers are stored.", record["id"], exc_info=True)
+            return {}
 
 
 def _solver(config: Mapping[str, Any]) -> Solver:

@@ -11,7 +11,7 @@ from lightning.fabric.plugins import CheckpointIO
 from typing_extensions import override
 
 from eigexp.errors import CheckpointError
-from eigexp.store.files import store_error
+from eigexp.store.files import discard, store_error
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -38,7 +38,7 @@ class AtomicCheckpointIO(CheckpointIO):
                 os.fsync(file.fileno())
             os.replace(temporary, target)
         except (OSError, RuntimeError) as error:
-            temporary.unlink(missing_ok=True)
+            discard(temporary)
             refusal = error if isinstance(error, OSError) else error.__context__  # torch's writer covers the disk's error with its own
             if not isinstance(refusal, OSError):
                 raise
