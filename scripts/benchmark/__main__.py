@@ -1,0 +1,67 @@
+"""The command: measure, or present what was measured."""
+
+import argparse
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from scripts.benchmark import __doc__ as words
+from scripts.benchmark.cases import ALL, COSTS, QUICK, Case
+from scripts.benchmark.measure import batch_cost, machine, product_cost, run_case, warm_up
+from scripts.benchmark.methods import METHODS, SEED, TOL
+from scripts.benchmark.present import batch_words, cost_words, figure, header, markdown
+
+
+def main() -> None:
+    """Parse, measure or read, write."""
+    chosen = _arguments()
+    results = json.loads(chosen.source.read_text()) if chosen.source else measure(chosen)
+    if chosen.json:
+        chosen.json.write_text(json.dumps(results, indent=1) + "\n")
+    if chosen.figure:
+        chosen.figure.write_bytes(figure(results))
+    if chosen.markdown:
+        print(markdown(results), end="")
+
+
+def measure(chosen: argparse.Namespace) -> dict[str, Any]:
+    """Every case asked for, printed as it is measured; the JSON file is written after each, so that nothing is lost."""
+    logging.getLogger("eigexp").setLevel(logging.ERROR)  # random weights are named in the tables
+    results: dict[str, Any] = {"machine": machine(), "cap": chosen.cap, "tol": TOL, "seed": SEED, "cases": []}
+    print(header(results))
+    warm_up()
+    for name in chosen.cases:
+        results["cases"].append(run_case(Case.of(name), chosen.methods, chosen.cap, lambda line: print(line, flush=True)))
+        if chosen.json:
+            chosen.json.write_text(json.dumps(results, indent=1) + "\n")
+    if not chosen.no_costs:
+        results["costs"] = []
+        print("\nCost of a product")
+        for name in COSTS:
+            results["costs"].append(product_cost(Case.of(name)))
+            print("  " + cost_words(results["costs"][-1]), flush=True)
+        results["batch"] = batch_cost()
+        print("  " + batch_words(results["batch"]), flush=True)
+    return results
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m scripts.benchmark", description=words, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", nargs="+", metavar="CASE", help=f"of {', '.join(ALL)}, or any other side; default: all")
+    parser.add_argument("--quick", action="store_true", help=f"{', '.join(QUICK)}, with a cap of 30 s")
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS), help="default: all; eigexp always runs")
+    parser.add_argument("--cap", type=float, help="seconds that a peer may take on a case; default 60")
+    parser.add_argument("--no-costs", action="store_true", help="leave out the cost of one product and the batch")
+    parser.add_argument("--json", type=Path, help="write the measurements")
+    parser.add_argument("--from", dest="source", type=Path, metavar="JSON", help="read measurements instead of measuring")
+    parser.add_argument("--figure", type=Path, help="write a bar chart (PNG)")
+    parser.add_argument("--markdown", action="store_true", help="print the README's table")
+    chosen = parser.parse_args()
+    chosen.cases = chosen.cases or (QUICK if chosen.quick else ALL)
+    chosen.cap = chosen.cap or (30.0 if chosen.quick else 60.0)
+    return chosen
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""What is measured: models at images, by name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from eigexp.images import SkimageImages
+from eigexp.models import prepare_model
+from eigexp.models.front_end import LinearNonlinear, LuminanceContrastGainControl, LuminanceGainControl, OnOff
+from eigexp.models.zoo import efficientnet_lite0, torchvision_model
+
+Build = Callable[[], nn.Module]
+
+
+def _efficientnet(block: int) -> Build:
+    return lambda: prepare_model(efficientnet_lite0(), layer=f"_blocks.{block}", weights="imagenet")
+
+
+# Name: (the model, plenoptic's own version of it or None, a grey image, words)
+MODELS: dict[str, tuple[Build, str | None, bool, str]] = {
+    "onoff": (OnOff, "OnOff", True, "OnOff"),
+    "ln": (LinearNonlinear, "LinearNonlinear", True, "LN"),
+    "lg": (LuminanceGainControl, "LuminanceGainControl", True, "LG"),
+    "lgg": (LuminanceContrastGainControl, "LuminanceContrastGainControl", True, "LGG"),
+    "eff1-": (_efficientnet(1), None, False, "EfficientNet-Lite0 block 1"),
+    "eff3-": (_efficientnet(3), None, False, "EfficientNet-Lite0 block 3"),
+    "eff9-": (_efficientnet(9), None, False, "EfficientNet-Lite0 block 9"),
+    "vgg16-": (lambda: prepare_model(torchvision_model("vgg16"), layer="features.16", weights="random"), None, False, "VGG16[:17], random"),
+    "resnet18-": (
+        lambda: prepare_model(torchvision_model("resnet18"), layer="layer3", weights="random"),
+        None,
+        False,
+        "ResNet18 layer3, random",
+    ),
+}
+QUICK = ["onoff64", "ln64", "lg64", "lgg64", "onoff256", "ln256", "lgg256", "eff3-64"]
+NETWORKS = ["eff1-64", "eff3-64", "eff9-64", "eff1-224", "eff3-224", "eff9-224", "vgg16-128", "resnet18-128"]
+ALL = [*(f"{name}{size}" for size in (64, 256) for name in ("onoff", "ln", "lg", "lgg")), *NETWORKS]
+COSTS = ["onoff256", "vgg16-128", "resnet18-128", "eff9-224"]
+BATCH = ("astronaut", "brick", "camera", "cell", "chelsea", "coffee", "coins", "grass")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model at an image: `name` is a key of MODELS and the image's side."""
+
+    name: str
+    key: str
+    size: int
+
+    @staticmethod
+    def of(name: str) -> "Case":
+        """The case of a name such as onoff64 or eff3-224."""
+        for key in MODELS:
+            if name.startswith(key) and name.removeprefix(key).isdigit():
+                return Case(name, key, int(name.removeprefix(key)))
+        raise SystemExit(f"--cases {name}: no such case. Give a model and a side, as in {', '.join(ALL)}.")
+
+    @property
+    def words(self) -> str:
+        """For tables."""
+        return f"{MODELS[self.key][3]}, {self.size}²"
+
+    @property
+    def image(self) -> Tensor:
+        """(1, c, h, w), float32: the camera man in grey, or the coffee in colour."""
+        grey = MODELS[self.key][2]
+        return SkimageImages("camera" if grey else "coffee", self.size, grey)[0].pixels[None]
+
+    def model(self) -> nn.Module:
+        """Ready to be linearised."""
+        return prepare_model(MODELS[self.key][0]())

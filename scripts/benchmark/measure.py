@@ -1,0 +1,228 @@
+"""Runs, timed and checked against the truth, as plain dicts that go into a JSON file."""
+
+import copy
+import io
+import os
+import platform
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from eigexp.certificates import certify
+from eigexp.images import SkimageImages
+from eigexp.models.front_end import OnOff
+from eigexp.operators import SensitivityOperator, dense_matrix, linearise
+from eigexp.solvers.krylov import Krylov
+from scripts.benchmark.cases import Case
+from scripts.benchmark.methods import DENSE_LIMIT, METHODS, SEED, TOL, Limited, Stopped, Unsuitable, Work
+
+BATCH = ("astronaut", "brick", "camera", "cell", "chelsea", "coffee", "coins", "grass")
+PACKAGES = ("torch", "numpy", "scipy", "plenoptic", "primme", "torchvision")
+Record = dict[str, Any]
+
+
+def machine() -> Record:
+    """Processor, cores, threads and versions."""
+    cpu = Path("/proc/cpuinfo")
+    names = (
+        [line.partition(":")[2].strip() for line in cpu.read_text().splitlines() if line.startswith("model name")] if cpu.is_file() else []
+    )
+    return {
+        "cpu": names[0] if names else platform.processor(),
+        "cores": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def run_case(case: Case, methods: list[str], cap: float, say: Callable[[str], None]) -> Record:
+    """Every method on one case, eigexp first: its largest eigenvalue is the scale of errors where there is no dense truth."""
+    A, seconds = _linearised(case)
+    truth = dense_truth(case) if A.shape.n <= DENSE_LIMIT else None
+    record: Record = {"name": case.name, "words": case.words, "n": A.shape.n, "m": A.shape.m, "way": getattr(A, "way", ""), "truth": truth}
+    record["runs"] = runs = []
+    say(f"\n{case.words} ({case.name}): n = {A.shape.n}, m = {A.shape.m}{_truth_words(truth)}")
+    for method in ["eigexp", *(m for m in methods if m != "eigexp")]:
+        run = _run(case, method, A, seconds, cap)
+        largest = truth["top"] if truth else (runs[0] if runs else run)["top"]["value"]
+        for end in ("top", "bottom"):
+            _add_errors(run[end], largest, truth[end] if truth else None)
+        runs.append(run)
+        run["ratio"] = run["seconds"] / runs[0]["seconds"] if run["seconds"] else None
+        say(run_line(run))
+    return record
+
+
+def dense_truth(case: Case) -> Record:
+    """The end eigenvalues of the float64 Jacobian."""
+    J = dense_matrix(linearise(case.model().double(), case.image.double()))[0]
+    values = torch.linalg.eigvalsh(J.T @ J)
+    return {"top": float(values[-1]), "bottom": max(float(values[0]), 0.0)}
+
+
+def run_line(run: Record) -> str:
+    """One run, for people who wait."""
+    head = f"  {run['method']:<13}"
+    if run["seconds"] is None:
+        return f"{head} not run: {run['note']}"
+    ends = "  ".join(f"{end} {_error_words(run[end])}" for end in ("top", "bottom"))
+    return f"{head}{run['fvps']:>8.1f} FVPs {run['seconds']:>8.2f} s {run['ratio']:>7.1f}x  {ends}  {run['note']}"
+
+
+def product_cost(case: Case) -> Record:
+    """Seconds of a forward pass and of an FVP by each way that works."""
+    model, image = case.model(), case.image
+    with torch.no_grad():
+        forward = _least(lambda: model(image))
+    record: Record = {"name": case.name, "words": case.words, "forward": forward, "ways": {}}
+    for way in ("double_backward", "forward"):
+        A = linearise(model, image, way=way)
+        v = torch.randn(1, 1, A.shape.n, generator=torch.Generator().manual_seed(SEED))
+        record["ways"][way] = _least(lambda A=A, v=v: A.fisher(v))
+    return record
+
+
+def batch_cost(size: int = 128) -> Record:
+    """Seconds of eight images of OnOff as one batch, and in turn."""
+    pixels = torch.stack([image.pixels for image in SkimageImages(BATCH, size, True)])
+    together = _clock(lambda: _solve_all(pixels))
+    in_turn = _clock(lambda: [_solve_all(image[None]) for image in pixels])
+    return {"images": len(pixels), "size": size, "batch": together, "in_turn": in_turn}
+
+
+def warm_up() -> None:
+    """What the first solve of a process pays once."""
+    with _quiet():
+        _solve_all(torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(SEED)))
+
+
+# ------------------------------------------------------------------ one run
+
+
+def _run(case: Case, method: str, A: SensitivityOperator, linearising: float, cap: float) -> Record:
+    times: list[float] = []
+    run: Record = {}
+    while not times or (len(times) < 3 and times[-1] < 1 and not run["stopped"]):
+        run, seconds = _once(case, method, A, cap)
+        if seconds is None:
+            return run
+        times.append(seconds + (0.0 if method in ("eigexp", "plenoptic") else linearising))
+    run["seconds"] = median(times)
+    return run
+
+
+def _once(case: Case, method: str, A: SensitivityOperator, cap: float) -> tuple[Record, float | None]:
+    run: Record = {"method": method, "fvps": 0.0, "seconds": None, "stopped": False, "note": "", "top": {}, "bottom": {}}
+    limited = Limited(A)
+    start, processor = time.perf_counter(), time.process_time()
+    if method == "eigexp":
+        limited = Limited(_linearised(case)[0])
+    work = Work(case, limited, float("inf") if method == "eigexp" else start + cap)
+    limited.deadline = work.deadline
+    try:
+        with _quiet():
+            run["note"] = METHODS[method](work)
+    except Unsuitable as error:
+        run["note"] = str(error)
+        return run, None
+    except Stopped:
+        run |= {"stopped": True, "note": f"stopped at {cap:g} s"}
+    except (ArithmeticError, RuntimeError, np.linalg.LinAlgError) as error:  # how SciPy and PRIMME say that they did not converge
+        run |= {"stopped": True, "note": f"failed: {str(error).partition(chr(10))[0][:100]}"}
+    seconds = time.perf_counter() - start
+    run["processor_seconds"] = time.process_time() - processor  # of all threads; tells whether the machine was busy with something else
+    run["fvps"] = float(limited.fisher_vector_products[0]) + work.counted_elsewhere
+    run |= {end: _checked(A, *pair) for end, pair in work.found.items()}
+    return run, seconds
+
+
+def _checked(A: SensitivityOperator, value: float, vector: Tensor) -> Record:
+    """The value that a method gives, and the residual of its vector by fresh products."""
+    z = vector / torch.linalg.vector_norm(vector)
+    u = A.apply(z.view(1, 1, -1))
+    theta = float(u.double().square().sum())
+    return {"value": value, "residual": float((A.adjoint(u).flatten().double() - theta * z.double()).norm())}
+
+
+def _add_errors(pair: Record, largest: float, truth: float | None) -> None:
+    if pair:
+        pair["residual"] /= largest
+        pair["relative"] = pair["value"] / largest
+        pair["error"] = None if truth is None else abs(pair["value"] - truth) / largest
+
+
+def _linearised(case: Case) -> tuple[SensitivityOperator, float]:
+    with _quiet():
+        model, image = copy.deepcopy(_model(case)), case.image
+        start = time.perf_counter()
+        A = linearise(model, image)
+    return A, time.perf_counter() - start
+
+
+def _model(case: Case) -> torch.nn.Module:
+    if case.key not in _MODELS:
+        _MODELS[case.key] = case.model()
+    return _MODELS[case.key]
+
+
+_MODELS: dict[str, torch.nn.Module] = {}
+
+
+def _solve_all(pixels: Tensor) -> None:
+    A, solver = linearise(OnOff(), pixels), Krylov(tol=TOL)
+    state = solver.init(A, SEED)
+    while not solver.done(state):
+        state = solver.step(A, state)
+    certify(A, solver.pairs(state), solver=solver, state=state)
+
+
+# ------------------------------------------------------------------ clocks and words
+
+
+def _clock(work: Callable[[], Any], repeats: int = 3) -> float:
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return median(times)
+
+
+def _least(work: Callable[[], Any], repeats: int = 10) -> float:
+    work()
+    return min(_clock(work, 1) for _ in range(repeats))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Peers print, draw bars and warn of what the table shows."""
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _truth_words(truth: Record | None) -> str:
+    return f", true bottom / top = {truth['bottom'] / truth['top']:.1e}" if truth else ", no dense truth: errors are residuals"
+
+
+def _error_words(pair: Record) -> str:
+    if not pair:
+        return "-"
+    return f"residual {pair['residual']:.0e}" if pair["error"] is None else f"error {pair['error']:.0e} (residual {pair['residual']:.0e})"

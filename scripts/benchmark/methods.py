@@ -1,0 +1,224 @@
+"""eigexp and its peers, each as a function of one piece of work."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from eigexp.certificates import certify
+from eigexp.models.zoo import plenoptic_model
+from eigexp.operators import CountedOperator, dense_matrix
+from eigexp.solvers.krylov import Krylov
+from scripts.benchmark.cases import MODELS, Case
+
+TOL, SEED, DENSE_LIMIT = 1e-4, 0, 4096
+
+
+class Stopped(Exception):
+    """The time of a case is spent."""
+
+
+class Unsuitable(Exception):
+    """A peer cannot do this case."""
+
+
+@dataclass
+class Work:
+    """What a peer gets, and where it puts what it finds: (eigenvalue, vector (n,)) by end, "top" and "bottom"."""
+
+    case: Case
+    A: "Limited"
+    deadline: float
+    found: dict[str, tuple[float, Tensor]] = field(default_factory=dict)
+    counted_elsewhere: float = 0.0
+
+    def check(self) -> None:
+        """Raise Stopped when the time is spent."""
+        if time.perf_counter() > self.deadline:
+            raise Stopped
+
+    def fisher(self, v: np.ndarray) -> np.ndarray:
+        """F v for a vector (n,) or columns (n, k), float32."""
+        rows = torch.from_numpy(np.ascontiguousarray(v.reshape(len(v), -1).T, dtype=np.float32))[None]
+        return self.A.fisher(rows)[0].T.reshape(v.shape).numpy()
+
+    def keep(self, end: str, value: Any, vector: Any) -> None:
+        """Note a pair."""
+        self.found[end] = (float(value), torch.tensor(np.array(vector), dtype=torch.float32).flatten())
+
+    def start(self, k: int = 1) -> np.ndarray:
+        """Random columns (n, k), float32, the same for every peer."""
+        return np.random.default_rng(SEED).standard_normal((self.A.shape.n, k)).astype(np.float32)
+
+
+class Limited(CountedOperator):
+    """Counts products and stops at a deadline."""
+
+    deadline = float("inf")
+
+    def _apply(self, v: Tensor) -> Tensor:
+        if time.perf_counter() > self.deadline:
+            raise Stopped
+        return super()._apply(v)
+
+
+def linear_operator(shape: tuple[int, int], matvec: Callable[[np.ndarray], np.ndarray], **products: Any) -> Any:
+    """A float32 LinearOperator of SciPy, which PRIMME takes too."""
+    from scipy.sparse.linalg import LinearOperator
+
+    make: Any = LinearOperator
+    return make(shape, matvec=matvec, dtype=np.float32, **products)
+
+
+def eigexp_krylov(work: Work) -> str:
+    """The default solver and its certificate. Returns the evidence."""
+    solver = Krylov(tol=TOL)
+    state = solver.init(work.A, SEED)
+    while not solver.done(state):
+        state = solver.step(work.A, state)
+    (pairs,) = certify(work.A, solver.pairs(state), solver=solver, state=state)
+    for i, end in ((0, "top"), (-1, "bottom")):
+        work.keep(end, pairs.eigenvalues[i], pairs.eigendistortions[i])
+    return f"top {pairs.evidence['top']}, bottom {pairs.evidence['bottom']}"
+
+
+def plenoptic_power(work: Work) -> str:
+    """Plenoptic's Eigendistortion.synthesize with its defaults, on plenoptic's own front ends where it has them."""
+    po, own = import_module("plenoptic"), MODELS[work.case.key][1]
+    autodiff, module = (import_module(f"plenoptic._synthesize.{name}") for name in ("autodiff", "eigendistortion"))
+    product = autodiff._fisher_info_matrix_vector_product
+
+    def counted(y: Tensor, x: Tensor, v: Tensor, dummy: Tensor) -> Tensor:
+        work.check()
+        work.counted_elsewhere += v.shape[1]
+        return product(y, x, v, dummy)
+
+    model = (plenoptic_model(own) if own else work.case.model()).eval()
+    po.remove_grad(model)
+    torch.manual_seed(SEED)
+    eigen = po.Eigendistortion(work.case.image, model)
+    power = eigen._synthesize_power
+
+    def noted(*args: Any, **settings: Any) -> Any:
+        values, vectors = power(*args, **settings)
+        work.keep("bottom" if "top" in work.found else "top", values[0], vectors[:, 0].detach())
+        return values, vectors
+
+    names = "_fisher_info_matrix_vector_product"
+    with patch.object(autodiff, names, counted), patch.object(module, names, counted), patch.object(eigen, "_synthesize_power", noted):
+        eigen.synthesize()
+    return "defaults: stops where the eigenvalue moves by 1e-7"
+
+
+def arpack(work: Work) -> str:
+    """Two runs: the top of F, then the top of lambda_1 - F, so that the tolerance is relative to lambda_1 at both ends."""
+    from scipy.sparse.linalg import eigsh
+
+    n, v0 = work.A.shape.n, work.start()[:, 0]
+    settings: Any = {"k": 1, "which": "LA", "tol": TOL, "v0": v0}
+    values, vectors = eigsh(linear_operator((n, n), work.fisher), **settings)
+    work.keep("top", values[0], vectors)
+    shifted = linear_operator((n, n), lambda v: values[0] * v - work.fisher(v))
+    gaps, vectors = eigsh(shifted, **settings)
+    work.keep("bottom", values[0] - gaps[0], vectors)
+    return "two runs"
+
+
+def arpack_both(work: Work) -> str:
+    """One run with which="BE" on F - shift, the shift about half of lambda_1, so that the tolerance is the same at both ends."""
+    from scipy.sparse.linalg import eigsh
+
+    n, v = work.A.shape.n, work.start()[:, 0]
+    for _ in range(5):
+        v = work.fisher(v / np.linalg.norm(v))
+    shift = float(np.linalg.norm(v)) / 2
+    shifted = linear_operator((n, n), lambda v: work.fisher(v) - np.float32(shift) * v)
+    settings: Any = {"k": 2, "which": "BE", "tol": 2 * TOL, "v0": work.start()[:, 0]}
+    values, vectors = eigsh(shifted, **settings)
+    work.keep("bottom", values[0] + shift, vectors[:, 0])
+    work.keep("top", values[1] + shift, vectors[:, 1])
+    return "which=BE, shifted by lambda_1 / 2 from 5 power steps"
+
+
+def propack(work: Work) -> str:
+    """Golub-Kahan: the largest and the smallest singular value of J."""
+    from scipy.sparse.linalg import svds
+
+    _, m, n = work.A.shape
+    if m < n:
+        raise Unsuitable("m < n: a singular value decomposition does not see the null space")
+
+    def row(v: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(v, dtype=np.float32)).view(1, 1, -1)
+
+    J = linear_operator(
+        (m, n),
+        lambda v: work.A.apply(row(v)).flatten().numpy(),
+        rmatvec=lambda u: work.A.adjoint(row(u)).flatten().numpy(),
+    )
+    for end, which in (("top", "LM"), ("bottom", "SM")):
+        rng = np.random.default_rng(SEED)
+        settings: Any = {"which": which, "tol": TOL, "solver": "propack", "maxiter": 300, "return_singular_vectors": "vh", "rng": rng}
+        _, s, vh = svds(J, k=1, **settings)
+        work.keep(end, s[0] ** 2, vh)
+    return "PROPACK, space of 300"
+
+
+def scipy_lobpcg(work: Work) -> str:
+    """SciPy's, which is matrix-free; its tolerance is absolute, so lambda_1 is estimated by 5 power steps."""
+    from scipy.sparse.linalg import lobpcg
+
+    n, v = work.A.shape.n, work.start()[:, 0]
+    for _ in range(5):
+        v = work.fisher(v / np.linalg.norm(v))
+    tol = TOL * float(np.linalg.norm(v))
+    F = linear_operator((n, n), work.fisher, matmat=work.fisher)
+    for end in ("top", "bottom"):
+        values, vectors = lobpcg(F, work.start(), tol=tol, maxiter=1000, largest=end == "top")
+        work.keep(end, values[0], vectors)
+    return "matrix-free, two runs, no preconditioner"
+
+
+def torch_lobpcg(work: Work) -> str:
+    """Takes a matrix only, whose making is counted: min(m, n) products with J or J^T."""
+    if work.A.shape.n > DENSE_LIMIT:
+        raise Unsuitable("takes no matrix-free operator, and F would be too large a matrix")
+    J = dense_matrix(work.A)[0]
+    F, X = J.T @ J, torch.from_numpy(work.start())
+    tracker: Any = lambda _: work.check()  # noqa: E731
+    for end in ("top", "bottom"):
+        values, vectors = torch.lobpcg(F, k=1, X=X.clone(), tol=TOL, niter=1000, largest=end == "top", tracker=tracker)
+        work.keep(end, values[0], vectors)
+    return "needs a matrix: products are those that make it"
+
+
+def primme(work: Work) -> str:
+    """PRIMME's default method, tolerance relative to the norm of F, both ends one after the other."""
+    try:
+        eigsh: Any = import_module("primme").eigsh
+    except ImportError as error:
+        raise Unsuitable("not installed") from error
+    n = work.A.shape.n
+    F = linear_operator((n, n), work.fisher, matmat=work.fisher)
+    for end, which in (("top", "LA"), ("bottom", "SA")):
+        values, vectors = eigsh(F, k=1, which=which, tol=TOL, v0=work.start())
+        work.keep(end, values[0], vectors)
+    return "default method, no preconditioner"
+
+
+METHODS: dict[str, Callable[[Work], str]] = {
+    "eigexp": eigexp_krylov,
+    "plenoptic": plenoptic_power,
+    "ARPACK": arpack,
+    "ARPACK BE": arpack_both,
+    "PROPACK": propack,
+    "LOBPCG": scipy_lobpcg,
+    "torch.lobpcg": torch_lobpcg,
+    "PRIMME": primme,
+}

@@ -1,0 +1,103 @@
+"""What was measured, as Markdown for the README and as a figure."""
+
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
+
+from eigexp.report.style import PALETTE, figure_png, house_style, new_figure
+
+Record = dict[str, Any]
+_COLOURS = (*PALETTE, "#999999")
+
+
+def header(results: Record) -> str:
+    """The machine and the versions, one paragraph."""
+    m = results["machine"]
+    versions = ", ".join(f"{name} {number or 'absent'}" for name, number in m["versions"].items())
+    return f"{m['cpu']}, {m['cores']} cores, {m['torch_threads']} torch threads, Python {m['python']}; {versions}."
+
+
+def markdown(results: Record) -> str:
+    """The README's section: one row a case, one column a method."""
+    methods = _methods(results)
+    lines = [
+        header(results),
+        "",
+        "Fisher-vector products / seconds / the larger of the errors at both ends, relative to λ₁ (against a dense float64 Jacobian where "
+        f"n ≤ 4096, else the residual, in italics). Peers were stopped at {results['cap']:g} s (>).",
+        "",
+        f"| case | n | m | {' | '.join(methods)} |",
+        f"|---|---|---|{'---|' * len(methods)}",
+    ]
+    for case in results["cases"]:
+        runs = {run["method"]: run for run in case["runs"]}
+        cells = " | ".join(_cell(runs.get(method)) for method in methods)
+        lines.append(f"| {case['words']} | {case['n']} | {case['m']} | {cells} |")
+    return "\n".join([*lines, *_cost_lines(results)]) + "\n"
+
+
+def figure(results: Record) -> bytes:
+    """A PNG: bars of seconds and of products, a group for each case, hatched where a peer was stopped or failed."""
+    methods, cases = _methods(results), results["cases"]
+    with house_style():
+        drawn = new_figure(9.5, 1.2 + 0.155 * len(methods) * len(cases))
+        left, right = drawn.subplots(1, 2, sharey=True)
+        _bars(left, cases, methods, "seconds", "seconds")
+        _bars(right, cases, methods, "fvps", "Fisher-vector products")
+        left.set_yticks(range(len(cases)), [case["words"] for case in cases])
+        left.invert_yaxis()
+        drawn.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=len(methods))
+        drawn.suptitle("Both ends of the spectrum to a residual of 1e-4 λ₁; hatched: stopped or failed", x=0.01, ha="left", fontsize=10)
+    return figure_png(drawn)
+
+
+def cost_words(record: Record) -> str:
+    """One line: what a product costs in forward passes."""
+    ways = ", ".join(f"{way} {seconds / record['forward']:.1f}" for way, seconds in record["ways"].items())
+    return f"{record['words']}: forward pass {1e3 * record['forward']:.2f} ms; FVP in forward passes: {ways}"
+
+
+def batch_words(record: Record) -> str:
+    """One line: a batch against its images in turn."""
+    ratio = record["in_turn"] / record["batch"]
+    head = f"{record['images']} images, OnOff {record['size']}²"
+    return f"{head}: one batch {record['batch']:.2f} s, in turn {record['in_turn']:.2f} s ({ratio:.1f}x)"
+
+
+def _bars(axes: Axes, cases: list[Record], methods: list[str], key: str, title: str) -> None:
+    height = 0.84 / len(methods)
+    for j, method in enumerate(methods):
+        runs = [(i, run) for i, case in enumerate(cases) for run in case["runs"] if run["method"] == method and run["seconds"] is not None]
+        places = [i + (j - (len(methods) - 1) / 2) * height for i, _ in runs]
+        bars = axes.barh(places, [run[key] for _, run in runs], height * 0.9, color=_COLOURS[j % len(_COLOURS)], label=method)
+        for bar, (_, run) in zip(bars, runs, strict=True):
+            if run["stopped"]:
+                bar.set(hatch="////", edgecolor="white", linewidth=0)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axes.set_title(title)
+    axes.grid(visible=False, axis="y")
+
+
+def _methods(results: Record) -> list[str]:
+    ran = {run["method"]: None for case in results["cases"] for run in case["runs"] if run["seconds"] is not None}
+    return list(ran)
+
+
+def _cell(run: Record | None) -> str:
+    if run is None or run["seconds"] is None:
+        return "–"
+    if run["stopped"]:
+        return f"failed ({run['seconds']:.1f})" if run["note"].startswith("failed") else f"{run['fvps']:.0f} / > {run['seconds']:.0f}"
+    pairs = [run["top"], run["bottom"]]
+    dense = all(pair["error"] is not None for pair in pairs)
+    worst = max(pair["error" if dense else "residual"] for pair in pairs)
+    text = f"{run['fvps']:.0f} / {run['seconds']:.2f} / " + (f"{worst:.0e}" if dense else f"*{worst:.0e}*")
+    return f"**{text}**" if run["method"] == "eigexp" and dense else text
+
+
+def _cost_lines(results: Record) -> list[str]:
+    lines = [f"- {cost_words(record)}" for record in results.get("costs", [])]
+    lines += [f"- {batch_words(results['batch'])}"] if results.get("batch") else []
+    return ["", *lines] if lines else []

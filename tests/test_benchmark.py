@@ -1,0 +1,85 @@
+"""The benchmark measures what it says: one tiny case through its own functions. Nothing here depends on how fast the machine is."""
+
+import copy
+import json
+
+import pytest
+
+from scripts.benchmark.cases import ALL, QUICK, Case
+from scripts.benchmark.measure import machine, run_case
+from scripts.benchmark.methods import TOL
+from scripts.benchmark.present import figure, markdown
+
+METHODS = ["ARPACK", "LOBPCG", "torch.lobpcg"]
+
+
+@pytest.fixture(scope="module")
+def results():
+    case = run_case(Case.of("ln16"), METHODS, 10.0, lambda _: None)
+    return json.loads(json.dumps({"machine": machine(), "cap": 10.0, "tol": TOL, "cases": [case]}))
+
+
+def runs_of(results):
+    return {run["method"]: run for run in results["cases"][0]["runs"]}
+
+
+def test_eigexp_comes_first_and_is_right(results):
+    assert [run["method"] for run in results["cases"][0]["runs"]] == ["eigexp", *METHODS]
+    eigexp = runs_of(results)["eigexp"]
+    assert eigexp["top"]["error"] < 1e-4
+    assert eigexp["bottom"]["error"] < 1e-4
+    assert eigexp["ratio"] == 1.0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_peers_agree_and_their_products_are_counted(results, method):
+    run = runs_of(results)[method]
+    assert not run["stopped"]
+    assert run["fvps"] > 5
+    assert run["top"]["error"] < 1e-3
+    assert run["bottom"]["error"] < 1e-3
+
+
+def test_a_matrix_costs_half_a_product_a_column(results):
+    assert runs_of(results)["torch.lobpcg"]["fvps"] == 16 * 16 / 2
+
+
+def test_a_peer_stops_at_the_cap():
+    case = run_case(Case.of("ln16"), ["ARPACK", "plenoptic"], 0.0, lambda _: None)
+    eigexp, *peers = case["runs"]
+    assert not eigexp["stopped"]
+    assert [(run["stopped"], run["note"], run["top"]) for run in peers] == [(True, "stopped at 0 s", {})] * 2
+
+
+def test_plenoptic_is_counted_by_columns_through_its_own_functions(results):
+    pytest.importorskip("plenoptic")
+    case = run_case(Case.of("lg20"), ["plenoptic"], 2.0, lambda _: None)
+    run = case["runs"][1]
+    assert run["fvps"] >= 4
+    assert run["top"]["error"] < 1e-3 if run["top"] else run["stopped"]
+
+
+def test_markdown_has_a_row_a_case_and_a_column_a_method(results):
+    both = copy.deepcopy(results)
+    both["cases"].append(both["cases"][0] | {"words": "another"})
+    rows = [line for line in markdown(both).splitlines() if line.startswith("| ")]
+    assert [row.split(" | ")[0] for row in rows] == ["| case", "| LN, 16²", "| another"]
+    assert all(row.count("|") == rows[0].count("|") for row in rows)
+
+
+def test_a_run_that_was_stopped_or_failed_or_unsuitable_is_shown_as_such(results):
+    changed = copy.deepcopy(results)
+    runs = {run["method"]: run for run in changed["cases"][0]["runs"]}
+    runs["ARPACK"] |= {"stopped": True, "note": "stopped at 10 s", "seconds": 10.0}
+    runs["LOBPCG"] |= {"stopped": True, "note": "failed: no convergence", "seconds": 1.0}
+    row = markdown(changed).splitlines()[-1]
+    assert "/ > 10" in row
+    assert "failed" in row
+    assert figure(changed).startswith(b"\x89PNG")
+
+
+def test_every_listed_case_has_a_model():
+    assert [Case.of(name).name for name in ALL] == ALL
+    assert set(QUICK) <= set(ALL)
+    with pytest.raises(SystemExit, match="onof64"):
+        Case.of("onof64")
