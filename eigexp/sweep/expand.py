@@ -43,7 +43,10 @@ def configurations(words: Sequence[str]) -> Iterator[tuple[list[str], DictConfig
     Raises:
         ConfigurationError: as `expand` and `compose`.
     """
-    for point in expand(words):
+    points = expand(words)
+    if not points:
+        raise ConfigurationError(f"{' '.join(words)} describes no configuration: a choice or glob is empty. `eigexp models` lists models.")
+    for point in points:
         config = compose(point)
         more = [word for word in sweep_of(config) if _key(word) not in {_key(given) for given in point}]
         for inner in expand([*more, *point]) if more else ():

@@ -1,6 +1,7 @@
 """An eigendistortion solver as a LightningModule: one solver iteration is one training step."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,6 +29,7 @@ class _Work:
     operator: SensitivityOperator
     state: SolverState
     progress: list[Progress]
+    failed: bool = False
     ended: str | None = None  # why a callback ended the task before its solver was done
     seconds_before: float = 0.0  # spent on this task before the last resume
     began: float = 0.0
@@ -59,12 +61,19 @@ class EigenModule(LightningModule):
     ):
         super().__init__()
         self.automatic_optimization = False
+        self.use(solver, linearise=linearise, noise=noise, subspace=subspace, seed=seed)
+        self.on_failure: Callable[[Task, Exception], None] | None = None
+        self._work: _Work | None = None
+        self._restored: dict[str, Any] | None = None
+
+    def use(
+        self, solver: Solver, *, linearise: str = "auto", noise: Noise | None = None, subspace: PixelSubspace | None = None, seed: int = 0
+    ) -> None:
+        """Other settings, for the tasks that begin from now on."""
         self.solver = solver
         self.linearise = linearise
         self.seed = seed
         self._parts = (noise, subspace)  # in a tuple, so that they are no children
-        self._work: _Work | None = None
-        self._restored: dict[str, Any] | None = None
 
     # -- the task ------------------------------------------------------------------------------------------------------
 
@@ -96,7 +105,7 @@ class EigenModule(LightningModule):
     @property
     def task_over(self) -> bool:
         """The solver is done, or a callback has ended the task: its results are final."""
-        return self._work is not None and (self._work.ended is not None or self.done)
+        return self._work is not None and (self._work.failed or self._work.ended is not None or self.done)
 
     @property
     def seconds(self) -> float:
@@ -166,17 +175,34 @@ class EigenModule(LightningModule):
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, list[Progress]]:
         """One solver step. Returns {"progress": one Progress an image}, plain numbers."""
         work = self._at_work()
+        try:
+            self._step(work)
+        except Exception as error:
+            self._fail(work, error)
+        return {"progress": work.progress}
+
+    def _step(self, work: _Work) -> None:
         with full_precision(work.operator.device):
             state = self.solver.step(work.operator, work.state)
             progress = self.solver.progress(state)
         self.optimizers().step()  # pyright: ignore[reportAttributeAccessIssue]
         work.state, work.progress = state, progress  # last, so that a step counts whole or not at all
-        return {"progress": progress}
+
+    def _fail(self, work: _Work, error: Exception) -> None:
+        """Hand an error to whoever has set `on_failure`, and end the task without results; else raise it."""
+        if self.on_failure is None:
+            raise error
+        work.failed = True
+        self.on_failure(work.task, error)
 
     def on_train_epoch_end(self) -> None:
-        """Tell callbacks that a task is over - and not when the fit was merely stopped within it."""
-        if self.task_over:
+        """Tell callbacks that a task is over - and not when the fit was merely stopped within it, or the task failed."""
+        if not self.task_over or self._at_work().failed:
+            return
+        try:
             self.tell("on_task_end")
+        except Exception as error:
+            self._fail(self._at_work(), error)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the solver's state and what it belongs to, as tensors and plain values."""

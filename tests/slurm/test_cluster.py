@@ -1,0 +1,94 @@
+"""Sweeps on a real Slurm: preempted, signalled, a node's daemon killed; every result whole, with the numbers of a serial run."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.slurm.cluster import Cluster, missing, wait_until
+from tests.sweep.sweeps import SLOW, SMALL, eigexp, environment, same_numbers, serial
+
+from eigexp.store import Store  # isort: skip
+
+pytestmark = [
+    pytest.mark.skipif(bool(missing()), reason=f"Slurm is not installed here, lacking {', '.join(missing())}"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="the daemons of a throw-away Slurm run as root only"),
+]
+NAMES = "images.names=[camera,coins,coffee]"
+TWELVE = ["model=ln,lg", NAMES, "seed=0,1", *SMALL]
+ON_SLURM = ["launcher=slurm", "launcher.pack=3", "launcher.warning=5", "launcher.time=10"]
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    root = Path(tempfile.mkdtemp(prefix="eigexp-slurm-"))  # short: a socket's path has 107 characters at most
+    cluster = Cluster(root)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+        shutil.rmtree(root)
+
+
+@pytest.fixture
+def sweep(cluster, tmp_path):
+    around = environment(PATH=cluster.environment["PATH"], SLURM_CONF=cluster.environment["SLURM_CONF"])
+
+    def sweep(*words):
+        done = eigexp(tmp_path, "sweep", *words, environment=around)
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    sweep.command = lambda *words: eigexp(tmp_path, *words, environment=around)
+    return sweep
+
+
+def running(cluster, node):
+    found = [job for job, state, where in cluster.jobs() if state == "RUNNING" and where == node]
+    return found[0] if found else None
+
+
+def saved(store):
+    return list((store.root / "checkpoints").glob("*.ckpt"))
+
+
+def test_preempted_signalled_and_a_daemon_killed(cluster, sweep, tmp_path):
+    store = Store(tmp_path / "outputs" / "results")
+    assert "submitted 12 tasks in 4 jobs" in sweep(*TWELVE, *SLOW, *ON_SLURM)
+    wait_until(lambda: len(saved(store)) >= 2, 90, "two tasks at work")
+
+    victim = running(cluster, "n2")
+    cluster.ask("scancel", "--signal=USR2", victim)  # as Slurm does before the time limit
+    cluster.ask("sbatch", "--partition=high", "--nodelist=n1", "--output=/dev/null", "--wrap=sleep 1")
+    wait_until(lambda: [job for job, state, _ in cluster.jobs("-p", "low") if job == victim and state == "PENDING"], 30, "requeued job")
+    wait_until(lambda: running(cluster, "n2"), 60, "another job on n2")
+    cluster.kill_node("n2")
+    cluster.start_node("n2")
+    restarts = cluster.ask("scontrol", "show", "job", victim)
+
+    reference = serial(TWELVE, tmp_path / "serial")
+    wait_until(lambda: not cluster.jobs(), 150, "the end of the queue")
+    assert "Restarts=0" not in restarts
+    assert len(store.ids()) == 12
+    assert same_numbers(store, reference)
+    assert not saved(store)
+
+    when = {id: (store.path(id) / "record.json").stat().st_mtime_ns for id in store.ids()}
+    assert "12 done" in sweep(*TWELVE, *ON_SLURM)
+    assert not cluster.jobs()
+    wider = sweep("model=ln,lg", NAMES.replace("camera", "camera,cell"), "seed=0,1", *SMALL, *ON_SLURM)
+    assert "submitted 4 tasks in 2 jobs" in wider
+    assert "4 in flight" in sweep.command("status").stdout
+    sweep.command("cancel")
+    wait_until(lambda: not cluster.jobs(), 30, "cancelled jobs")
+    assert when == {id: (store.path(id) / "record.json").stat().st_mtime_ns for id in when}
+
+
+def test_what_slurm_refuses_is_told_before_anything_runs(cluster, tmp_path):
+    around = environment(PATH=cluster.environment["PATH"], SLURM_CONF=cluster.environment["SLURM_CONF"])
+    done = eigexp(tmp_path, "sweep", "model=ln", *SMALL, "launcher=slurm", "launcher.partition=nowhere", environment=around)
+    assert done.returncode == 2
+    assert "invalid partition" in done.stderr and "launcher.*" in done.stderr

@@ -1,0 +1,124 @@
+"""Local sweeps: killed, failing, two at once, in odd folders; what is stored is never made again."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+
+from eigexp.store import Store
+
+from tests.sweep.sweeps import SLOW, SMALL, command, eigexp, environment, same_numbers, serial  # isort: skip
+
+SIX = ["model=ln,lg", "images.names=[camera,coins,coffee]", *SMALL, "launcher.processes=2"]
+KILLS = 10
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    return serial(SIX, tmp_path_factory.mktemp("serial"))
+
+
+def start(folder, *words):
+    return subprocess.Popen(
+        command("sweep", *words),
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def store_in(folder):
+    return Store(folder / "outputs" / "results")
+
+
+def stamps(store):
+    return {id: (store.path(id) / "record.json").stat().st_mtime_ns for id in store.ids()}
+
+
+def kill_again_and_again(folder, kills, seed=0):
+    """Kills the process group of a sweep at random moments after its tasks have begun; nothing stored may change."""
+    rng, store, seen, killed = random.Random(seed), store_in(folder), {}, 0
+    while killed < kills and len(store.ids()) < 6:
+        process = start(folder, *SIX, *SLOW)
+        began = time.time()
+        while process.poll() is None and not any(_is_new(store.path(id) / "log.txt", began) for id in _frozen(store)):
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0.0, 0.5))
+        killed += process.poll() is None
+        os.killpg(process.pid, signal.SIGKILL) if process.poll() is None else None
+        process.wait()
+        now = stamps(store)
+        assert seen.items() <= now.items()
+        seen = now
+    return killed, seen
+
+
+def _frozen(store):
+    return [folder.name for folder in store.folders()]
+
+
+def _is_new(path, began):
+    return path.exists() and path.stat().st_mtime > began
+
+
+def test_killed_at_random_moments(tmp_path, expected):
+    killed, seen = kill_again_and_again(tmp_path, KILLS)
+    assert killed >= 3
+    done = eigexp(tmp_path, "sweep", *SIX)
+    assert done.returncode == 0, done.stderr
+    store = store_in(tmp_path)
+    assert sorted(store.ids()) == sorted(expected.ids())
+    assert same_numbers(store, expected)
+    assert seen.items() <= stamps(store).items()
+
+
+def test_a_failing_task_stops_no_other_and_is_tried_again_when_asked(tmp_path, expected):
+    failing = ["+callbacks.bad._target_=tests.sweep.slow.FailsOn", "+callbacks.bad.image=coins"]
+    words = ["model=ln", *SIX[1:]]
+    done = eigexp(tmp_path, "sweep", *words, *failing)
+    assert done.returncode == 1
+    assert "coins: failed (FloatingPointError: coins is cursed)" in done.stderr and "2 of 3 tasks done, 1 failed" in done.stderr
+    shown = eigexp(tmp_path, "status", "--failed").stdout
+    assert "Traceback" in shown and "1 tasks: 1 failed" in shown
+    again = eigexp(tmp_path, "sweep", *words)
+    assert again.returncode == 1 and "2 done, 1 failed" in again.stderr
+    retried = eigexp(tmp_path, "sweep", *words, "--retry-failed")
+    assert retried.returncode == 0, retried.stderr
+    assert len(store_in(tmp_path).ids()) == 3
+    assert [s["state"] for s in json.loads(eigexp(tmp_path, "status", "--format", "json").stdout)] == ["done"] * 3
+
+
+def test_interrupted_it_saves_and_goes_on_and_two_at_once_write_the_same(tmp_path, expected):
+    folder = tmp_path / "mit Leerzeichen – und ü"
+    folder.mkdir()
+    first = start(folder, *SIX, *SLOW)
+    store = store_in(folder)
+    deadline = time.monotonic() + 60
+    while not list((store.root / "checkpoints").glob("*.ckpt")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(first.pid, signal.SIGINT)
+    assert first.wait(30) == 128 + signal.SIGINT
+    assert list((store.root / "checkpoints").glob("*.ckpt"))
+
+    both = [start(folder, *SIX) for _ in range(2)]
+    assert [process.wait(120) for process in both] == [0, 0]
+    assert same_numbers(store, expected) and len(store.ids()) == 6
+
+    before = stamps(store)
+    done = eigexp(folder, "sweep", *SIX)
+    assert done.returncode == 0 and "6 done" in done.stderr
+    assert stamps(store) == before
+
+
+def test_a_store_that_cannot_be_written_is_refused_before_anything_runs(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = eigexp(tmp_path, "sweep", "model=ln", *SMALL, "store=file/results")
+    assert done.returncode == 1
+    assert "store=<folder>" in done.stderr and "Traceback" not in done.stderr

@@ -1,0 +1,68 @@
+"""Plans: what there is to do, numbered before anything runs."""
+
+import numpy as np
+import pytest
+from PIL import Image as Picture
+
+from eigexp.errors import ConfigurationError, EigexpError
+from eigexp.sweep.plan import make_plan
+from eigexp.tasks import TaskList
+
+from tests.sweep.sweeps import SMALL  # isort: skip
+
+
+def plan(tmp_path, *words):
+    return make_plan([*SMALL, f"store='{tmp_path}'", *words])
+
+
+def test_every_model_and_image_is_a_task_with_its_own_configuration(tmp_path):
+    found = plan(tmp_path, "model=ln,lg", "images.names=[camera,coins]")
+    assert [(t.model, t.names) for t in found] == [("ln", ("camera",)), ("ln", ("coins",)), ("lg", ("camera",)), ("lg", ("coins",))]
+    assert len(set(found.ids)) == 4
+    for task in found:
+        assert TaskList(task.config).ids == list(task.ids)
+    assert not list(tmp_path.iterdir())
+
+
+def test_identical_results_are_planned_once(tmp_path):
+    assert len(plan(tmp_path, "model=ln,ln", "images.names=[camera,camera]", "callbacks.curves.every=1,2")) == 1
+
+
+def test_batches_stay_together(tmp_path):
+    found = plan(tmp_path, "model=ln", "images.names=[camera,coins,coffee]", "images.batch_size=2")
+    assert [t.names for t in found] == [("camera", "coins"), ("coffee",)]
+
+
+def test_a_folder_is_narrowed_to_one_file(tmp_path):
+    folder = tmp_path / "fotos à plat"
+    folder.mkdir()
+    for i in range(2):
+        pixels = np.random.default_rng(i).integers(0, 255, (40, 40), dtype=np.uint8)
+        Picture.fromarray(pixels).save(folder / f"p{i}.png")
+    found = plan(tmp_path, "model=ln", "images=folder", f"images.path='{folder}'")
+    assert [t.config["images"]["path"] for t in found] == [str(folder / "p0.png"), str(folder / "p1.png")]
+    for task in found:
+        assert TaskList(task.config).ids == list(task.ids)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "model=ln,nosuch",
+        "images.names=[nosuch]",
+        "solver.k=1,0",
+        "solver.nosuch=1",
+        "callbacks.convergence.tol=-1",
+        "trainer.devices=two",
+        "launcher.processes=0",
+        "model=glob(x*)",
+    ],
+)
+def test_wrong_settings_are_typed_errors(tmp_path, word):
+    with pytest.raises(EigexpError):
+        plan(tmp_path, word)
+
+
+def test_one_store_a_sweep(tmp_path):
+    with pytest.raises(ConfigurationError, match="store takes several values"):
+        make_plan([*SMALL, f"store='{tmp_path}/a','{tmp_path}/b'", "model=ln"])
