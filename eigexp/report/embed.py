@@ -52,12 +52,12 @@ def embed_image(image: NDArray[Any], most_bytes: int) -> str:
     content = encode_png(pixels)
     if len(content) <= most_bytes:
         return data_uri(content, "png")
+    content = b""
     for quality in JPEG_QUALITIES:
-        buffer = io.BytesIO()
-        PillowImage.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling=0)
-        if buffer.tell() <= most_bytes:
+        content = _jpeg(pixels, quality)
+        if len(content) <= most_bytes:
             break
-    return data_uri(buffer.getvalue(), "jpeg")
+    return data_uri(content, "jpeg")
 
 
 def embed_distortion(distortion: NDArray[Any], most_bytes: int) -> Embedded:
@@ -90,6 +90,12 @@ def embed_distortions(distortions: Sequence[NDArray[Any]], most_bytes: int) -> l
 def data_uri(content: bytes, kind: str) -> str:
     """Bytes of a picture as a URI that carries them."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:
+    buffer = io.BytesIO()
+    PillowImage.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling=0)
+    return buffer.getvalue()
 
 
 def _picture(values: NDArray[Any]) -> NDArray[np.float64]:

@@ -140,7 +140,7 @@ def curves_csv(rows: list[dict[str, Any]]) -> bytes:
 
 
 def arrays_of(pairs: "EigenPairs", image: "Image") -> dict[str, NDArray[Any]]:
-    """What pairs.safetensors holds, as numpy arrays by name: an image, its eigendistortions, eigenvalues, ranks, residuals and intervals."""
+    """What pairs.safetensors holds, as numpy arrays by name: image, eigendistortions, eigenvalues, eigenindex, residuals, intervals."""
     return {name: as_array(image.pixels if name == "image" else getattr(pairs, name)) for name in ARRAYS}
 
 

@@ -16,6 +16,7 @@ from eigexp.store.store import STATE, Store
 
 Kind = Literal["torn", "orphan", "checkpoint"]
 ASIDE = ".torn"
+CHECKPOINTS = "checkpoints"
 FOREIGN_ORPHAN_SECONDS = 24 * 3600
 
 
@@ -57,7 +58,7 @@ def verify(store: Store) -> list[Finding]:
             findings.append(Finding("torn", folder, problem))
         elif (folder / RECORD).exists() and (folder / STATE).exists():
             findings.append(Finding("checkpoint", folder / STATE, "the result is whole and needs no checkpoint"))
-    return findings + list(_orphans(store))
+    return [*findings, *_stale_checkpoints(store), *_orphans(store)]
 
 
 def torn(folder: Path) -> str:
@@ -116,11 +117,17 @@ def _clear(store: Store, finding: Finding) -> None:
     if finding.kind == "orphan":
         finding.path.unlink(missing_ok=True)
     elif finding.kind == "checkpoint":
-        shutil.rmtree(finding.path)
+        shutil.rmtree(finding.path) if finding.path.is_dir() else finding.path.unlink(missing_ok=True)
     else:
         aside = store.root / ASIDE
         aside.mkdir(exist_ok=True)
         os.replace(finding.path, aside / f"{finding.path.name}.{time.time_ns()}")
+
+
+def _stale_checkpoints(store: Store) -> Iterator[Finding]:
+    for path in sorted((store.root / CHECKPOINTS).glob("*.ckpt")):
+        if store.has(path.stem):
+            yield Finding("checkpoint", path, "the result is whole and needs no checkpoint")
 
 
 def _orphans(store: Store) -> Iterator[Finding]:

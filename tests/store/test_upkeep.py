@@ -67,6 +67,17 @@ def test_prune_shows_first_and_sets_torn_results_aside(tmp_path):
     assert store.has(torn)
 
 
+def test_checkpoints_of_whole_results_are_left_over_and_others_are_not(tmp_path):
+    store = Store(tmp_path)
+    old = tmp_path / "checkpoints" / f"{write_fake(tmp_path)}.ckpt"
+    begun = tmp_path / "checkpoints" / f"{'ab' * 8}.ckpt"
+    old.parent.mkdir()
+    old.write_text("")
+    begun.write_text("")
+    assert [(finding.kind, finding.path) for finding in prune(store, yes=True)] == [("checkpoint", old)]
+    assert (old.exists(), begun.exists()) == (False, True)
+
+
 def test_files_of_living_and_foreign_writers_are_left(tmp_path):
     store = Store(tmp_path)
     folder = store.path(write_fake(tmp_path))
