@@ -7,27 +7,28 @@ from eigexp.linalg.orthonormal import independent_rows
 from eigexp.operators.base import SensitivityOperator
 
 
-def structural_guesses(A: SensitivityOperator, image: int) -> Tensor:
+ROUNDS = 2
+
+
+def structural_guesses(A: SensitivityOperator, image: int, which: int) -> Tensor:
     """Orthonormal guesses (g, n) for one image of the operator; g = 0 where the operator belongs to no image.
 
-    A channel at a time: the constant, the channel itself, and the Nyquist patterns (-1)^(x+y), (-1)^x, (-1)^y, which strided
-    networks alias away.
+    A channel at a time. Round 0: the constant and the channel itself, to which models with gain control are nearly blind. Round 1: the
+    Nyquist patterns (-1)^(x+y), (-1)^x, (-1)^y, which strided networks alias away.
     """
     if A.images is None:
         return torch.empty(0, A.shape.n, dtype=A.dtype, device=A.device)
     picture = A.images[image]
-    if picture.ndim == 1:
-        picture = picture[None]
-    planes = picture.reshape(-1, *picture.shape[-2:]) if picture.ndim > 2 else picture[None]
-    patterns = torch.stack([torch.stack([*_patterns(plane), plane]) for plane in planes])
+    planes = picture.reshape(-1, *picture.shape[-2:]) if picture.ndim > 1 else picture[None, None]
+    patterns = torch.stack([torch.stack(_nyquist(plane) if which else [torch.ones_like(plane), plane]) for plane in planes])
     blocks = torch.zeros(len(planes), patterns.shape[1], *planes.shape, dtype=A.dtype, device=A.device)
     channels = torch.arange(len(planes))
     blocks[channels, :, channels] = patterns.to(A.dtype)
     return independent_rows(A.from_pixels(blocks.flatten(0, 1).flatten(1)))
 
 
-def _patterns(plane: Tensor) -> list[Tensor]:
+def _nyquist(plane: Tensor) -> list[Tensor]:
     h, w = plane.shape
     rows = (1 - 2 * (torch.arange(h, device=plane.device) % 2)).to(plane.dtype)[:, None].expand(h, w)
     columns = (1 - 2 * (torch.arange(w, device=plane.device) % 2)).to(plane.dtype)[None, :].expand(h, w)
-    return [torch.ones_like(plane), rows * columns, rows, columns]
+    return [rows * columns, rows, columns]

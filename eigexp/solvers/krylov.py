@@ -18,7 +18,7 @@ from eigexp.linalg.rayleigh_ritz import wanted_indices
 from eigexp.operators.base import SensitivityOperator
 from eigexp.pairs import Evidence, RitzPairs
 from eigexp.solvers.base import Answer, ImageState, Progress, Request, Solver
-from eigexp.solvers.guesses import structural_guesses
+from eigexp.solvers.guesses import ROUNDS, structural_guesses
 from eigexp.solvers.krylov_space import KrylovSpace
 from eigexp.solvers.settings import check_counts, check_positive, check_precision, check_sizes
 
@@ -30,12 +30,15 @@ class KrylovImage(ImageState):
     """One image's state.
 
     Attributes:
+        rounds: rounds of guesses tried.
         phase: krylov | guess | multiplicity | verify | finished.
         space: the space that both ends come from.
         check: the space that verifies the bottom, orthogonal to `found`.
         found: the bottom vectors under verification (k, n).
         queue: kept guesses (q, n) not yet expanded, best first.
         quotients: their Rayleigh quotients (q,), float64.
+        rounds: rounds of guesses tried.
+        guess_kept: a guess is in the space, so that its bottom no longer rests on a random start alone.
         fresh: steps left of the check for repeated eigenvalues.
         reference: wanted top values when that check began.
         residuals: residual norms of the wanted pairs (k,), float64.
@@ -49,7 +52,7 @@ class KrylovImage(ImageState):
     found: Tensor
     queue: Tensor
     quotients: Tensor
-    guesses_tried: bool
+    rounds: int
     guess_kept: bool
     fresh: int
     reference: Tensor
@@ -150,7 +153,7 @@ class Krylov(Solver):
             found=none,
             queue=none,
             quotients=torch.empty(0, dtype=torch.float64),
-            guesses_tried=not (self.guesses and self._bottom),
+            rounds=0 if self.guesses and self._bottom else ROUNDS,
             guess_kept=False,
             fresh=0,
             reference=torch.empty(0, dtype=torch.float64),
@@ -238,7 +241,7 @@ class Krylov(Solver):
         gram = (answer.forward.double() @ answer.forward.double().T).cpu()
         quotients, columns = torch.linalg.eigh(gram)
         queue = columns.T.to(state.queue) @ state.request.block
-        return replace(state, queue=queue, quotients=quotients, guesses_tried=True, phase="krylov")
+        return replace(state, queue=queue, quotients=quotients, rounds=state.rounds + 1, phase="krylov")
 
     def _measure(self, state: KrylovImage) -> tuple[KrylovImage, Tensor | None]:
         """Residual vectors (k, n) of the wanted pairs, and their norms into the state; None before the space holds them all."""
@@ -271,17 +274,17 @@ class Krylov(Solver):
     def _continue(self, A: SensitivityOperator, image: int, state: KrylovImage, residuals: Tensor) -> KrylovImage:
         open_pairs = (~self._converged(state)).nonzero().flatten().tolist()
         top_open = bool(open_pairs) and open_pairs[0] < self._top
-        if not top_open and not state.guesses_tried:
-            guesses = structural_guesses(A, image)
-            if len(guesses):
-                return replace(state, phase="guess", request=Request("forward", guesses))
-            state = replace(state, guesses_tried=True)
         if not top_open and len(state.queue):
             if state.quotients[0] <= state.space.values[-self._bottom]:
                 guess = state.queue[0]
                 state = replace(state, queue=state.queue[1:].clone(), quotients=state.quotients[1:].clone(), guess_kept=True)
                 return self._expand(state, guess)
             state = replace(state, queue=state.queue[:0].clone(), quotients=state.quotients[:0].clone())
+        if not top_open and state.rounds < ROUNDS:
+            guesses = structural_guesses(A, image, state.rounds)
+            if len(guesses) and not (state.rounds and self._value_proven(state)):
+                return replace(state, phase="guess", request=Request("forward", guesses))
+            state = replace(state, rounds=ROUNDS)
         if open_pairs:
             return self._expand(state, residuals[open_pairs[0]])
         if not state.distinct:
@@ -307,10 +310,7 @@ class Krylov(Solver):
     def _judge_bottom(self, state: KrylovImage) -> KrylovImage:
         if not self._bottom:
             return self._finish(state, bottom=None)
-        largest, theta = float(state.space.values[0]), float(state.space.values[-self._bottom])
-        rounding = 4 * torch.finfo(state.space.V.rows.dtype).eps * largest
-        zero = theta <= rounding
-        if theta + rounding <= self.tol * largest and (self.bottom_rtol is None or zero):
+        if self._value_proven(state):
             return self._finish(state, bottom="proven")
         if not state.guess_kept:
             return self._finish(state, bottom="krylov")
@@ -386,6 +386,12 @@ class Krylov(Solver):
             zero = values <= 4 * torch.finfo(state.space.V.rows.dtype).eps * state.space.values[0]
             met &= (state.eigenindex < self._top) | zero | (state.residuals <= self.bottom_rtol * values)
         return met
+
+    def _value_proven(self, state: KrylovImage) -> bool:
+        """The bottom values are within the tolerance of zero, which no eigenvalue is below."""
+        largest, theta = float(state.space.values[0]), float(state.space.values[-self._bottom])
+        rounding = 4 * torch.finfo(state.space.V.rows.dtype).eps * largest
+        return theta + rounding <= self.tol * largest and (self.bottom_rtol is None or theta <= rounding)
 
     def _bottom_tolerance(self, state: KrylovImage, theta: float) -> float:
         absolute = self.tol * float(state.space.values[0])

@@ -7,7 +7,8 @@ from eigexp.certificates import certify
 from eigexp.errors import ConfigurationError
 from eigexp.operators import DenseOperator
 from eigexp.solvers.exact import Exact
-from eigexp.solvers.guesses import structural_guesses
+from eigexp.linalg.orthonormal import independent_rows
+from eigexp.solvers.guesses import ROUNDS, structural_guesses
 from eigexp.solvers.krylov import Krylov
 from tests.solvers.photographs import coins, front_end_at
 from tests.solvers.spectra import PROBLEMS, Problem, linear, run
@@ -71,7 +72,8 @@ def test_a_guess_that_beats_the_bottom_at_hand_is_kept():
 
 
 def test_a_guess_that_does_not_is_left_out_for_half_a_product():
-    guesses = structural_guesses(dense_with(random_vectors(1), [1.0], rest=(0.3, 0.05)), 0)
+    operator = dense_with(random_vectors(1), [1.0], rest=(0.3, 0.05))
+    guesses = independent_rows(torch.cat([structural_guesses(operator, 0, which) for which in range(ROUNDS)]))
     A = dense_with(guesses, [1.0] + [0.3] * (len(guesses) - 1), rest=(0.2, 0.05))
     solver = Krylov()
     state = run(solver, A)
@@ -83,14 +85,15 @@ def test_a_guess_that_does_not_is_left_out_for_half_a_product():
 
 
 def test_an_operator_without_an_image_has_no_guesses():
-    assert len(structural_guesses(PROBLEMS["tall"].operator(), 0)) == 0
+    assert not any(len(structural_guesses(PROBLEMS["tall"].operator(), 0, which)) for which in range(ROUNDS))
 
 
+@pytest.mark.parametrize("which", range(ROUNDS))
 @pytest.mark.parametrize("shape", [(7,), (5, 6), (3, 5, 6), (2, 3, 4, 5)])
-def test_guesses_are_orthonormal_for_images_of_any_number_of_axes(shape):
+def test_guesses_are_orthonormal_for_images_of_any_number_of_axes(shape, which):
     n = torch.Size(shape).numel()
     image = torch.rand(1, *shape, generator=torch.Generator().manual_seed(0))
-    guesses = structural_guesses(DenseOperator(torch.eye(n)[None], image), 0)
+    guesses = structural_guesses(DenseOperator(torch.eye(n)[None], image), 0, which)
     assert 0 < len(guesses) <= n
     assert torch.allclose(guesses @ guesses.T, torch.eye(len(guesses)), atol=1e-5)
 
