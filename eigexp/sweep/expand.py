@@ -29,6 +29,9 @@ def expand(words: Sequence[str]) -> list[list[str]]:
         loader = GlobalHydra.instance().config_loader()
         try:
             overrides = OverridesParser.create(config_loader=loader).parse_overrides(list(words))
+            nameless = next((o.input_line for o in overrides if not o.key_or_group), None)
+            if nameless is not None:
+                raise ConfigurationError(f"{nameless} names no key. Write key=value.")
             return BasicSweeper.split_arguments(overrides, max_batch_size=None)[0]
         except HydraException as error:
             first = " ".join(str(error).strip().splitlines()[0].split())

@@ -22,9 +22,9 @@ def status_table(standings: Sequence[Standing], costs: Mapping[str, float | None
         table.add_column(name, no_wrap=name != "", justify="right" if name == "FVPs" else "left")
     for s in rows:
         cost = () if costs is None else (_products(costs.get(s.id)),)
-        words = " ".join(s.job.get("overrides", ()))
-        images = ", ".join(s.job.get("names", ()))
-        cells = (s.id, s.job.get("model", ""), images, *cost, s.state, s.detail, words)
+        words = _shortened(" ".join(s.job.get("overrides", ())))
+        images = _shortened(", ".join(s.job.get("names", ())))
+        cells = (s.id, s.job.get("model", ""), images, *cost, s.state, _shortened(s.detail), words)
         table.add_row(*(Text(cell, _STYLES.get(cell, "")) for cell in cells))
     return table
 
@@ -50,3 +50,7 @@ def as_json(standings: Sequence[Standing]) -> str:
 
 def _products(cost: float | None) -> str:
     return "?" if cost is None else f"~{cost:.0f}"
+
+
+def _shortened(words: str, most: int = 50) -> str:
+    return words if len(words) <= most else words[: most - 1] + "…"

@@ -108,6 +108,10 @@ class Cluster:
     def ask(self, *command: str) -> str:
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False, timeout=60).stdout
 
+    def tell(self, *command: str) -> None:
+        """Run a command without waiting for it: scancel retries for a minute when the job that it signals changes its state meanwhile."""
+        subprocess.Popen(["timeout", "20", *command], env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
     def jobs(self, *more: str) -> list[list[str]]:
         """[job, state, node] of each job that is in the queue."""
         lines = self.ask("squeue", "-h", "--array", "-o", "%F_%K|%T|%N", *more).splitlines()

@@ -61,7 +61,7 @@ def test_preempted_signalled_and_a_daemon_killed(cluster, sweep, tmp_path):
     wait_until(lambda: len(saved(store)) >= 2, 90, "two tasks at work")
 
     victim = running(cluster, "n2")
-    cluster.ask("scancel", "--signal=USR2", victim)  # as Slurm does before the time limit
+    cluster.tell("scancel", "--signal=USR2", victim)  # as Slurm does before the time limit
     cluster.ask("sbatch", "--partition=high", "--nodelist=n1", "--output=/dev/null", "--wrap=sleep 1")
     wait_until(lambda: [job for job, state, _ in cluster.jobs("-p", "low") if job == victim and state == "PENDING"], 30, "requeued job")
     wait_until(lambda: running(cluster, "n2"), 60, "another job on n2")
