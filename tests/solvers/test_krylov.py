@@ -187,7 +187,9 @@ def test_settings_that_cannot_work_are_refused(settings, message):
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize(("name", "side", "figure"), [("onoff", 40, 47), ("ln", 40, 47), ("lgg", 40, 37)])
+@pytest.mark.parametrize(
+    ("name", "side", "figure"), [("onoff", 40, 47), ("ln", 40, 47), ("lgg", 40, 37), ("onoff", 64, 41), ("lgg", 64, 32)]
+)
 def test_front_ends_cost_no_more_than_a_tenth_above_the_prototype(name, side, figure, seed):
     A, solver = front_end_at(name, coins(side)), Krylov()
     state = run(solver, A, seed)
