@@ -184,7 +184,8 @@ class Eigendistortion(Attributes):
         assert self._outcome is not None
         solved = self._outcome.solved[image]
         pixels = self._image[image] if self._image.ndim > 1 else self._image
-        names = ("eigendistortions", "eigenvalues", "eigenindex", "intervals")
+        bounded = bool(solved.pairs.intervals.isfinite().all())  # imported pairs have no bounds
+        names = ("eigendistortions", "eigenvalues", "eigenindex", *(["intervals"] if bounded else []))
         arrays = {**{name: getattr(solved.pairs, name) for name in names}, "image": pixels}
         return distortion_figure(arrays, solved.record, solved.curves, scale, ranks, channel, process_image)
 
@@ -251,7 +252,7 @@ class Eigendistortion(Attributes):
         if moved.dtype not in (torch.float32, torch.float64):
             raise InputTypeError(f"eigendistortions cannot be computed in {moved.dtype}. Choose torch.float32 or torch.float64.")
         if isinstance(self._model, nn.Module) or hasattr(self._model, "to"):
-            self._model = self._model.to(*args, **kwargs)  # pyright: ignore[reportAttributeAccessIssue]
+            self._model: Any = self._model.to(*args, **kwargs)
         else:
             warnings.warn("the model has no method `to`, so it is left as it is.", stacklevel=2)
         self._image = moved

@@ -133,9 +133,15 @@ class _Collector(TaskCallback):
         rows = curves.rows if curves else [[] for _ in module.task.ids]
         self.fit = Fit(
             solved=tuple(self._solved(module, i, pairs, rows[i], seconds) for i, pairs in enumerate(module.eigenpairs())),
-            jacobian=module.operator.matrix.to(self._image.device) if isinstance(module.operator, ExplicitJacobian) else None,
+            jacobian=self._jacobian(module),
             range_errors=tuple(module.solver.range_error(module.state)) if isinstance(module.solver, RandomizedSVD) else (),
         )
+
+    def _jacobian(self, module: EigenModule) -> Tensor | None:
+        """Where it was asked for; other solvers may have one because it was the fastest way."""
+        if isinstance(module.solver, Exact) and isinstance(module.operator, ExplicitJacobian):
+            return module.operator.matrix.to(self._image.device)
+        return None
 
     def _solved(self, module: EigenModule, i: int, pairs: EigenPairs, rows: list[dict[str, Any]], seconds: float) -> Solved:
         assert module.task is not None
