@@ -20,6 +20,8 @@ def number(value: float | None, digits: int = 3) -> str:
     """A number for reading: 12.3, 0.00123, 1.2\u00d710\u207b\u2077; a dash for None and NaN."""
     if value is None or math.isnan(value):
         return "\u2013"
+    if math.isinf(value):
+        return "\u221e" if value > 0 else "\u2212\u221e"
     if value == 0 or 1e-3 <= abs(value) < 1e5:
         text = f"{value:.{digits}g}"
         return f"{value:,.0f}" if "e" in text else text

@@ -183,3 +183,9 @@ def test_labels_do_not_overlap():
     overlaps = [(a, b) for i, (a, first) in enumerate(boxes) for b, second in boxes[:i] if first.overlaps(second)]
     assert overlaps == []
     assert all(box.x0 >= 0 and box.x1 <= figure.bbox.width for _, box in boxes)
+
+
+def test_an_interval_that_reaches_zero_leaves_d_open():
+    values = torch.tensor([10.0, 1e-4], dtype=torch.float64)
+    arrays, record, curves = parts(eigenvalues=values, intervals=torch.tensor([[10.0, 10.0], [0.0, 2e-4]], dtype=torch.float64))
+    assert "5.76, at least 5.41" in texts(distortion_figure(arrays, record, curves))
