@@ -1,9 +1,10 @@
 """What was measured, as Markdown for the README and as a figure."""
 
+import math
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from eigexp.report.style import PALETTE, figure_png, house_style, new_figure
 
@@ -75,7 +76,10 @@ def _bars(axes: Axes, cases: list[Record], methods: list[str], key: str, title: 
             if run["stopped"]:
                 bar.set(hatch="////", edgecolor="white", linewidth=0)
     axes.set_xscale("log")
+    least = min(run[key] for case in cases for run in case["runs"] if run["seconds"] is not None)
+    axes.set_xlim(left=10 ** math.floor(math.log10(max(least, 1e-3)) - 0.01))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_title(title)
     axes.grid(visible=False, axis="y")
 
