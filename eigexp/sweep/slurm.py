@@ -107,7 +107,7 @@ class Slurm:
         except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError, OSError) as error:
             last = str(error).strip().splitlines()[-1]
             raise ConfigurationError(
-                f"Slurm refuses the job: {last} Look at launcher.* (`eigexp sweep ... --cfg job` shows it)."
+                f"Slurm refuses the job: {last} Look at launcher.* (`eigexp run launcher=slurm --cfg job` shows it)."
             ) from error
         return [job.job_id for job in jobs]
 

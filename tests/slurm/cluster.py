@@ -70,6 +70,7 @@ class Cluster:
         self.root, self.nodes = root, [f"n{i + 1}" for i in range(nodes)]
         self.environment = {**os.environ, "PATH": PATH, "SLURM_CONF": str(root / "slurm.conf")}
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
+        self._told: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
         self._write()
@@ -92,6 +93,8 @@ class Cluster:
         self._daemons[node].wait()
 
     def stop(self) -> None:
+        for command in self._told:
+            command.wait()
         self.ask("scancel", "--state=PENDING", f"--user={os.environ.get('USER', 'root')}")
         self.ask("scancel", f"--user={os.environ.get('USER', 'root')}")
         deadline = time.monotonic() + 20
@@ -110,7 +113,8 @@ class Cluster:
 
     def tell(self, *command: str) -> None:
         """Run a command without waiting for it: scancel retries for a minute when the job that it signals changes its state meanwhile."""
-        subprocess.Popen(["timeout", "20", *command], env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self._told.append(subprocess.Popen(["timeout", "20", *command], env=self.environment, **quiet))
 
     def jobs(self, *more: str) -> list[list[str]]:
         """[job, state, node] of each job that is in the queue."""

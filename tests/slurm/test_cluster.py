@@ -30,7 +30,8 @@ def cluster():
         yield cluster
     finally:
         cluster.stop()
-        shutil.rmtree(root)
+        if not os.environ.get("KEEP"):
+            shutil.rmtree(root)
 
 
 @pytest.fixture

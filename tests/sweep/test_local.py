@@ -41,18 +41,19 @@ def stamps(store):
     return {id: (store.path(id) / "record.json").stat().st_mtime_ns for id in store.ids()}
 
 
-def kill_again_and_again(folder, kills, seed=0):
+def kill_again_and_again(begin, folder, kills, seed=0):
     """Kills the process group of a sweep at random moments after its tasks have begun; nothing stored may change."""
     rng, store, seen, killed = random.Random(seed), store_in(folder), {}, 0
     while killed < kills and len(store.ids()) < 6:
-        process = start(folder, *SIX, *SLOW)
+        process = begin(folder, *SIX[:-1], *SLOW)
         began = time.time()
-        while process.poll() is None and not any(_is_new(store.path(id) / "log.txt", began) for id in _frozen(store)):
+        while process.is_alive() and not any(_is_new(store.path(id) / "claim", began) for id in _frozen(store)):
             time.sleep(0.01)
-        time.sleep(rng.uniform(0.0, 0.5))
-        killed += process.poll() is None
-        os.killpg(process.pid, signal.SIGKILL) if process.poll() is None else None
-        process.wait()
+        time.sleep(rng.uniform(0.0, 0.8))
+        if process.is_alive():
+            killed += 1
+            os.killpg(process.pid, signal.SIGKILL)
+        process.join()
         now = stamps(store)
         assert seen.items() <= now.items()
         seen = now
@@ -67,8 +68,8 @@ def _is_new(path, began):
     return path.exists() and path.stat().st_mtime > began
 
 
-def test_killed_at_random_moments(tmp_path, expected):
-    killed, seen = kill_again_and_again(tmp_path, KILLS)
+def test_killed_at_random_moments(tmp_path, forked, expected):
+    killed, seen = kill_again_and_again(forked, tmp_path, KILLS)
     assert killed >= 3
     done = eigexp(tmp_path, "sweep", *SIX)
     assert done.returncode == 0, done.stderr
