@@ -43,7 +43,7 @@ def claimed(store: Store, id: str) -> bool:
 def _taken(path: Path) -> bool:
     try:
         descriptor = os.open(path, os.O_RDONLY)
-    except (FileNotFoundError, PermissionError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError):  # nobody can have begun
         return False
     try:
         return not _locked(descriptor, fcntl.LOCK_SH)

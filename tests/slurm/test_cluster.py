@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from eigexp.store import Store
 from tests.slurm.cluster import Cluster, missing, wait_until
 from tests.sweep.sweeps import SLOW, SMALL, eigexp, environment, same_numbers, serial
 
-from eigexp.store import Store  # isort: skip
+from eigexp.sweep.standing import Standings  # isort: skip
 
 pytestmark = [
     pytest.mark.skipif(bool(missing()), reason=f"Slurm is not installed here, lacking {', '.join(missing())}"),
@@ -52,6 +53,11 @@ def running(cluster, node):
     return found[0] if found else None
 
 
+def at_work(store, job):
+    """A worker of this job has a task: Slurm has launched it."""
+    return any(s.state == "in flight" and s.detail.startswith("running on") for s in Standings(store, {}).all() if s.job.get("job") == job)
+
+
 def saved(store):
     return list((store.root / "checkpoints").glob("*.ckpt"))
 
@@ -65,7 +71,7 @@ def test_preempted_signalled_and_a_daemon_killed(cluster, sweep, tmp_path):
     cluster.tell("scancel", "--signal=USR2", victim)  # as Slurm does before the time limit
     cluster.ask("sbatch", "--partition=high", "--nodelist=n1", "--output=/dev/null", "--wrap=sleep 1")
     wait_until(lambda: [job for job, state, _ in cluster.jobs("-p", "low") if job == victim and state == "PENDING"], 30, "requeued job")
-    wait_until(lambda: running(cluster, "n2"), 60, "another job on n2")
+    wait_until(lambda: at_work(store, running(cluster, "n2")), 60, "another job at work on n2")
     cluster.kill_node("n2")
     cluster.start_node("n2")
     restarts = cluster.ask("scontrol", "show", "job", victim)

@@ -1,15 +1,19 @@
 """Local sweeps: killed, failing, two at once, in odd folders; what is stored is never made again."""
 
 import json
+import multiprocessing
 import os
 import random
 import signal
 import subprocess
 import time
+from multiprocessing import forkserver
 
 import pytest
 
+import tests.sweep.forked
 from eigexp.store import Store
+from eigexp.sweep.claim import claimed
 
 from tests.sweep.sweeps import SLOW, SMALL, command, eigexp, environment, same_numbers, serial  # isort: skip
 
@@ -23,14 +27,26 @@ def expected(tmp_path_factory):
 
 
 def start(folder, *words):
-    return subprocess.Popen(
-        command("sweep", *words),
-        cwd=folder,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(command("sweep", *words), cwd=folder, env=environment(), stdout=quiet, stderr=quiet, start_new_session=True)
+
+
+@pytest.fixture(scope="module")
+def forked():
+    """Starts a sweep in a group of its own, forked from a server that has loaded everything: no seconds of imports."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.sweep.forked"])
+    with pytest.MonkeyPatch.context() as patch:  # the server takes its environment when it starts
+        for key, value in environment().items():
+            patch.setenv(key, value)
+        forkserver.ensure_running()
+
+    def begin(folder, *words):
+        process = context.Process(target=tests.sweep.forked.sweep, args=(folder, words))
+        process.start()
+        return process
+
+    return begin
 
 
 def store_in(folder):
@@ -46,8 +62,7 @@ def kill_again_and_again(begin, folder, kills, seed=0):
     rng, store, seen, killed = random.Random(seed), store_in(folder), {}, 0
     while killed < kills and len(store.ids()) < 6:
         process = begin(folder, *SIX[:-1], *SLOW)
-        began = time.time()
-        while process.is_alive() and not any(_is_new(store.path(id) / "claim", began) for id in _frozen(store)):
+        while process.is_alive() and not any(claimed(store, id) for id in _frozen(store)):
             time.sleep(0.01)
         time.sleep(rng.uniform(0.0, 0.8))
         if process.is_alive():
@@ -62,10 +77,6 @@ def kill_again_and_again(begin, folder, kills, seed=0):
 
 def _frozen(store):
     return [folder.name for folder in store.folders()]
-
-
-def _is_new(path, began):
-    return path.exists() and path.stat().st_mtime > began
 
 
 def test_killed_at_random_moments(tmp_path, forked, expected):
