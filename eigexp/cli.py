@@ -73,6 +73,20 @@ def _parser() -> argparse.ArgumentParser:
     results.add_argument("--store", default="outputs/results", help="folder of the store")
     results.add_argument("--format", choices=("table", "csv", "json"), default="table")
     results.add_argument("--where", action="append", default=[], metavar="KEY=VALUE", help="only results with this value; may be repeated")
+    report = _command(commands, "report", _report, "one HTML page of stored results")
+    report.add_argument("--store", default="outputs/results", help="folder of the store")
+    report.add_argument("--output", default="outputs/report.html", help="the page")
+    report.add_argument("--where", action="append", default=[], metavar="KEY=VALUE", help="only results with this value; may be repeated")
+    store = _command(commands, "store", _store, "check a store, clear it up, or take over another's results")
+    store.add_argument("what", choices=("verify", "prune", "merge"))
+    store.add_argument("other", nargs="?", help="with merge: the folder of the other store")
+    store.add_argument("--store", default="outputs/results", help="folder of the store")
+    store.add_argument("--yes", action="store_true", help="with prune: do it, instead of saying what would be done")
+    export = _command(commands, "export", _export, "a result's distortions as stimuli: 8- and 16-bit PNG, and a manifest")
+    export.add_argument("id", help="the result, or the beginning of its id")
+    export.add_argument("--store", default="outputs/results", help="folder of the store")
+    export.add_argument("--output", default="outputs/stimuli", help="folder of the images")
+    export.add_argument("--alpha", type=float, action="append", metavar="NORM", help="norm of the distortion; may be repeated")
     doctor = _command(commands, "doctor", _doctor, "is this machine ready")
     doctor.add_argument("--store", default="outputs/results", help="folder of the store")
     models = _command(commands, "models", _models, "names of the models, or the layers of one (takes overrides)")
@@ -127,7 +141,8 @@ def _run_by_hydra(words: list[str]) -> int:
             print(f"eigexp: {error}", file=sys.stderr)
             codes.append(1 if isinstance(error, StoreError) else 2)
 
-    sys.argv = ["eigexp run", *words]
+    overrides = [word for word in words if not word.startswith("-") and ("=" in word or word[0] in "~+")]
+    sys.argv = ["eigexp run", *(word for word in words if word not in overrides), *overrides]  # Hydra wants them after its flags
     hydra.main(version_base="1.3", config_path="pkg://eigexp.conf", config_name="config")(task)()
     return max(codes, default=0)
 
@@ -182,6 +197,49 @@ def _results(options: argparse.Namespace, rest: list[str]) -> int:
     from eigexp.store.table import render
 
     print(render(Store(options.store), options.format, options.where))
+    return 0
+
+
+def _report(options: argparse.Namespace, rest: list[str]) -> int:
+    _no_more(rest)
+    from eigexp.report.page import write_page
+    from eigexp.store import Store
+
+    print(write_page(Store(options.store), options.output, where=options.where))
+    return 0
+
+
+def _store(options: argparse.Namespace, rest: list[str]) -> int:
+    _no_more(rest)
+    from eigexp.errors import ConfigurationError
+    from eigexp.store import Store
+    from eigexp.store.upkeep import merge, prune, verify
+
+    store = Store(options.store)
+    if options.what == "merge":
+        if not options.other:
+            raise ConfigurationError("`eigexp store merge` needs the folder of the other store.")
+        merged = merge(store, Store(options.other))
+        print(f"{len(merged.copied)} copied, {len(merged.present)} were there, {len(merged.refused)} refused")
+        for id, reason in merged.refused:
+            print(f"refused {id}: {reason}")
+        return int(bool(merged.refused))
+    findings = verify(store) if options.what == "verify" else prune(store, yes=options.yes)
+    for finding in findings:
+        print(f"{finding.kind}: {finding.path}: {finding.detail}")
+    if options.what == "prune" and findings and not options.yes:
+        print("Nothing was changed; --yes does it.")
+    return int(options.what == "verify" and bool(findings))
+
+
+def _export(options: argparse.Namespace, rest: list[str]) -> int:
+    _no_more(rest)
+    from eigexp.report.stimuli import export_stimuli
+    from eigexp.store import Store
+
+    store = Store(options.store)
+    rows = export_stimuli(store.read(store.find(options.id)), options.output, alphas=options.alpha)
+    print(f"{len(rows)} images in {options.output}")
     return 0
 
 

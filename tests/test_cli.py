@@ -38,12 +38,18 @@ def test_run_prints_the_result_folder_last_and_a_second_run_computes_nothing(tmp
 
 
 def test_multirun_results_and_filters(tmp_path):
-    done = eigexp("run", "-m", "model=ln,lg", *TINY[1:], cwd=tmp_path)
+    done = eigexp("run", "model=ln,lg", "-m", *TINY[1:], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     listed = eigexp("results", "--format", "json", cwd=tmp_path)
     assert {row["model"] for row in json.loads(listed.stdout)} == {"ln", "lg"}
     one = eigexp("results", "--format", "csv", "--where", "model=lg", cwd=tmp_path)
     assert len(one.stdout.splitlines()) == 2
+    assert eigexp("store", "verify", cwd=tmp_path).returncode == 0
+    page = eigexp("report", cwd=tmp_path)
+    assert (tmp_path / page.stdout.strip()).read_text().count("camera") > 2
+    exported = eigexp("export", json.loads(listed.stdout)[0]["id"][:6], "--alpha", "2", cwd=tmp_path)
+    assert exported.returncode == 0, exported.stderr
+    assert list((tmp_path / "outputs/stimuli").glob("*.png"))
 
 
 def test_budget_exits_with_3_and_is_stored_as_such(tmp_path):

@@ -57,7 +57,7 @@ class Result:
             return load(read_bytes(path))
         except (SafetensorError, ValueError, KeyError) as error:
             raise StoreError(
-                f"{path} is damaged: {error}. `eigexp results prune` sets the result aside so that it can be made again."
+                f"{path} is damaged: {error}. `eigexp store prune` sets the result aside so that it can be made again."
             ) from error
 
     @property
@@ -122,10 +122,10 @@ def read_record(path: Path) -> dict[str, Any]:
         record = json.loads(read_bytes(path))
     except ValueError as error:
         raise StoreError(
-            f"{path} is damaged: {error}. `eigexp results prune` sets the result aside so that it can be made again."
+            f"{path} is damaged: {error}. `eigexp store prune` sets the result aside so that it can be made again."
         ) from error
     if not isinstance(record, dict) or "id" not in record:
-        raise StoreError(f"{path} is no record of eigexp: it has no id. `eigexp results prune` sets it aside.")
+        raise StoreError(f"{path} is no record of eigexp: it has no id. `eigexp store prune` sets it aside.")
     return record
 
 

@@ -90,7 +90,7 @@ def row(record: Mapping[str, Any]) -> Row:
             "evidence_bottom": evidence.get("bottom"),
         }
     except (KeyError, TypeError, AttributeError) as error:
-        raise StoreError(f"The record of {record.get('id')} lacks {error}. `eigexp results verify` looks at it.") from error
+        raise StoreError(f"The record of {record.get('id')} lacks {error}. `eigexp store verify` looks at it.") from error
     for end, (value, low, high) in ends.items():
         values |= {end: value, f"{end}_low": low, f"{end}_high": high}
     return values
