@@ -7,6 +7,7 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from eigexp import io as io
     from eigexp.certificates import certify
     from eigexp.errors import EigexpError
     from eigexp.models import prepare_model
@@ -34,6 +35,8 @@ __all__ = ["EigenPairs", "Eigendistortion", "EigexpError", "Store", "__version__
 
 
 def __getattr__(name: str) -> Any:
+    if name == "io":
+        return import_module("eigexp.io")
     if name not in _HOMES:
         raise AttributeError(f"module 'eigexp' has no attribute {name!r}. It has {', '.join(__all__)}.")
     return getattr(import_module(_HOMES[name]), name)

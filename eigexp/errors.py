@@ -1,7 +1,7 @@
 """One tree of errors; each is also the builtin that a caller would expect. A message names the value and the cure."""
 
-from difflib import get_close_matches
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class EigexpError(Exception):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from eigexp.errors import ConfigurationError, nearest
 from eigexp.images import Image
-from eigexp.models import weights_digest
+from eigexp.models import Features, weights_digest
 from eigexp.operators.jacobian import ExplicitJacobian
 from eigexp.pairs import EigenPairs
 from eigexp.solvers.base import Solver
@@ -151,6 +151,7 @@ class _Collector(TaskCallback):
             id=module.task.ids[i],
             identity=module.task.identities[i],
             model=module.task.model_name,
+            layer=_layers(self._model),
             seconds=seconds / len(module.task.ids),
             seed=module.seed,
             device=str(module.device),
@@ -189,9 +190,13 @@ def _task(image: Tensor, model: Callable[[Tensor], Any], solver: Solver, seed: i
     task = Task(images, module, ids=tuple(names), model_name=name_of(model))
     settings = fingerprint(task, solver, seed=seed, linearise="auto", parts=(None, None), device=image.device)
     common = {key: value for key, value in settings.items() if key not in ("ids", "device")}
-    common |= {"model": name_of(model), "weights": weights_digest(module)}
+    common |= {"model": name_of(model), "layer": _layers(model), "weights": weights_digest(module)}
     identities = tuple({**common, "image": i.sha256} for i in images)
     return replace(task, ids=tuple(result_id(identity) for identity in identities), identities=identities)
+
+
+def _layers(model: Any) -> list[str] | None:
+    return list(model.layers) if isinstance(model, Features) else None
 
 
 def _trainer(device: torch.device, callbacks: list[Callback], progress: bool | Mode) -> Trainer:

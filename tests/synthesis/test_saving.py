@@ -4,6 +4,8 @@ import contextlib
 import io
 import json
 import struct
+import subprocess
+import sys
 import warnings
 import zipfile
 
@@ -278,6 +280,12 @@ def test_examine_shows_kind_versions_model_and_shapes(saved):
     ):
         assert words in shown
     assert examine(saved[1]).shapes["image"] == "F64, shape (1, 1, 6, 6)"
+
+
+def test_examining_needs_neither_torch_nor_the_class(saved):
+    code = f"import sys, eigexp; print(eigexp.io.examine({str(saved[1])!r})); assert not {{'torch', 'lightning'}} & set(sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 0 and "eigexp.Eigendistortion" in run.stdout, run.stderr
 
 
 # --------------------------------------------------------------------------------------------------------- plenoptic

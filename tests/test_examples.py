@@ -1,0 +1,34 @@
+"""The examples run as plain scripts, and leave figures."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_from_plenoptic(tmp_path):
+    pytest.importorskip("efficientnet_lite_pytorch")
+    environment = {**os.environ, "EIGEXP_EXAMPLES": str(tmp_path), "MPLBACKEND": "Agg", "PYTHONPATH": str(ROOT)}
+    script = ROOT / "examples" / "from_plenoptic.py"
+    run = subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", str(script)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    figures = {path.name for path in tmp_path.glob("*.png")}
+    assert figures == {"linear.png", "onoff.png", "batch.png", *(f"efficientnet_blocks.{i}.png" for i in (0, 2, 5))}
+    assert min(path.stat().st_size for path in tmp_path.glob("*.png")) > 20_000
+    assert "power : budget" in run.stdout and run.stdout.count("converged") >= 4
+
+
+def test_the_cells_are_those_of_a_notebook():
+    text = (ROOT / "examples" / "from_plenoptic.py").read_text()
+    assert text.startswith("# %% [markdown]\n# # ") and text.count("\n# %%\n") >= 6
