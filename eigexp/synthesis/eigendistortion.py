@@ -18,6 +18,7 @@ from eigexp.synthesis.checks import check_image, check_model, respond
 from eigexp.synthesis.outcome import Outcome
 from eigexp.synthesis.saving import load_into, save_object
 from eigexp.synthesis.solving import Method, Mode, fit, solver_for
+from eigexp.training.precision import full_precision
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -132,8 +133,8 @@ class Eigendistortion(Attributes):
             self._warn_of_size()
             images = self._image if self._image.ndim > 1 else self._image[None]
             self._check_memory(copies=2)
-            A = linearise(self._model, images, way="double_backward", batched=self._image.ndim > 1)
-            matrix = dense_matrix(A)
+            with full_precision(images.device):
+                matrix = dense_matrix(linearise(self._model, images, way="double_backward", batched=self._image.ndim > 1))
             self._jacobian = matrix if self._is_batch else matrix[0]
         return self._jacobian
 
@@ -273,14 +274,17 @@ class Eigendistortion(Attributes):
                 stacklevel=3,
             )
         self._warn_of_size()
-        self._check_memory(copies=3)
+        self._check_memory(copies=3, spectrum=True)
 
     def _warn_of_size(self) -> None:
         n = self._image.numel() // (len(self._image) if self._image.ndim > 1 else 1)
         if n > _LARGE_INPUT:
             warnings.warn(f"the Jacobian of {n} pixels takes long. Use an iterative method: 'krylov', 'power'.", stacklevel=4)
 
-    def _check_memory(self, copies: int) -> None:
-        needed = copies * self._responses * self._image.numel() * self._image.element_size()
-        what = f"the Jacobian of m={self._responses} responses and {self._image.numel()} pixels"
+    def _check_memory(self, copies: int, *, spectrum: bool = False) -> None:
+        """Before the work begins: `copies` of the Jacobian, and what a dense eigendecomposition in float64 takes."""
+        b = len(self._image) if self._image.ndim > 1 else 1
+        n = self._image.numel() // b
+        needed = copies * b * self._responses * n * self._image.element_size() + (4 * 8 * n * n if spectrum else 0)
+        what = f"{'the spectrum' if spectrum else 'the Jacobian'} of m={self._responses} responses to n={n} pixels"
         check_memory(needed, self._image.device, what, "Take method='krylov', or a smaller image.")

@@ -56,6 +56,9 @@ def test_linear_maps(kind, seed):
         assert eig.eigenindex.tolist() == [*range(k)]
         assert_true(eig, truth)
         assert_eigenvectors(eig, matrix)
+    eig.synthesize("power", k=(1, 3, 10)[seed % 3], max_iter=40, progress=False)
+    assert_true(eig, truth)
+    assert_eigenvectors(eig, matrix)
     eig.synthesize("exact", progress=False)
     assert eig.eigenindex.tolist() == [*range(n)]
     assert eig.pairs.evidence == {"top": "proven", "bottom": "proven"}
