@@ -1,20 +1,17 @@
-"""The class: attributes, shapes of inputs and outputs, batches, moving, trainers, indices, the Jacobian, figures."""
+"""The class: attributes, shapes of inputs and outputs, batches, settings, the Jacobian, indices."""
 
 import math
-import signal
 import warnings
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback
 
 import eigexp
 from eigexp import Eigendistortion, EigenPairs, EigexpError
 from eigexp.linalg import memory
 from eigexp.synthesis.outcome import Outcome
-from eigexp.training.callbacks import Convergence, EigenvalueCurves, SolverProgress
 from tests.synthesis.toys import Bare, LinearMap, linear_object, picture, quietly, random_matrix, spectrum
 
 TALL = random_matrix("tall", 0)
@@ -252,180 +249,6 @@ def test_an_eigenindex_beyond_the_pixels_is_an_index_error(eig, index):
     eig.synthesize(progress=False)
     with pytest.raises(IndexError, match="36 eigenvalues"):
         eig.index_of(index)
-
-
-# ------------------------------------------------------------------------------------------------------------ moving
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_both_precisions(dtype):
-    eig = linear_object(TALL.to(dtype), picture(dtype=dtype))
-    eig.synthesize(progress=False)
-    assert eig.eigenvalues.dtype == eig.eigendistortions.dtype == eig.compute_jacobian().dtype == dtype
-    assert eig.intervals.dtype == eig.residuals.dtype == torch.float64
-    torch.testing.assert_close(eig.eigenvalues.double(), spectrum(TALL)[[0, -1]], rtol=1e-3, atol=0)
-
-
-def test_to_casts_image_model_and_results_midway(eig):
-    eig.synthesize("exact", progress=False)
-    values = eig.eigenvalues
-    assert eig.to(torch.float32) is None
-    for tensor in (eig.image, eig.eigendistortions, eig.eigenvalues, eig.jacobian, eig.model.matrix):
-        assert tensor.dtype == torch.float32
-    assert eig.eigenindex.dtype == torch.int64
-    torch.testing.assert_close(eig.eigenvalues, values.float())
-    eig.synthesize(k=2, progress=False)
-    assert eig.eigendistortions.dtype == torch.float32
-    torch.testing.assert_close(eig.eigenvalues, spectrum(TALL)[[0, 1, -2, -1]].float(), rtol=1e-3, atol=0)
-    eig.to(torch.zeros(1, dtype=torch.float64))
-    assert eig.image.dtype == eig.model.matrix.dtype == torch.float64
-    eig.to(device="cpu", dtype=torch.float32)
-    assert eig.image.dtype == torch.float32
-
-
-@pytest.mark.parametrize("dtype", [torch.int32, torch.float16])
-def test_to_refuses_other_dtypes_and_changes_nothing(eig, dtype):
-    with pytest.raises(TypeError, match=str(dtype)):
-        eig.to(dtype)
-    assert eig.image.dtype == eig.model.matrix.dtype == torch.float64
-
-
-def test_a_model_without_to_warns_and_stays():
-    eig = Eigendistortion(picture(dtype=torch.float32), lambda x: 2 * x.flatten(1))
-    with pytest.warns(UserWarning, match="no method `to`"):
-        eig.to(torch.float64)
-    eig.synthesize(progress=False)
-    torch.testing.assert_close(eig.eigenvalues, torch.full((2,), 4.0, dtype=torch.float64))
-
-
-# ----------------------------------------------------------------------------------------------------------- trainer
-
-
-def test_no_file_is_written(eig, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    eig.synthesize(progress=False)
-    assert list(tmp_path.rglob("*")) == []
-
-
-def test_progress_is_shown_unless_it_is_not_wanted(eig, capsys):
-    eig.synthesize()
-    shown = capsys.readouterr()
-    assert "image: converged" in shown.err and shown.out == ""
-    eig.synthesize(progress=False)
-    assert capsys.readouterr().err == ""
-
-
-def test_callbacks_hear_of_the_task(eig):
-    class Listener(Callback):
-        steps = 0
-
-        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-            self.steps += 1
-
-    listener, curves = Listener(), EigenvalueCurves()
-    eig.synthesize(callbacks=[listener, curves], progress=False)
-    assert listener.steps == eig.pairs.steps == len(curves.rows[0])
-
-
-def test_a_callback_can_end_the_task(eig):
-    eig.synthesize(callbacks=[Convergence(tol=0.5)], progress=False)
-    assert eig.status == "budget" and "ended by convergence.tol=0.5" in eig.pairs.notes
-
-
-def own_trainer(**settings):
-    return Trainer(
-        **{"accelerator": "cpu", "logger": False, "enable_checkpointing": False, "enable_progress_bar": False, **settings},
-        enable_model_summary=False,
-    )
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning")  # Lightning's advice on loaders and workers
-def test_a_trainer_can_be_passed_in_and_used_again(eig):
-    eig.synthesize(progress=False)
-    expected = eig.eigendistortions
-    trainer = own_trainer()
-    for _ in range(2):
-        eig.synthesize(k=1, trainer=trainer)
-        assert torch.equal(eig.eigendistortions, expected)
-    assert not trainer.callbacks or all(type(c).__name__ != "_Collector" for c in trainer.callbacks)
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning")
-def test_a_trainer_with_a_step_limit_leaves_what_there_is(eig):
-    eig.synthesize(trainer=own_trainer(max_steps=4))
-    assert eig.status == "budget" and eig.pairs.steps == 4
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning")
-def test_a_trainer_that_is_used_up_is_refused(eig):
-    trainer = own_trainer(max_epochs=1)
-    eig.synthesize(trainer=trainer)
-    with pytest.raises(ValueError, match="ended before its first step"):
-        eig.synthesize(trainer=trainer)
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning")
-def test_callbacks_beside_a_trainer_are_refused(eig):
-    with pytest.raises(ValueError, match="Give them to the trainer"):
-        eig.synthesize(trainer=own_trainer(), callbacks=[SolverProgress("quiet")])
-
-
-def test_an_interrupt_is_a_keyboard_interrupt_and_the_next_one_works_too(eig):
-    class Impatient(Callback):
-        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-            raise KeyboardInterrupt
-
-    handler = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
-        eig.synthesize(callbacks=[Impatient()], progress=False)
-    assert signal.getsignal(signal.SIGINT) is handler
-    assert eig.eigenvalues is None
-    eig.synthesize(progress=False)
-    assert eig.status == "converged"
-
-
-# ------------------------------------------------------------------------------------------------------------ figures
-
-
-def test_the_figure_is_that_of_a_result(eig):
-    eig.synthesize(k=2, progress=False)
-    figure = eig.plot()
-    titles = [axes.get_title(loc="left") for axes in figure.axes]
-    assert any("most noticeable" in t for t in titles) and any("least noticeable" in t for t in titles)
-    figure.canvas.draw()
-
-
-def test_the_figure_of_chosen_ranks(eig):
-    eig.synthesize(k=2, progress=False)
-    assert len(eig.plot([0, 1, -2, -1]).axes) > len(eig.plot(-1).axes)
-    with pytest.raises(ValueError, match="eigenindex=7 was not synthesized"):
-        eig.plot([0, 7])
-
-
-def test_a_figure_before_synthesis_is_a_value_error(eig):
-    with pytest.raises(ValueError, match="no eigendistortions yet"):
-        eig.plot()
-
-
-def test_the_figure_of_randomized_svd_and_of_one_axis():
-    eig = quietly(Eigendistortion, picture(36), Bare(lambda x: TALL @ x).eval())
-    quietly(eig.synthesize, "randomized_svd", progress=False)
-    eig.plot().canvas.draw()
-
-
-def test_the_figure_of_a_channel_with_a_scale_and_a_process():
-    images = picture(2, 4, 3, 3)
-    eig = Eigendistortion(images, LinearMap(TALL).eval())
-    eig.synthesize(progress=False)
-    seen = []
-
-    def process(pixels):
-        seen.append(pixels)
-        return np.clip(pixels, 0, 1)
-
-    figure = eig.plot(0, channel=2, scale=0.5, process_image=process, image=1)
-    assert any("0.5" in axes.get_title(loc="left") for axes in figure.axes)
-    np.testing.assert_array_equal(seen[0], images[1].numpy())
 
 
 def test_repr_names_the_image_and_the_model(eig):
