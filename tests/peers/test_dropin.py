@@ -2,7 +2,9 @@
 
 import pytest
 
-dropin = pytest.importorskip("tests.peers.dropin", reason="needs plenoptic", exc_type=ImportError)
+pytest.importorskip("plenoptic")
+
+from tests.peers import dropin  # noqa: E402
 
 
 @pytest.mark.parametrize("behaviour", dropin.BEHAVIOURS, ids=lambda b: b.name)
