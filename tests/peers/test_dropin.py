@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("plenoptic")
 
-from tests.peers import dropin  # noqa: E402
+from tests.peers import dropin
 
 
 @pytest.mark.parametrize("behaviour", dropin.BEHAVIOURS, ids=lambda b: b.name)
