@@ -1,8 +1,9 @@
 """What can be said of eigenpairs after fresh products: residuals, intervals, clusters, null spaces. Trusts nothing that a solver carried.
 
-Theorems used. Some eigenvalue lies within ||F v - theta v|| of theta (Parlett 1998, theorem 4.5.1). Ritz values of an orthonormal set bound the
-largest eigenvalues from below and the smallest from above (Cauchy's interlacing theorem; ibid., section 10.1). F is positive semidefinite, so a
-bottom value is proven to tol when theta is. That the *end* eigenvalue lies within the residual is observed for a random start, not proven.
+Theorems used. Some eigenvalue lies within ||F v - theta v|| of theta (Parlett 1998, theorem 4.5.1). Ritz values of an orthonormal set bound
+the largest eigenvalues from below and the smallest from above (Cauchy's interlacing theorem; ibid., section 10.1). F is positive
+semidefinite, so a bottom value is proven to tol when theta is. That the *end* eigenvalue lies within the residual is observed for a random
+start, not proven.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from eigexp.pairs import EigenPairs, Evidence, NullSpace, RitzPairs
 from eigexp.solvers.base import Progress, Solver, SolverState
 
 _CHUNK = 64
-_ZERO = {torch.float32: 1e-12, torch.float64: 1e-24}
+_ZERO: dict[torch.dtype, float] = {torch.float32: 1e-12, torch.float64: 1e-24}  # relative to the largest: rounding, squared
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def _certified(A: SensitivityOperator, proposal: RitzPairs, standing: Progress, 
     tol, rtol = float(standing.tolerance), getattr(solver, "bottom_rtol", None)
     top, bottom = _ends(index, n, proposal)
     rounding = 4 * eps * largest
-    zero = fresh.values <= _ZERO.get(A.dtype, eps**1.7) * largest
+    zero = fresh.values <= _ZERO[A.dtype] * largest
     met = {
         "tol": bool((fresh.residuals <= tol * largest + rounding).all()) and len(index) > 0,
         "bottom_rtol": None if rtol is None else bool((zero | (fresh.residuals <= rtol * fresh.values))[bottom].all()),
@@ -119,7 +120,7 @@ def _top_evidence(proposal: RitzPairs, met: Tensor) -> Evidence | None:
 def _bottom_evidence(
     proposal: RitzPairs, fresh: _Fresh, bottom: Tensor, allowed: float, rounding: float, rtol: float | None
 ) -> Evidence | None:
-    """Proven where every bottom value is within the tolerance of zero, F being positive semidefinite; else the solver's, if its residuals hold."""
+    """Proven where every bottom value is within the tolerance of zero, F being positive semidefinite; else the solver's, if it holds."""
     if proposal.evidence_bottom is None:
         return None
     values, residuals = fresh.values[bottom], fresh.residuals[bottom]
@@ -132,10 +133,8 @@ def _bottom_evidence(
     return proposal.evidence_bottom
 
 
-def _intervals(
-    proposal: RitzPairs, fresh: _Fresh, top: Tensor, evidence: dict[str, Evidence | None], largest: float, eps: float
-) -> Tensor:
-    """Bounds of each eigenvalue, shape (k, 2): one-sided by interlacing, the residual (and what a verification leaves open) on the other side."""
+def _intervals(proposal: RitzPairs, fresh: _Fresh, top: Tensor, evidence: dict[str, Evidence | None], largest: float, eps: float) -> Tensor:
+    """Bounds of each eigenvalue, shape (k, 2): by interlacing on one side, by the residual and what verification left open on the other."""
     rounding = 8 * eps * largest
     below, above = torch.full_like(fresh.values, rounding), torch.full_like(fresh.values, rounding)
     above[top] += fresh.residuals[top]

@@ -96,9 +96,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _sweep_commands(commands: Any) -> None:
-    sweep = _command(
-        commands, "sweep", _sweep, "plan a product of runs, skip what is stored, launch the rest (takes Hydra's overrides)"
-    )
+    sweep = _command(commands, "sweep", _sweep, "plan a product of runs, skip what is stored, launch the rest (takes Hydra's overrides)")
     sweep.add_argument("--dry-run", action="store_true", help="show the plan and launch nothing")
     sweep.add_argument("--retry-failed", action="store_true", help="also launch tasks that failed before")
     status = _command(commands, "status", _status, "how every task of a store stands")

@@ -89,6 +89,11 @@ def _hints(target: Any) -> dict[str, Any]:
 
 
 def located(target: str, path: str) -> Any:
+    """The class or function of a dotted name.
+
+    Raises:
+        ConfigurationError: if it cannot be imported.
+    """
     module, _, name = target.rpartition(".")
     try:
         return getattr(import_module(module), name)

@@ -25,7 +25,7 @@ CONVERGED, BUDGET = 0, 3
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run left: the folder of each result in the images' order, those that were there before, and the signal that stopped it, if any."""
+    """What a run left: each result's folder in the images' order, those that were there before, and the signal that stopped it, if any."""
 
     folders: tuple[Path, ...]
     reused: tuple[str, ...]

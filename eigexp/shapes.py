@@ -4,14 +4,10 @@ b images in a batch; k vectors of each image; n coordinates of one image's disto
 m responses of the model to one image; c h w an image's channels, height and width.
 """
 
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-Images = Float[Tensor, "b *chw"]
 Vectors = Float[Tensor, "b k n"]
 Responses = Float[Tensor, "b k m"]
-Rows = Float[Tensor, "k n"]
-Values = Float[Tensor, " k"]
-Indices = Int[Tensor, " k"]
 
-__all__ = ["Images", "Indices", "Responses", "Rows", "Values", "Vectors"]
+__all__ = ["Responses", "Vectors"]

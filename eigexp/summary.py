@@ -13,7 +13,7 @@ from eigexp.store.result import read_record
 
 
 def show(outcome: Outcome, console: Console | None = None) -> None:
-    """The table goes to standard error, the folders, one a line, to standard output, so that the last line is the last result's folder."""
+    """The table goes to standard error, the folders to standard output, so that its last line is the last result's folder."""
     console = console or Console(stderr=True)
     if not console.is_terminal:
         console.width = max(console.width, 140)
@@ -29,7 +29,9 @@ def summary_table(results: list[Result], reused: tuple[str, ...] = ()) -> Table:
     """A row for each extremal pair of each result."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("image", "model", "index", "eigenvalue", "interval", "residual", "threshold", "evidence", "FVPs"):
-        table.add_column(name, no_wrap=True, justify="right" if name in ("index", "eigenvalue", "residual", "threshold", "FVPs") else "left")
+        table.add_column(
+            name, no_wrap=True, justify="right" if name in ("index", "eigenvalue", "residual", "threshold", "FVPs") else "left"
+        )
     for result in results:
         for i in range(len(result.record["eigenindex"])):
             table.add_row(*_cells(result.record, i, result.id in reused))

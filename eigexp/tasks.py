@@ -90,7 +90,7 @@ class TaskList(Sequence[Task]):
     def __len__(self) -> int:
         return len(self._batches)
 
-    def __getitem__(self, position: Any) -> Task:
+    def __getitem__(self, position: Any) -> Any:
         batch = self._batches[position]
         images = [self.source[p.index] for p in batch]
         return Task(
@@ -111,7 +111,7 @@ class TaskList(Sequence[Task]):
 
 
 class BuiltModel:
-    """The last model that was built, with the digest of its weights: asked for the same again, it is not built again; for another, it is freed."""
+    """The last model that was built, with the digest of its weights: asked for again, it is there; for another, it is freed."""
 
     def __init__(self) -> None:
         self._node: str | None = None

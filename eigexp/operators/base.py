@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from eigexp.errors import OperatorError
+from eigexp.shapes import Responses, Vectors
 
 
 class OperatorShape(NamedTuple):
@@ -28,7 +29,7 @@ class SensitivityOperator(ABC):
     dtype: torch.dtype
     device: torch.device
 
-    def apply(self, v: Tensor) -> Tensor:
+    def apply(self, v: Vectors) -> Responses:
         """A v for k vectors of each image: (b, k, n) -> (b, k, m).
 
         Raises:
@@ -37,7 +38,7 @@ class SensitivityOperator(ABC):
         self._check(v, self.shape.n, "apply", "n")
         return self._apply(v).detach()
 
-    def adjoint(self, u: Tensor) -> Tensor:
+    def adjoint(self, u: Responses) -> Vectors:
         """A^T u for k vectors of each image: (b, k, m) -> (b, k, n).
 
         Raises:
@@ -46,7 +47,7 @@ class SensitivityOperator(ABC):
         self._check(u, self.shape.m, "adjoint", "m")
         return self._adjoint(u).detach()
 
-    def fisher(self, v: Tensor) -> Tensor:
+    def fisher(self, v: Vectors) -> Vectors:
         """F v = A^T A v: (b, k, n) -> (b, k, n); one Fisher-vector product a vector."""
         return self.adjoint(self.apply(v))
 

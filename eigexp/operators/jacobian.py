@@ -289,6 +289,8 @@ def _check_images(images: Tensor, batched: bool) -> None:
         raise ImageError(f"batched=False takes one image, but got {len(images)}. Linearise them one by one, or give batched=True.")
     if not images.is_floating_point():
         raise ImageError(f"images must be floating point, but are {images.dtype}. Convert them: image.float() / 255, say.")
+    if images.dtype not in (torch.float32, torch.float64):
+        raise ImageError(f"images are {images.dtype}, too coarse for eigenvalues. Convert them: image.float(), or image.double().")
     if not torch.isfinite(images).all():
         raise ImageError("the image has NaN or Inf pixels. Mend or leave out that image.")
 

@@ -6,7 +6,6 @@ from torch import Tensor
 from eigexp.linalg.orthonormal import independent_rows
 from eigexp.operators.base import SensitivityOperator
 
-
 ROUNDS = 2
 
 

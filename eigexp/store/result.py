@@ -121,9 +121,7 @@ def read_record(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(read_bytes(path))
     except ValueError as error:
-        raise StoreError(
-            f"{path} is damaged: {error}. `eigexp store prune` sets the result aside so that it can be made again."
-        ) from error
+        raise StoreError(f"{path} is damaged: {error}. `eigexp store prune` sets the result aside so that it can be made again.") from error
     if not isinstance(record, dict) or "id" not in record:
         raise StoreError(f"{path} is no record of eigexp: it has no id. `eigexp store prune` sets it aside.")
     return record

@@ -5,9 +5,9 @@ import torch
 
 from eigexp.certificates import certify
 from eigexp.errors import ConfigurationError
+from eigexp.linalg.orthonormal import independent_rows
 from eigexp.operators import DenseOperator
 from eigexp.solvers.exact import Exact
-from eigexp.linalg.orthonormal import independent_rows
 from eigexp.solvers.guesses import ROUNDS, structural_guesses
 from eigexp.solvers.krylov import Krylov
 from tests.solvers.photographs import coins, front_end_at
