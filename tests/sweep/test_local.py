@@ -44,6 +44,8 @@ def forked():
     def begin(folder, *words):
         process = context.Process(target=tests.sweep.forked.sweep, args=(folder, words))
         process.start()
+        while process.is_alive() and os.getpgid(process.pid) != process.pid:
+            time.sleep(0.001)
         return process
 
     return begin
