@@ -76,7 +76,8 @@ def run_line(run: Record) -> str:
     if run["seconds"] is None:
         return f"{head} not run: {run['note']}"
     ends = "  ".join(f"{end} {_error_words(run[end])}" for end in ("top", "bottom"))
-    return f"{head}{run['fvps']:>8.1f} FVPs {run['seconds']:>8.2f} s {run['ratio']:>7.1f}x  {ends}  {run['note']}"
+    seconds = f"{run['seconds']:>8.2f} s ({run['processor_seconds']:.2f} of processor)"
+    return f"{head}{run['fvps']:>8.1f} FVPs {seconds} {run['ratio']:>7.1f}x  {ends}  {run['note']}"
 
 
 def product_cost(case: Case) -> Record:

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from eigexp.report.style import PALETTE, figure_png, house_style, new_figure
@@ -48,7 +49,8 @@ def figure(results: Record) -> bytes:
         _bars(right, cases, methods, "fvps", "Fisher-vector products")
         left.set_yticks(range(len(cases)), [case["words"] for case in cases])
         left.invert_yaxis()
-        drawn.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=len(methods))
+        patches = [Patch(color=_COLOURS[j % len(_COLOURS)], label=method) for j, method in enumerate(methods)]
+        drawn.legend(handles=patches, loc="outside lower center", ncols=len(methods))
         drawn.suptitle("Both ends of the spectrum to a residual of 1e-4 λ₁; hatched: stopped or failed", x=0.01, ha="left", fontsize=10)
     return figure_png(drawn)
 
@@ -71,7 +73,7 @@ def _bars(axes: Axes, cases: list[Record], methods: list[str], key: str, title: 
     for j, method in enumerate(methods):
         runs = [(i, run) for i, case in enumerate(cases) for run in case["runs"] if run["method"] == method and run["seconds"] is not None]
         places = [i + (j - (len(methods) - 1) / 2) * height for i, _ in runs]
-        bars = axes.barh(places, [run[key] for _, run in runs], height * 0.9, color=_COLOURS[j % len(_COLOURS)], label=method)
+        bars = axes.barh(places, [run[key] for _, run in runs], height * 0.9, color=_COLOURS[j % len(_COLOURS)])
         for bar, (_, run) in zip(bars, runs, strict=True):
             if run["stopped"]:
                 bar.set(hatch="////", edgecolor="white", linewidth=0)
