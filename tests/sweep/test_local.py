@@ -66,7 +66,7 @@ def kill_again_and_again(begin, folder, kills, seed=0):
         process = begin(folder, *SIX[:-1], *SLOW)
         while process.is_alive() and not any(claimed(store, id) for id in _frozen(store)):
             time.sleep(0.01)
-        time.sleep(rng.uniform(0.0, 0.8))
+        time.sleep(rng.uniform(0.0, 3.0))
         if process.is_alive():
             killed += 1
             os.killpg(process.pid, signal.SIGKILL)
@@ -83,7 +83,7 @@ def _frozen(store):
 
 def test_killed_at_random_moments(tmp_path, forked, expected):
     killed, seen = kill_again_and_again(forked, tmp_path, KILLS)
-    assert killed >= 3
+    assert killed >= 3 and seen
     done = eigexp(tmp_path, "sweep", *SIX)
     assert done.returncode == 0, done.stderr
     store = store_in(tmp_path)
