@@ -1,5 +1,6 @@
 import json
 import struct
+import time
 
 import pytest
 
@@ -35,6 +36,17 @@ def records(path):
             whole = b""
 
 
+def closed(folder, name):
+    """The .wandb file of a run, once W&B's own process has written its last record: `finish` does not wait for the disk."""
+    deadline = time.monotonic() + 60
+    while True:
+        (path,) = folder.glob(f"wandb/offline-run-*-{name}/run-{name}.wandb")
+        if any(record.WhichOneof("record_type") == "exit" for record in records(path)):
+            return path
+        assert time.monotonic() < deadline, f"{path} has no last record"
+        time.sleep(0.05)
+
+
 def history(path):
     rows = []
     for record in records(path):
@@ -65,7 +77,7 @@ def test_offline_wandb_has_every_eigenvalue_in_one_run_a_result(tmp_path, monkey
     fit(logger, [task("aaa"), task("bbb", "ccc")], ResultWriter(write))
     assert logger.runs == []
     for name in ("aaa", "bbb", "ccc"):
-        (path,) = tmp_path.glob(f"wandb/offline-run-*-{name}/run-{name}.wandb")
+        path = closed(tmp_path, name)
         rows = [row for row in history(path) if "eigenvalue/0" in row]
         assert [row["eigenvalue/0"] for row in rows] == [row["eigenvalue/0"] for row in kept[name]]
         assert [row["solver/step"] for row in rows] == list(range(1, 31))
@@ -79,7 +91,7 @@ def test_offline_wandb_has_every_eigenvalue_in_one_run_a_result(tmp_path, monkey
 
 def test_wandb_sees_every_nth_step(tmp_path):
     fit(loggers.WandbRuns(save_dir=tmp_path, mode="offline", every=8), [task("aaa")])
-    (path,) = tmp_path.glob("wandb/offline-run-*-aaa/run-aaa.wandb")
+    path = closed(tmp_path, "aaa")
     assert [row["solver/step"] for row in history(path)] == [8, 16, 24, 30]
 
 
