@@ -7,80 +7,24 @@ repeated eigenvalues at the top, and, where the bottom is not proven and a guess
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from eigexp.errors import ConfigurationError
 from eigexp.linalg.orthonormal import norm, orthogonal_to
-from eigexp.linalg.rayleigh_ritz import wanted_indices
 from eigexp.operators.base import SensitivityOperator
 from eigexp.pairs import Evidence, RitzPairs
 from eigexp.solvers.base import Answer, ImageState, Progress, Request, Solver
+from eigexp.solvers.extraction import Wanted, ritz_pairs, shrunk_pairs
 from eigexp.solvers.guesses import ROUNDS, structural_guesses
+from eigexp.solvers.krylov_image import KrylovImage
 from eigexp.solvers.krylov_space import KrylovSpace
 from eigexp.solvers.settings import check_counts, check_positive, check_precision, check_sizes
 
 _VERIFY_MINIMUM = 8
-
-
-@dataclass(frozen=True)
-class KrylovImage(ImageState):
-    """One image's state.
-
-    Attributes:
-        rounds: rounds of guesses tried.
-        phase: krylov | guess | multiplicity | verify | finished.
-        space: the space that both ends come from.
-        check: the space that verifies the bottom, orthogonal to `found`.
-        found: the bottom vectors under verification (k, n).
-        queue: kept guesses (q, n) not yet expanded, best first.
-        quotients: their Rayleigh quotients (q,), float64.
-        rounds: rounds of guesses tried.
-        guess_kept: a guess is in the space, so that its bottom no longer rests on a random start alone.
-        fresh: steps left of the check for repeated eigenvalues.
-        reference: wanted top values when that check began.
-        residuals: residual norms of the wanted pairs (k,), float64.
-        margin: how far below the bottom value the verification leaves room, or NaN.
-        rng: state of the image's own random generator.
-    """
-
-    phase: str
-    space: KrylovSpace
-    check: KrylovSpace
-    found: Tensor
-    queue: Tensor
-    quotients: Tensor
-    rounds: int
-    guess_kept: bool
-    fresh: int
-    reference: Tensor
-    distinct: bool
-    residuals: Tensor
-    eigenindex: Tensor
-    n: int
-    restarts: int
-    margin: float
-    evidence_top: Evidence | None
-    evidence_bottom: Evidence | None
-    null_fraction: float | None
-    rng: Tensor
-
-    def to_dict(self) -> dict[str, Any]:
-        """Flat, spaces as their tensors."""
-        flat = super().to_dict()
-        for name in ("space", "check"):
-            flat |= {f"{name}.{key}": value for key, value in flat.pop(name).to_dict().items()}
-        return flat
-
-    @classmethod
-    def from_dict(cls, flat: dict[str, Any]) -> Self:
-        """The state that `to_dict` described."""
-        values = dict(flat)
-        for name in ("space", "check"):
-            values[name] = KrylovSpace.from_dict({key: values.pop(f"{name}.{key}") for key in ("V", "G", "H")})
-        return super().from_dict(values)
+_PATIENCE = 12  # steps that the bottom is given after the first guesses before the next are tried, its value being proven
 
 
 @dataclass(frozen=True)
@@ -154,12 +98,15 @@ class Krylov(Solver):
             queue=none,
             quotients=torch.empty(0, dtype=torch.float64),
             rounds=0 if self.guesses and self._bottom else ROUNDS,
+            guessed_at=0,
             guess_kept=False,
             fresh=0,
             reference=torch.empty(0, dtype=torch.float64),
             distinct=not (self.check_multiplicity and self._top),
-            residuals=torch.full((len(wanted_indices(n, self._top, self._bottom)),), torch.nan, dtype=torch.float64),
-            eigenindex=wanted_indices(n, self._top, self._bottom),
+            eigenindex=torch.empty(0, dtype=torch.int64),
+            coefficients=torch.empty(0, 0, dtype=torch.float64),
+            values=torch.empty(0, dtype=torch.float64),
+            residuals=torch.full((len(self._wanted(n).eigenindex),), torch.nan, dtype=torch.float64),
             n=n,
             restarts=0,
             margin=0.0,
@@ -186,14 +133,11 @@ class Krylov(Solver):
         return self._decide(A, image, state, residuals)
 
     def image_pairs(self, state: KrylovImage) -> RitzPairs:
-        """The wanted Ritz pairs."""
-        positions = self._positions(state)
-        keep = [i for i, p in enumerate(positions) if -len(state.space) <= p < len(state.space)]
-        chosen = torch.tensor([positions[i] for i in keep], dtype=torch.int64)
+        """The wanted pairs that the space holds."""
         return RitzPairs(
-            state.eigenindex[keep],
-            state.space.values[chosen],
-            state.space.ritz_vectors(chosen),
+            state.eigenindex,
+            state.values,
+            state.space.combine(state.coefficients),
             state.evidence_top,
             state.evidence_bottom,
             state.null_fraction,
@@ -202,15 +146,13 @@ class Krylov(Solver):
 
     def image_progress(self, state: KrylovImage) -> Progress:
         """As plain numbers; nothing is known before the space holds every wanted pair."""
-        d = len(state.space)
-        ready = d >= min(len(state.eigenindex), state.n)
-        values = state.space.values[torch.tensor(self._positions(state))] if ready else torch.empty(0, dtype=torch.float64)
+        ready = len(state.eigenindex) == len(state.residuals)
         return Progress(
             phase=state.phase,
             eigenindex=tuple(state.eigenindex.tolist()) if ready else (),
-            eigenvalues=tuple(values.tolist()),
+            eigenvalues=tuple(state.values.tolist()) if ready else (),
             residuals=tuple(state.residuals.tolist()) if ready else (),
-            largest=float(state.space.values[0]) if d else 0.0,
+            largest=_largest(state) if len(state.space) else 0.0,
             tolerance=self.tol,
             fisher_vector_products=state.fisher_vector_products,
             steps=state.steps,
@@ -225,14 +167,14 @@ class Krylov(Solver):
         space = state.space.expand(v, g, quotient)
         restarts = state.restarts
         if len(space) >= self._limit and len(space) < state.n:
-            space, restarts = space.restart(self._kept_positions(len(space))), restarts + 1
+            space, restarts = self._restarted(space), restarts + 1
         return replace(state, space=space, restarts=restarts)
 
     def _grow_check(self, state: KrylovImage, answer: Answer) -> KrylovImage:
         v, g, quotient = _product(state, answer)
         check = state.check.expand(v, g - state.found.T @ (state.found @ g), quotient)
         if len(check) >= self._limit:
-            check = check.restart(self._kept_positions(len(check)))
+            check = self._restarted(check)
         return replace(state, check=check)
 
     def _sift_guesses(self, state: KrylovImage, answer: Answer) -> KrylovImage:
@@ -241,16 +183,29 @@ class Krylov(Solver):
         gram = (answer.forward.double() @ answer.forward.double().T).cpu()
         quotients, columns = torch.linalg.eigh(gram)
         queue = columns.T.to(state.queue) @ state.request.block
-        return replace(state, queue=queue, quotients=quotients, rounds=state.rounds + 1, phase="krylov")
+        return replace(state, queue=queue, quotients=quotients, rounds=state.rounds + 1, guessed_at=state.steps, phase="krylov")
 
     def _measure(self, state: KrylovImage) -> tuple[KrylovImage, Tensor | None]:
-        """Residual vectors (k, n) of the wanted pairs, and their norms into the state; None before the space holds them all."""
-        if len(state.space) < min(len(state.eigenindex), state.n):
+        """The wanted pairs into the state, and their residual vectors (k, n); None before the space holds them all."""
+        wanted = self._wanted(state.n)
+        pairs = ritz_pairs(state.space, wanted)
+        state = replace(state, eigenindex=pairs.eigenindex, coefficients=pairs.coefficients, values=pairs.values)
+        if len(pairs.eigenindex) < len(wanted.eigenindex):
             return state, None
-        positions = torch.tensor(self._positions(state))
-        residuals = state.space.residuals(positions)
-        norms = torch.linalg.vector_norm(residuals, dim=1, dtype=torch.float64).cpu()
-        return replace(state, residuals=norms), residuals
+        residuals = state.space.residuals(pairs.coefficients, pairs.values)
+        state = replace(state, residuals=_norms(residuals))
+        if self._bottom and self._value_proven(state) and not bool(self._converged(state)[self._top :].all()):
+            state, residuals = self._measure_shrunk(state, residuals)
+        return state, residuals
+
+    def _measure_shrunk(self, state: KrylovImage, residuals: Tensor) -> tuple[KrylovImage, Tensor]:
+        """Take the bottom that F shrinks most, if it shrinks it below the tolerance."""
+        state = replace(state, space=state.space.with_gram())
+        pairs, size = shrunk_pairs(state.space, self._wanted(state.n))
+        if self.bottom_rtol is not None or size > self.tol * _largest(state):
+            return state, residuals
+        residuals = state.space.residuals(pairs.coefficients, pairs.values)
+        return replace(state, coefficients=pairs.coefficients, values=pairs.values, residuals=_norms(residuals)), residuals
 
     # ------------------------------------------------------------------ deciding
 
@@ -275,14 +230,14 @@ class Krylov(Solver):
         open_pairs = (~self._converged(state)).nonzero().flatten().tolist()
         top_open = bool(open_pairs) and open_pairs[0] < self._top
         if not top_open and len(state.queue):
-            if state.quotients[0] <= state.space.values[-self._bottom]:
+            if state.quotients[0] <= state.values[-self._bottom]:
                 guess = state.queue[0]
                 state = replace(state, queue=state.queue[1:].clone(), quotients=state.quotients[1:].clone(), guess_kept=True)
                 return self._expand(state, guess)
             state = replace(state, queue=state.queue[:0].clone(), quotients=state.quotients[:0].clone())
-        if not top_open and state.rounds < ROUNDS:
+        if not top_open and self._guesses_due(state, bottom_open=bool(open_pairs)):
             guesses = structural_guesses(A, image, state.rounds)
-            if len(guesses) and not (state.rounds and self._value_proven(state)):
+            if len(guesses):
                 return replace(state, phase="guess", request=Request("forward", guesses))
             state = replace(state, rounds=ROUNDS)
         if open_pairs:
@@ -290,6 +245,12 @@ class Krylov(Solver):
         if not state.distinct:
             return self._look_for_repeated(state)
         return self._judge_bottom(state)
+
+    def _guesses_due(self, state: KrylovImage, *, bottom_open: bool) -> bool:
+        """The first round once the top is done; the next where the bottom needs it: at once, or late where its value is proven."""
+        if state.rounds == 0 or state.rounds == ROUNDS or not self._value_proven(state):
+            return state.rounds < ROUNDS
+        return bottom_open and state.steps >= state.guessed_at + _PATIENCE
 
     def _expand(self, state: KrylovImage, direction: Tensor) -> KrylovImage:
         """Ask for the product with the new part of a direction, or with a random one where nothing is new."""
@@ -316,18 +277,18 @@ class Krylov(Solver):
             return self._finish(state, bottom="krylov")
         if not self.verify:
             return self._finish(state, bottom="converged")
-        found = state.space.ritz_vectors(torch.arange(-self._bottom, 0))
+        found = state.space.combine(state.coefficients[-self._bottom :])
         t, rng = _random_orthogonal(found, state.n, state.rng)
         empty = KrylovSpace.empty(state.n, found.dtype, found.device)
         return replace(state, phase="verify", found=found, check=empty, request=Request("fisher", t[None]), rng=rng)
 
     def _judge_check(self, state: KrylovImage) -> KrylovImage:
         """Compare the smallest Ritz value outside the found vectors with the largest bottom value found."""
-        theta, mu = float(state.space.values[-self._bottom]), float(state.check.values[-1])
+        theta, mu = float(state.values[-self._bottom]), float(state.check.values[-1])
         allowed = self._bottom_tolerance(state, theta)
         residual, r = state.check.residual(-1)
         if mu < theta - allowed:
-            lower = state.check.ritz_vectors(torch.tensor([-1]))
+            lower = state.check.combine(state.check.vectors[-1:])
             empty = KrylovSpace.empty(state.n, lower.dtype, lower.device)
             return self._expand(replace(state, phase="krylov", check=empty, found=lower[:0]), lower[0])
         complete = len(state.check) + self._bottom >= state.n
@@ -347,17 +308,15 @@ class Krylov(Solver):
         top: Evidence = "budget" if not top_met else "krylov" if state.distinct and self.check_multiplicity else "converged"
         if bottom is None:
             bottom = "converged" if bottom_met else "budget"
-        largest = state.space.values[0]
-        null = state.space.vectors[state.space.values < 1e-6 * largest, 0].square().sum()
-        chosen = torch.tensor(self._positions(state))
-        chosen = chosen[(chosen >= -len(state.space)) & (chosen < len(state.space))]
+        null = state.space.vectors[state.space.values < 1e-6 * _largest(state), 0].square().sum()
         empty = KrylovSpace.empty(state.n, state.found.dtype, state.found.device)
         return replace(
             state,
             request=None,
             phase="finished",
             status="converged" if top_met and bottom_met else "budget",
-            space=state.space.restart(chosen),
+            space=state.space.restart(state.coefficients, state.values),
+            coefficients=torch.eye(len(state.values), dtype=torch.float64),
             check=empty,
             found=state.found[:0].clone(),
             queue=state.queue[:0].clone(),
@@ -369,33 +328,42 @@ class Krylov(Solver):
 
     # ------------------------------------------------------------------ conventions
 
-    def _positions(self, state: KrylovImage) -> list[int]:
-        """Where the wanted pairs stand among the Ritz values: tops from the front, the others from the end."""
-        return [int(i) if i < self._top else int(i) - state.n for i in state.eigenindex]
+    def _wanted(self, n: int) -> Wanted:
+        return Wanted(n, self._top, self._bottom)
 
-    def _kept_positions(self, d: int) -> Tensor:
-        return torch.tensor(sorted({*range(self._top + 3), *range(d - self._bottom - 8, d)}))
+    def _restarted(self, space: KrylovSpace) -> KrylovSpace:
+        """The space of the Ritz vectors that matter."""
+        keep = sorted({*range(self._top + 3), *range(len(space) - self._bottom - 8, len(space))})
+        return space.restart(space.vectors[keep], space.values[keep])
 
     def _converged(self, state: KrylovImage) -> Tensor:
         """Which wanted pairs have met the tolerances, shape (k,)."""
-        if len(state.space) < min(len(state.eigenindex), state.n):
-            return torch.zeros(len(state.eigenindex), dtype=torch.bool)
-        met = state.residuals <= self.tol * float(state.space.values[0])
+        if len(state.values) < len(state.residuals):
+            return torch.zeros(len(state.residuals), dtype=torch.bool)
+        largest = _largest(state)
+        met = state.residuals <= self.tol * largest
         if self.bottom_rtol is not None:
-            values = state.space.values[torch.tensor(self._positions(state))]
-            zero = values <= 4 * torch.finfo(state.space.V.rows.dtype).eps * state.space.values[0]
-            met &= (state.eigenindex < self._top) | zero | (state.residuals <= self.bottom_rtol * values)
+            zero = state.values <= 4 * torch.finfo(state.space.V.rows.dtype).eps * largest
+            met &= (state.eigenindex < self._top) | zero | (state.residuals <= self.bottom_rtol * state.values)
         return met
 
     def _value_proven(self, state: KrylovImage) -> bool:
         """The bottom values are within the tolerance of zero, which no eigenvalue is below."""
-        largest, theta = float(state.space.values[0]), float(state.space.values[-self._bottom])
+        largest, theta = _largest(state), float(state.values[-self._bottom])
         rounding = 4 * torch.finfo(state.space.V.rows.dtype).eps * largest
         return theta + rounding <= self.tol * largest and (self.bottom_rtol is None or theta <= rounding)
 
     def _bottom_tolerance(self, state: KrylovImage, theta: float) -> float:
-        absolute = self.tol * float(state.space.values[0])
+        absolute = self.tol * _largest(state)
         return absolute if self.bottom_rtol is None else min(absolute, self.bottom_rtol * max(theta, 0.0))
+
+
+def _largest(state: KrylovImage) -> float:
+    return float(state.space.values[0])
+
+
+def _norms(vectors: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(vectors, dim=1, dtype=torch.float64).cpu()
 
 
 def _product(state: KrylovImage, answer: Answer) -> tuple[Tensor, Tensor, float]:

@@ -1,6 +1,6 @@
 """A subspace with its image under F, as a value: expand, Rayleigh-Ritz, residuals, restart."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import torch
@@ -9,6 +9,8 @@ from torch import Tensor
 from eigexp.linalg.basis import Basis
 from eigexp.linalg.orthonormal import inner, norm, orthogonal_to
 from eigexp.linalg.rayleigh_ritz import ritz
+
+_FIELDS = ("V", "G", "H", "gram")
 
 
 @dataclass(frozen=True)
@@ -19,21 +21,28 @@ class KrylovSpace:
         V: orthonormal basis.
         G: F of each row of V.
         H: (d, d), float64, on the CPU.
+        gram: G G^T of the first rows of G, as far as it was asked for: (e, e), e <= d, float64, on the CPU.
         values, vectors: Ritz values (d,), decreasing, and their coefficient rows (d, d).
     """
 
     V: Basis
     G: Basis
     H: Tensor
+    gram: Tensor
     values: Tensor
     vectors: Tensor
 
     @classmethod
+    def of(cls, V: Basis, G: Basis, H: Tensor, gram: Tensor) -> Self:
+        """The space with its Ritz values and vectors."""
+        return cls(V, G, H, gram, *ritz(H))
+
+    @classmethod
     def empty(cls, n: int, dtype: torch.dtype, device: torch.device) -> Self:
         """The space {0} in n coordinates."""
-        rows = torch.empty(0, n, dtype=dtype, device=device)
-        zero = torch.empty(0, 0, dtype=torch.float64)
-        return cls(Basis.of(rows), Basis.of(rows), zero, zero.flatten(), zero)
+        rows = Basis.of(torch.empty(0, n, dtype=dtype, device=device))
+        none = torch.empty(0, 0, dtype=torch.float64)
+        return cls(rows, rows, none, none, none.flatten(), none)
 
     def __len__(self) -> int:
         return self.V.size
@@ -44,22 +53,32 @@ class KrylovSpace:
         H = torch.empty(d + 1, d + 1, dtype=torch.float64)
         H[:d, :d], H[d, d] = self.H, quotient
         H[d, :d] = H[:d, d] = inner(self.V.rows, g)
-        return type(self)(self.V.append(v), self.G.append(g), H, *ritz(H))
+        return self.of(self.V.append(v), self.G.append(g), H, self.gram)
+
+    def with_gram(self) -> Self:
+        """The space with the whole of G G^T."""
+        d, known = len(self), len(self.gram)
+        if known == d:
+            return self
+        gram = torch.empty(d, d, dtype=torch.float64)
+        gram[:known, :known] = self.gram
+        gram[:, known:] = inner(self.G.rows, self.G.rows[known:])
+        gram[known:, :known] = gram[:known, known:].T
+        return replace(self, gram=gram)
 
     def residual(self, i: int) -> tuple[Tensor, float]:
         """The residual F z - theta z (n,) of Ritz pair i (from the end if negative), and its norm."""
-        (r,) = self.residuals(torch.tensor([i]))
+        (r,) = self.residuals(self.vectors[[i]], self.values[[i]])
         return r, norm(r)
 
-    def residuals(self, positions: Tensor) -> Tensor:
-        """The residuals (k, n) of the Ritz pairs at some positions."""
-        q = self.vectors[positions]
-        scaled = self.values[positions, None] * q
-        return q.to(self.G.rows) @ self.G.rows - scaled.to(self.V.rows) @ self.V.rows
+    def residuals(self, coefficients: Tensor, values: Tensor) -> Tensor:
+        """The residuals F z - theta z (k, n) of vectors z given by coefficient rows (k, d), and values theta (k,)."""
+        scaled = values[:, None] * coefficients
+        return coefficients.to(self.G.rows) @ self.G.rows - scaled.to(self.V.rows) @ self.V.rows
 
-    def ritz_vectors(self, indices: Tensor) -> Tensor:
-        """The Ritz vectors (k, n) of the pairs named."""
-        return self.vectors[indices].to(self.V.rows) @ self.V.rows
+    def combine(self, coefficients: Tensor) -> Tensor:
+        """The vectors (k, n) of coefficient rows (k, d)."""
+        return coefficients.to(self.V.rows) @ self.V.rows
 
     def orthogonal_part(self, t: Tensor) -> Tensor | None:
         """The unit vector along the part of t that is new to the space, or None."""
@@ -69,19 +88,22 @@ class KrylovSpace:
         """F of the latest direction: the next vector of a Lanczos process."""
         return self.G.rows[-1]
 
-    def restart(self, keep: Tensor) -> Self:
-        """The space of the Ritz vectors named (thick restart, Wu and Simon 2000)."""
-        q = self.vectors[keep].to(self.V.rows)
-        values = self.values[keep]
-        V, G = Basis.of(q @ self.V.rows), Basis.of(q @ self.G.rows)
-        H = torch.diag(values)
-        return type(self)(V, G, H, *ritz(H))
+    def restart(self, coefficients: Tensor, values: Tensor) -> Self:
+        """The space of vectors that are orthonormal, orthogonal with respect to F, and have Rayleigh quotients `values`.
+
+        With Ritz vectors: the thick restart of Wu and Simon (2000).
+        """
+        V, G = (Basis.of(coefficients.to(B.rows) @ B.rows) for B in (self.V, self.G))
+        complete = len(self.gram) == len(self)
+        gram = coefficients @ self.gram @ coefficients.T if complete else self.gram[:0, :0]
+        return self.of(V, G, torch.diag(values), gram)
 
     def to_dict(self) -> dict[str, Any]:
-        """V, G and H as plain tensors."""
-        return {"V": self.V.rows.clone(), "G": self.G.rows.clone(), "H": self.H}
+        """V, G, H and the Gram matrix as plain tensors."""
+        return {"V": self.V.rows.clone(), "G": self.G.rows.clone(), "H": self.H, "gram": self.gram}
 
     @classmethod
     def from_dict(cls, flat: dict[str, Any]) -> Self:
         """The space that `to_dict` described."""
-        return cls(Basis.of(flat["V"]), Basis.of(flat["G"]), flat["H"], *ritz(flat["H"]))
+        V, G, H, gram = (flat[key] for key in _FIELDS)
+        return cls.of(Basis.of(V), Basis.of(G), H, gram)

@@ -9,7 +9,7 @@ from eigexp.errors import CheckpointError
 from eigexp.solvers.base import Solver
 from eigexp.training.data import Task
 
-FORMAT = 1
+FORMAT = 2
 _PLAIN = (str, int, float, bool, type(None))
 
 

@@ -16,10 +16,16 @@ def test_inner_products_agree_with_float64(n):
     assert inner(rows, vector).dtype == torch.float64
 
 
+def test_inner_products_of_several_vectors():
+    rows, others = normal(4, 70000, dtype=torch.float32), normal(3, 70000, seed=1, dtype=torch.float32)
+    assert torch.allclose(inner(rows, others), rows.double() @ others.double().T, rtol=0, atol=1e-9)
+    assert inner(rows[:0], others).shape == (0, 3)
+
+
 def test_inner_products_of_long_vectors_keep_their_digits():
     n = 2**22
     ones = torch.full((1, n), 0.1)
-    truth = float(ones.double()[0] @ ones.double()[0])
+    truth = n * float(ones.double()[0, 0]) ** 2  # exact: n is a power of two
     assert abs(float(inner(ones, ones[0])) - truth) < 1e-12 * truth
 
 
