@@ -1,9 +1,10 @@
 """Sensitivity operators: a model, its response noise and a pixel subspace, as a linear map and its adjoint."""
 
 from eigexp.operators.base import OperatorShape, SensitivityOperator
+from eigexp.operators.choice import linearise
 from eigexp.operators.counted import CountedOperator
 from eigexp.operators.dense import DenseOperator, dense_matrix
-from eigexp.operators.jacobian import JacobianOperator, linearise
+from eigexp.operators.jacobian import JacobianOperator
 from eigexp.operators.noise import GaussianNoise, Noise
 from eigexp.operators.subspace import Mask, PixelSubspace
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from eigexp.errors import ConfigurationError, nearest
 from eigexp.images import Image
 from eigexp.models import Features, weights_digest
-from eigexp.operators.jacobian import ExplicitJacobian
+from eigexp.operators.explicit import ExplicitJacobian
 from eigexp.pairs import EigenPairs
 from eigexp.solvers.base import Solver
 from eigexp.solvers.exact import Exact

@@ -9,7 +9,7 @@ from eigexp.errors import ConfigurationError, EigexpError, ImageError, ModelErro
 from eigexp.operators import CountedOperator, GaussianNoise, Mask, Noise, dense_matrix, linearise
 from tests.operators.networks import Linear, Nested, Quartic, Spectrum, Unbatched, convolution, images, jacobians
 
-WAYS = ["double_backward", "forward", "dense"]
+WAYS = ["program", "double_backward", "forward", "dense"]
 MODELS = {
     "convolution": (convolution, (2, 5, 6)),
     "nested": (Nested, (1, 3, 4)),

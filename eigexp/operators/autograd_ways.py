@@ -1,0 +1,60 @@
+"""Products with the Jacobian by differentiating the model anew: gradients of gradients, or forward mode."""
+
+import warnings
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from eigexp.operators.jacobian import JacobianOperator, check_graph, columns, no_dependence
+
+
+class DoubleBackward(JacobianOperator):
+    """J v as the derivative of the (linear) map u -> J^T u, on a graph that is made once."""
+
+    way = "double_backward"
+
+    def _prepare(self) -> Tensor:
+        with torch.enable_grad():
+            self._x = self.point.images.clone().requires_grad_()
+            self._y = self.point.response(self._x)
+            check_graph(self._y)
+            self._cotangent = torch.zeros_like(self._y, requires_grad=True)
+            (self._back,) = torch.autograd.grad(self._y, self._x, self._cotangent, create_graph=True, allow_unused=True)
+        if self._back is None:
+            raise no_dependence()
+        return self._y
+
+    def _jacobian(self, v: Tensor) -> Tensor:
+        if not self._back.requires_grad:
+            return v.new_zeros(v.shape[0], v.shape[1], self.shape.m)
+        return columns(lambda t: torch.autograd.grad(self._back, self._cotangent, t, retain_graph=True)[0], v)
+
+    def _jacobian_adjoint(self, u: Tensor) -> Tensor:
+        return columns(lambda t: torch.autograd.grad(self._y, self._x, t, retain_graph=True)[0], u)
+
+
+class ForwardMode(JacobianOperator):
+    """J v by forward-mode differentiation, J^T u by a backward pass on a cached graph."""
+
+    way = "forward"
+
+    def _prepare(self) -> Tensor:
+        with torch.enable_grad():
+            self._x = self.point.images.clone().requires_grad_()
+            self._y = self.point.response(self._x)
+        check_graph(self._y)
+        return self._y
+
+    def _jacobian(self, v: Tensor) -> Tensor:
+        return columns(self._pushforward, v)
+
+    def _pushforward(self, tangent: Tensor) -> Tensor:
+        with torch.no_grad(), warnings.catch_warnings(), forward_ad.dual_level():
+            warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=FutureWarning)  # of torch's own decompositions
+            y = self.point.response(forward_ad.make_dual(self.point.images, tangent))
+            pushed = forward_ad.unpack_dual(y).tangent
+        return torch.zeros_like(self._y) if pushed is None else pushed
+
+    def _jacobian_adjoint(self, u: Tensor) -> Tensor:
+        return columns(lambda t: torch.autograd.grad(self._y, self._x, t, retain_graph=True, materialize_grads=True)[0], u)

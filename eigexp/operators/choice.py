@@ -1,0 +1,82 @@
+"""Which way a model is linearised.
+
+program          its derivative, recorded once as a linear program (about two forward passes a Fisher-vector product; most models)
+double_backward  the gradient of a gradient, on one cached graph (works for every model that can be differentiated twice)
+forward          A v by forward-mode differentiation, A^T u on a cached graph
+dense            the explicit Jacobian (few responses or few pixels)
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from eigexp.errors import ConfigurationError, ImageError, nearest
+from eigexp.operators.autograd_ways import DoubleBackward, ForwardMode
+from eigexp.operators.explicit import ExplicitJacobian
+from eigexp.operators.jacobian import JacobianOperator, LinearisationPoint
+from eigexp.operators.noise import Noise
+from eigexp.operators.probe import tested
+from eigexp.operators.program import LinearisedProgram, program_or_double_backward
+from eigexp.operators.subspace import PixelSubspace
+
+WAYS: dict[str, type[JacobianOperator]] = {w.way: w for w in (LinearisedProgram, DoubleBackward, ForwardMode, ExplicitJacobian)}
+_DENSE_SIDE = 32
+_DENSE_BYTES = 64 * 2**20
+
+
+def linearise(
+    model: Callable[[Tensor], Any],
+    images: Tensor,
+    *,
+    way: Literal["auto", "program", "double_backward", "forward", "dense"] = "auto",
+    noise: Noise | None = None,
+    subspace: PixelSubspace | None = None,
+    batched: bool = True,
+) -> JacobianOperator:
+    """The sensitivity operator A = W^(1/2) J P of a model at a batch of images.
+
+    Args:
+        model: maps images to responses: a tensor, or any nesting of tuples, lists and dicts of tensors, which are concatenated.
+        images: float tensor (b, *image shape).
+        way: how products are made; "auto" takes dense where there are at most 32 responses or pixels, program where that can be had and
+            agrees with the model's own backward pass, and double_backward else. It never looks at the clock: the same work is done the
+            same way each time.
+        noise: response noise; None for unit Gaussian noise.
+        subspace: pixel subspace; None for all pixels.
+        batched: False calls the model with the only image, without the leading axis.
+
+    Raises:
+        ImageError: if the images are not finite floats, or several where the model takes one.
+        ModelError: if the response is not finite, cannot be differentiated, or does not depend on the image.
+        ConfigurationError: if `way` is unknown.
+        OperatorError: if the way asked for cannot be taken, or fails the adjoint test.
+        MemoryLimitError: if an explicit Jacobian was asked for that does not fit.
+    """
+    if way != "auto" and way not in WAYS:
+        raise ConfigurationError(f"linearise={way} is not a way to linearise. {nearest(way, ['auto', *WAYS])}")
+    _check_images(images, batched)
+    point = LinearisationPoint(model, images.detach(), noise, subspace, batched)
+    if way != "auto":
+        return tested(WAYS[way](point))
+    operator = program_or_double_backward(point)
+    return tested(ExplicitJacobian(point)) if _small(operator) else operator
+
+
+def _small(A: JacobianOperator) -> bool:
+    """Whether the explicit Jacobian costs less than the shortest of runs."""
+    b, m, _ = A.shape
+    pixels = torch.Size(A.point.image_shape).numel()
+    return min(m, pixels) <= _DENSE_SIDE and b * m * pixels * A.dtype.itemsize <= _DENSE_BYTES
+
+
+def _check_images(images: Tensor, batched: bool) -> None:
+    if not batched and len(images) != 1:
+        raise ImageError(f"batched=False takes one image, but got {len(images)}. Linearise them one by one, or give batched=True.")
+    if not images.is_floating_point():
+        raise ImageError(f"images must be floating point, but are {images.dtype}. Convert them: image.float() / 255, say.")
+    if images.dtype not in (torch.float32, torch.float64):
+        raise ImageError(f"images are {images.dtype}, too coarse for eigenvalues. Convert them: image.float(), or image.double().")
+    if not torch.isfinite(images).all():
+        raise ImageError("the image has NaN or Inf pixels. Mend or leave out that image.")

@@ -1,0 +1,151 @@
+"""A recorded derivative made shorter without changing what it computes, but for the last bits.
+
+Left out: what the result does not need, copies, sums with zero. Put together: factors that follow each other; a factor a channel, such as
+batch normalisation in evaluation mode, with the convolution before it; symmetric padding by zeros with the convolution after it.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from eigexp.operators.recording import LinearProgram, Operation, Recording, Result
+from eigexp.operators.scaling import MULTIPLY
+
+aten = torch.ops.aten
+
+_COPIES = {aten._to_copy.default, aten.expand.default, aten.clone.default, aten.alias.default, aten.detach.default}
+_SHAPED = {aten.view.default, aten._unsafe_view.default, aten._reshape_alias.default}
+_ROOM = aten._new_zeros_with_same_feature_meta.default
+
+
+def fold(recording: Recording) -> LinearProgram:
+    """The shortened program. One that writes into its own results is only rid of what it does not need."""
+    recording = _without_layout_copies(recording)
+    operations = _needed(recording.operations, recording.output)
+    if any(operation.writes for operation in operations):
+        return LinearProgram(operations, recording.output)
+    operations, output = _without_copies(replace(recording, operations=operations))
+    for merge in (_merge_factors, _merge_padding):
+        operations = _merged(operations, output, merge)
+    return LinearProgram(operations, output)
+
+
+def _needed(operations: Sequence[Operation], output: int) -> list[Operation]:
+    needed, kept = {output}, []
+    for operation in reversed(operations):
+        if operation.writes or needed.intersection(operation.results):
+            kept.append(operation)
+            needed.update(operation.inputs)
+    return kept[::-1]
+
+
+def _without_layout_copies(recording: Recording) -> Recording:
+    """Forward mode copies a tangent into the memory layout of its value; nothing here depends on layouts, so the tangent itself serves."""
+    rooms = {operation.results[0] for operation in recording.operations if operation.function is _ROOM}
+    kept, same = [], {}
+    for operation in recording.operations:
+        operation = _renamed(operation, same)
+        if operation.function is aten.copy_.default and _fills(operation, rooms, recording):
+            same[operation.arguments[0].number] = operation.arguments[1].number
+        elif operation.writes or operation.function is aten.as_strided.default:
+            return recording
+        else:
+            kept.append(operation)
+    return Recording(kept, same.get(recording.output, recording.output), recording.kinds)
+
+
+def _fills(operation: Operation, rooms: set[int], recording: Recording) -> bool:
+    into, source = operation.arguments[:2]
+    if not isinstance(source, Result) or into.number not in rooms:
+        return False
+    return recording.kinds[into.number] == recording.kinds[source.number]
+
+
+def _without_copies(recording: Recording) -> tuple[list[Operation], int]:
+    """Without operations that give back what they got. Views are allowed to copy: strides may differ from those recorded."""
+    kept, same = [], {}
+    for operation in recording.operations:
+        operation = _renamed(operation, same)
+        if _is_copy(operation, recording.kinds):
+            same[operation.results[0]] = operation.inputs[0]
+        elif operation.function in _SHAPED:
+            kept.append(replace(operation, function=aten.reshape.default, arguments=operation.arguments[:2]))
+        else:
+            kept.append(operation)
+    return kept, same.get(recording.output, recording.output)
+
+
+def _is_copy(operation: Operation, kinds: dict[int, tuple[Any, ...]]) -> bool:
+    if len(operation.inputs) != 1 or len(operation.results) != 1:
+        return False
+    if kinds[operation.inputs[0]] != kinds[operation.results[0]]:
+        return False
+    if operation.function in _COPIES or operation.function in _SHAPED:
+        return True
+    if operation.function in (aten.add.Tensor, aten.sub.Tensor) and isinstance(operation.arguments[0], Result):
+        return isinstance(operation.arguments[1], Tensor) and not operation.arguments[1].any()
+    return operation.function is aten.add.Tensor and isinstance(operation.arguments[0], Tensor) and not operation.arguments[0].any()
+
+
+def _merged(operations: list[Operation], output: int, merge: Any) -> list[Operation]:
+    """Every operation put together with the one before it where `merge` can, and nothing else needs that one's result."""
+    uses = Counter([output, *(number for operation in operations for number in operation.inputs)])
+    made: dict[int, Operation] = {}
+    for operation in operations:
+        while True:
+            before = made.get(operation.inputs[0]) if operation.inputs else None
+            joint = merge(before, operation) if before is not None and uses[before.results[0]] == 1 else None
+            if before is None or joint is None:
+                break
+            del made[before.results[0]]
+            operation = joint
+        made[operation.results[0]] = operation
+    return list(made.values())
+
+
+def _merge_factors(before: Operation, operation: Operation) -> Operation | None:
+    if operation.function is not MULTIPLY or not isinstance(operation.arguments[1], Tensor):
+        return None
+    factor = operation.arguments[1]
+    if before.function is MULTIPLY and isinstance(before.arguments[1], Tensor):
+        return replace(operation, arguments=(before.arguments[0], before.arguments[1] * factor))
+    if before.function is aten.convolution.default and not before.arguments[6] and isinstance(before.arguments[0], Result):
+        weight = before.arguments[1]
+        if isinstance(weight, Tensor) and _a_channel(factor, weight):
+            scaled = weight * factor.reshape(-1, *[1] * (weight.ndim - 1))
+            return replace(before, arguments=(before.arguments[0], scaled, *before.arguments[2:]), results=operation.results)
+    return None
+
+
+def _a_channel(factor: Tensor, weight: Tensor) -> bool:
+    """Whether a factor has one value for each output channel of a convolution."""
+    shape = (1,) * (weight.ndim - factor.ndim) + tuple(factor.shape)
+    return shape == (1, weight.shape[0], *[1] * (weight.ndim - 2))
+
+
+def _merge_padding(before: Operation, operation: Operation) -> Operation | None:
+    if before.function is not aten.constant_pad_nd.default or operation.function is not aten.convolution.default:
+        return None
+    if operation.arguments[6] or not isinstance(operation.arguments[0], Result) or any(before.arguments[2:]):
+        return None
+    axes = len(operation.arguments[4])
+    low, high = before.arguments[1][0::2][::-1], before.arguments[1][1::2][::-1]
+    if low != high or len(low) > axes or any(p < 0 for p in low):
+        return None
+    padding = [p + extra for p, extra in zip(operation.arguments[4], [0] * (axes - len(low)) + low, strict=True)]
+    return replace(operation, arguments=(before.arguments[0], *operation.arguments[1:4], padding, *operation.arguments[5:]))
+
+
+def _renamed(operation: Operation, same: dict[int, int]) -> Operation:
+    def rename(a: Any) -> Any:
+        return Result(same[a.number]) if isinstance(a, Result) and a.number in same else a
+
+    if not same.keys() & set(operation.inputs):
+        return operation
+    arguments, keywords = tree_map(rename, (operation.arguments, dict(operation.keywords)))
+    return replace(operation, arguments=arguments, keywords=keywords)

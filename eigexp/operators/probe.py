@@ -1,0 +1,49 @@
+"""The adjoint test: whether an operator's two products belong to one matrix."""
+
+import torch
+from torch import Tensor
+
+from eigexp.errors import ModelError, OperatorError
+from eigexp.operators.jacobian import JacobianOperator, no_dependence
+
+_ROUNDINGS = 1e3
+
+
+def probe(b: int, size: int, seed: int, like: Tensor) -> Tensor:
+    """A fixed Gaussian vector for each of b images, (b, 1, size), in the dtype and on the device of `like`."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(b, 1, size, generator=generator, dtype=torch.float64).to(like)
+
+
+def allowed(scale: Tensor, dtype: torch.dtype) -> Tensor:
+    """The rounding that is let pass in numbers of a scale."""
+    return _ROUNDINGS * torch.finfo(dtype).eps * scale
+
+
+def tested(A: JacobianOperator) -> JacobianOperator:
+    """The operator, if <u, A v> = <A^T u, v> on a random probe of each image.
+
+    Raises:
+        ModelError: if the derivative is not finite, or zero.
+        OperatorError: if the products disagree.
+    """
+    v, u = probe(A.shape.b, A.shape.n, 0, A.response), probe(A.shape.b, A.shape.m, 1, A.response)
+    forward, back = A.apply(v), A.adjoint(u)
+    if not (torch.isfinite(forward).all() and torch.isfinite(back).all()):
+        raise ModelError(
+            "the model's derivative at this image is not finite (NaN or Inf), as that of sqrt at 0 is. "
+            "Move the image off such a point (a constant region, often), or smooth the model there."
+        )
+    left, right = (u * forward).double().sum(dim=(1, 2)), (back * v).double().sum(dim=(1, 2))
+    scale = _norms(forward) * _norms(u) + _norms(back)
+    if (back.abs().amax(dim=(1, 2)) == 0).any():
+        raise no_dependence()
+    if ((left - right).abs() > allowed(scale, A.dtype)).any():
+        raise OperatorError(
+            f"linearise={A.way} fails the adjoint test: <u, A v> = {left.tolist()}, <A^T u, v> = {right.tolist()}. Force another way."
+        )
+    return A
+
+
+def _norms(block: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(block, dim=(1, 2), dtype=torch.float64)

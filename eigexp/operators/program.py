@@ -1,0 +1,84 @@
+"""Products with the Jacobian by a linear program: the model runs once, and then only what its derivative is made of.
+
+A v runs the program, A^T u the gradient of it: one linear forward and one linear backward pass, without biases, normalisations or the
+values of nonlinear functions, which are constants now. Double backward passes through the model's graph about three times instead.
+"""
+
+import logging
+
+import torch
+from torch import Tensor
+
+from eigexp.errors import OperatorError
+from eigexp.operators.autograd_ways import DoubleBackward
+from eigexp.operators.folding import fold
+from eigexp.operators.jacobian import JacobianOperator, LinearisationPoint, check_graph, columns, no_dependence
+from eigexp.operators.probe import allowed, probe, tested
+from eigexp.operators.recording import record
+
+log = logging.getLogger(__name__)
+
+
+class LinearisedProgram(JacobianOperator):
+    """J v by the recorded derivative, J^T u by its gradient on a graph that is made once.
+
+    Raises:
+        OperatorError: if the model cannot be recorded, or the program's J^T u is not that of the model's own backward pass.
+    """
+
+    way = "program"
+
+    def _prepare(self) -> Tensor:
+        response, cotangent, expected = self._backward_pass()
+        self.program = fold(record(self.point.response, self.point.images))
+        with torch.enable_grad():
+            self._tangent = torch.zeros_like(self.point.images, requires_grad=True)
+            self._value = self.program(self._tangent)
+        check_graph(self._value)
+        self._compare(self._pullback(cotangent), expected)
+        return response
+
+    def _backward_pass(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The response, a random vector u like it, and J^T u by the model's own backward pass."""
+        with torch.enable_grad():
+            x = self.point.images.clone().requires_grad_()
+            y = self.point.response(x)
+        check_graph(y)
+        u = probe(*y.shape, 1, y)[:, 0]
+        (expected,) = torch.autograd.grad(y, x, u, allow_unused=True)
+        if expected is None:
+            raise no_dependence()
+        return y.detach(), u, expected
+
+    def _compare(self, found: Tensor, expected: Tensor) -> None:
+        """Not finite is for the adjoint test to say."""
+        error, scale = torch.linalg.vector_norm(found - expected), torch.linalg.vector_norm(expected)
+        if torch.isfinite(expected).all() and not error <= allowed(scale, self.dtype):
+            raise OperatorError(
+                f"linearise=program: A^T u differs from the model's own backward pass by {float(error / scale):.1e} of its norm. "
+                "Set linearise=auto or linearise=double_backward."
+            )
+
+    def _jacobian(self, v: Tensor) -> Tensor:
+        with torch.no_grad():
+            return columns(self.program, v)
+
+    def _jacobian_adjoint(self, u: Tensor) -> Tensor:
+        return columns(self._pullback, u)
+
+    def _pullback(self, u: Tensor) -> Tensor:
+        return torch.autograd.grad(self._value, self._tangent, u, retain_graph=True, materialize_grads=True)[0]
+
+
+def program_or_double_backward(point: LinearisationPoint) -> JacobianOperator:
+    """A tested operator: by a program where the model can be recorded and the program is right, else by double backward.
+
+    Raises:
+        ModelError: if the model has no usable derivative at the images.
+        OperatorError: if double backward fails too.
+    """
+    try:
+        return tested(LinearisedProgram(point))
+    except (RuntimeError, NotImplementedError, OperatorError) as error:
+        log.info("linearise=auto takes double_backward: %s", error)
+        return tested(DoubleBackward(point))
