@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from eigexp.errors import StoreError
-from eigexp.store.files import TEMPORARY, digest, read_bytes, store_error
+from eigexp.store.files import TEMPORARY, digest, read_bytes, store_error, write_whole
 from eigexp.store.result import RECORD, read_record
+from eigexp.store.sensitivity import FOLDER, read_table, table_files, table_path
 from eigexp.store.store import STATE, Store
 
 Kind = Literal["torn", "orphan", "checkpoint"]
@@ -25,8 +26,8 @@ class Finding:
     """Something in a store that should not be there.
 
     Attributes:
-        kind: "torn", a result whose files are not what its record says; "orphan", a temporary file whose writer is gone;
-            "checkpoint", the state of a result that is whole.
+        kind: "torn", a result whose files are not what its record says, or a damaged table of layers; "orphan", a temporary file whose
+            writer is gone; "checkpoint", the state of a result that is whole.
         path: the folder or file.
         detail: what is wrong, in words.
     """
@@ -38,11 +39,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Merged:
-    """What a merge did: ids that were copied, that were there already, and that were refused (id and reason)."""
+    """What a merge did: ids that were copied, that were there already, and that were refused (id and reason); tables that were copied."""
 
     copied: tuple[str, ...]
     present: tuple[str, ...]
     refused: tuple[tuple[str, str], ...]
+    tables: tuple[str, ...] = ()
 
 
 def verify(store: Store) -> list[Finding]:
@@ -58,7 +60,7 @@ def verify(store: Store) -> list[Finding]:
             findings.append(Finding("torn", folder, problem))
         elif (folder / RECORD).exists() and (folder / STATE).exists():
             findings.append(Finding("checkpoint", folder / STATE, "the result is whole and needs no checkpoint"))
-    return [*findings, *_stale_checkpoints(store), *_orphans(store)]
+    return [*findings, *_torn_tables(store), *_stale_checkpoints(store), *_orphans(store)]
 
 
 def torn(folder: Path) -> str:
@@ -93,6 +95,8 @@ def prune(store: Store, yes: bool = False) -> list[Finding]:
 def merge(store: Store, other: Store) -> Merged:
     """Copy the whole results that `other` has and `store` has not, each checked against its digests; the other store is left as it is.
 
+    Tables of several layers go with the results that they belong to.
+
     Raises:
         StoreError: if `other` is no store, or `store` cannot be written.
     """
@@ -110,7 +114,38 @@ def merge(store: Store, other: Store) -> Merged:
             record = other.read(id).record
             store.write_files(record, {name: read_bytes(other.path(id) / name) for name in record.get("files", {})})
             copied.append(id)
-    return Merged(tuple(copied), tuple(present), tuple(refused))
+    tables, torn_tables = _merge_tables(store, other)
+    return Merged(tuple(copied), tuple(present), (*refused, *torn_tables), tables)
+
+
+def _merge_tables(store: Store, other: Store) -> tuple[tuple[str, ...], list[tuple[str, str]]]:
+    """Copy the tables all of whose results are here. Returns the ids copied, and those refused with the reason."""
+    copied: list[str] = []
+    refused: list[tuple[str, str]] = []
+    for path in table_files(other):
+        target = table_path(store, path.stem)
+        try:
+            complete = not target.exists() and all(store.has(id) for id in read_table(path).ids)
+        except StoreError as error:
+            refused.append((path.stem, str(error)))
+            continue
+        if complete:
+            write_whole(target, read_bytes(path))
+            copied.append(path.stem)
+    return tuple(copied), refused
+
+
+def set_aside(store: Store, path: Path) -> Path:
+    """Move something that cannot be trusted into `<root>/.torn`, where nothing looks for it. Returns its new path.
+
+    Raises:
+        OSError: if it cannot be moved.
+    """
+    aside = store.root / ASIDE
+    aside.mkdir(exist_ok=True)
+    target = aside / f"{path.name}.{time.time_ns()}"
+    os.replace(path, target)
+    return target
 
 
 def _clear(store: Store, finding: Finding) -> None:
@@ -119,9 +154,15 @@ def _clear(store: Store, finding: Finding) -> None:
     elif finding.kind == "checkpoint":
         shutil.rmtree(finding.path) if finding.path.is_dir() else finding.path.unlink(missing_ok=True)
     else:
-        aside = store.root / ASIDE
-        aside.mkdir(exist_ok=True)
-        os.replace(finding.path, aside / f"{finding.path.name}.{time.time_ns()}")
+        set_aside(store, finding.path)
+
+
+def _torn_tables(store: Store) -> Iterator[Finding]:
+    for path in table_files(store):
+        try:
+            read_table(path)
+        except StoreError as error:
+            yield Finding("torn", path, str(error))
 
 
 def _stale_checkpoints(store: Store) -> Iterator[Finding]:
@@ -131,8 +172,8 @@ def _stale_checkpoints(store: Store) -> Iterator[Finding]:
 
 
 def _orphans(store: Store) -> Iterator[Finding]:
-    places = [store.root, *store.folders()]
-    for place in [*places, *(folder / STATE for folder in places[1:])]:
+    folders = list(store.folders())
+    for place in [store.root, store.root / FOLDER, *folders, *(folder / STATE for folder in folders)]:
         if not place.is_dir():
             continue
         for entry in os.scandir(place):
