@@ -1,17 +1,18 @@
 """A recorded derivative made shorter without changing what it computes, but for the last bits.
 
-Left out: what the result does not need, copies, sums with zero. Put together: factors that follow each other; a factor a channel, such as
-batch normalisation in evaluation mode, with the convolution before it; symmetric padding by zeros with the convolution after it.
+Left out: what the result does not need, copies, sums with zero, repetitions. Put together: factors that follow each other; a factor a
+channel, such as batch normalisation in evaluation mode, with the convolution before it; symmetric padding by zeros with the convolution
+after it.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_flatten, tree_map
 
 from eigexp.operators.recording import LinearProgram, Operation, Recording, Result
 from eigexp.operators.scaling import MULTIPLY
@@ -19,15 +20,13 @@ from eigexp.operators.scaling import MULTIPLY
 aten = torch.ops.aten
 
 _COPIES = {aten._to_copy.default, aten.expand.default, aten.clone.default, aten.alias.default, aten.detach.default}
-_SHAPED = {aten.view.default, aten._unsafe_view.default, aten._reshape_alias.default}
-_ROOM = aten._new_zeros_with_same_feature_meta.default
+_SHAPED = {aten.reshape.default, aten.view.default, aten._unsafe_view.default, aten._reshape_alias.default}
 
 
 def fold(recording: Recording) -> LinearProgram:
-    """The shortened program. One that writes into its own results is only rid of what it does not need."""
-    recording = _without_layout_copies(recording)
+    """The shortened program. One that depends on how memory is laid out is only rid of what it does not need."""
     operations = _needed(recording.operations, recording.output)
-    if any(operation.writes for operation in operations):
+    if any(operation.writes or operation.function is aten.as_strided.default for operation in operations):
         return LinearProgram(operations, recording.output)
     operations, output = _without_copies(replace(recording, operations=operations))
     for merge in (_merge_factors, _merge_padding):
@@ -44,40 +43,29 @@ def _needed(operations: Sequence[Operation], output: int) -> list[Operation]:
     return kept[::-1]
 
 
-def _without_layout_copies(recording: Recording) -> Recording:
-    """Forward mode copies a tangent into the memory layout of its value; nothing here depends on layouts, so the tangent itself serves."""
-    rooms = {operation.results[0] for operation in recording.operations if operation.function is _ROOM}
-    kept, same = [], {}
-    for operation in recording.operations:
-        operation = _renamed(operation, same)
-        if operation.function is aten.copy_.default and _fills(operation, rooms, recording):
-            same[operation.arguments[0].number] = operation.arguments[1].number
-        elif operation.writes or operation.function is aten.as_strided.default:
-            return recording
-        else:
-            kept.append(operation)
-    return Recording(kept, same.get(recording.output, recording.output), recording.kinds)
-
-
-def _fills(operation: Operation, rooms: set[int], recording: Recording) -> bool:
-    into, source = operation.arguments[:2]
-    if not isinstance(source, Result) or into.number not in rooms:
-        return False
-    return recording.kinds[into.number] == recording.kinds[source.number]
-
-
 def _without_copies(recording: Recording) -> tuple[list[Operation], int]:
-    """Without operations that give back what they got. Views are allowed to copy: strides may differ from those recorded."""
-    kept, same = [], {}
+    """Without operations that give back what they got, or what an earlier one gave; views may copy, for strides may differ now."""
+    kept: list[Operation] = []
+    same: dict[int, int] = {}
+    seen: dict[Hashable, Operation] = {}
     for operation in recording.operations:
         operation = _renamed(operation, same)
+        if operation.function in _SHAPED:
+            operation = replace(operation, function=aten.reshape.default, arguments=operation.arguments[:2])
+        earlier = seen.setdefault(_signature(operation), operation)
         if _is_copy(operation, recording.kinds):
             same[operation.results[0]] = operation.inputs[0]
-        elif operation.function in _SHAPED:
-            kept.append(replace(operation, function=aten.reshape.default, arguments=operation.arguments[:2]))
+        elif earlier is not operation:
+            same.update(zip(operation.results, earlier.results, strict=True))
         else:
             kept.append(operation)
     return kept, same.get(recording.output, recording.output)
+
+
+def _signature(operation: Operation) -> Hashable:
+    """Equal for operations that compute the same."""
+    leaves, nesting = tree_flatten((operation.arguments, dict(operation.keywords)))
+    return operation.function, str(nesting), tuple((type(a), id(a) if isinstance(a, Tensor) else a) for a in leaves)
 
 
 def _is_copy(operation: Operation, kinds: dict[int, tuple[Any, ...]]) -> bool:

@@ -105,7 +105,7 @@ class JacobianOperator(SensitivityOperator):
 
 
 def columns(product: Callable[[Tensor], Tensor], block: Tensor) -> Tensor:
-    """`product` of each of the k vectors of a block (b, k, ...), stacked as (b, k, ...): a vector's product has the same bits in any block."""
+    """`product` of each of the k vectors of a block (b, k, ...), stacked as (b, k, ...); one by one, so that the block leaves no trace."""
     return torch.stack([product(block[:, j].contiguous()) for j in range(block.shape[1])], dim=1)
 
 

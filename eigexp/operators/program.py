@@ -44,7 +44,8 @@ class LinearisedProgram(JacobianOperator):
             x = self.point.images.clone().requires_grad_()
             y = self.point.response(x)
         check_graph(y)
-        u = probe(*y.shape, 1, y)[:, 0]
+        b, m = y.shape
+        u = probe(b, m, 1, y)[:, 0]
         (expected,) = torch.autograd.grad(y, x, u, allow_unused=True)
         if expected is None:
             raise no_dependence()

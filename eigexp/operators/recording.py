@@ -136,19 +136,42 @@ class _Recorder(TorchDispatchMode):
         reads = [a for a in tree_leaves((args, kwargs)) if isinstance(a, Tensor) and a in self._numbers]
         if not reads or func in _ABOUT_SHAPES:
             return func(*args, **kwargs)
-        if func._schema.is_mutable and not all(written in self._numbers for written in _written(func, args, kwargs)):
-            raise _unrecordable(f"{func} writes a derivative into a tensor that is none")
-        out = func(*args, **kwargs)
-        self._note(func, args, kwargs, out)
-        return out
+        note = self._note_write if func._schema.is_mutable else self._note
+        return note(func, args, kwargs)
 
-    def _note(self, function: OpOverload, args: Any, kwargs: Any, out: Any) -> None:
+    def _note(self, function: OpOverload, args: Any, kwargs: Any) -> Any:
+        out = function(*args, **kwargs)
         results = tree_leaves(out)
         if not results or not all(isinstance(r, Tensor) for r in results):
             raise _unrecordable(f"{function} looks at a derivative's values")
         function, args, kwargs = as_scaling(function, args, kwargs, is_tangent=lambda t: t in self._numbers)
-        arguments, keywords = tree_map(self._argument, (tuple(args), dict(kwargs)))
+        arguments, keywords = self._arguments(args, kwargs)
         self._operations.append(Operation(function, arguments, keywords, tuple(self._number(r) for r in results)))
+        return out
+
+    def _note_write(self, function: OpOverload, args: Any, kwargs: Any) -> Any:
+        """A write into a tangent that nobody else sees becomes a new result; others are kept as writes."""
+        written = _written(function, args, kwargs)
+        if not all(t in self._numbers for t in written):
+            raise _unrecordable(f"{function} writes a derivative into a tensor that is none")
+        pure = _without_writing(function, args, self._numbers)
+        if pure is None or kwargs or len(written) != 1 or not self._alone(written[0]):
+            return self._note(function, args, kwargs)
+        before = _kind(written[0])
+        arguments, keywords = self._arguments(*pure[1:])
+        out = function(*args)
+        if out is not written[0] or _kind(out) != before:
+            raise _unrecordable(f"{function} changes the kind of a derivative in place")
+        self._operations.append(Operation(pure[0], arguments, keywords, (self._number(out, anew=True),)))
+        return out
+
+    def _alone(self, tangent: Tensor) -> bool:
+        """No other tangent shares its memory."""
+        memory = tangent.untyped_storage()._cdata
+        return sum(t.untyped_storage()._cdata == memory for t in self._numbers) == 1
+
+    def _arguments(self, args: Any, kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return tree_map(self._argument, (tuple(args), dict(kwargs)))
 
     def _argument(self, a: Any) -> Any:
         if not isinstance(a, Tensor):
@@ -159,8 +182,8 @@ class _Recorder(TorchDispatchMode):
             self._constants.append((a, a._version))
         return a
 
-    def _number(self, result: Tensor) -> int:
-        if result not in self._numbers:
+    def _number(self, result: Tensor, anew: bool = False) -> int:
+        if anew or result not in self._numbers:
             self._numbers[result] = len(self._kinds)
             self._kinds[self._numbers[result]] = _kind(result)
         return self._numbers[result]
@@ -171,6 +194,26 @@ def _written(function: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any
     given = {a.name: value for a, value in zip(function._schema.arguments, args, strict=False)} | dict(kwargs)
     marked = [a.name for a in function._schema.arguments if a.alias_info is not None and a.alias_info.is_write]
     return [t for name in marked for t in tree_leaves(given.get(name)) if isinstance(t, Tensor)]
+
+
+def _without_writing(function: OpOverload, args: Sequence[Any], tangents: WeakTensorKeyDictionary) -> tuple[OpOverload, Any, Any] | None:
+    """The call that returns what an in-place call leaves in its first argument, where there is one."""
+    if function is aten.copy_.default:
+        same = isinstance(args[1], Tensor) and args[1] in tangents and _kind(args[0]) == _kind(args[1])
+        return (aten.clone.default, args[1:2], {}) if same else None
+    if function is aten.as_strided_.default:
+        return (aten.clone.default, args[:1], {}) if _is_layout_of(args[0], *args[1:]) else None
+    name = function._schema.name.removeprefix("aten::")
+    packet = getattr(aten, name.removesuffix("_"), None) if name.endswith("_") else None
+    pure = getattr(packet, function._overloadname, None)
+    return None if pure is None else as_scaling(pure, args, {}, is_tangent=lambda t: t in tangents)
+
+
+def _is_layout_of(t: Tensor, size: Sequence[int], stride: Sequence[int], offset: int | None = None) -> bool:
+    """Whether sizes and strides describe a tensor as it is, but for strides along axes of length one."""
+    lengths = tuple(t.shape)
+    strides = [(mine, given) for mine, given, length in zip(t.stride(), stride, lengths, strict=False) if length > 1]
+    return tuple(size) == lengths and offset in (None, t.storage_offset()) and all(mine == given for mine, given in strides)
 
 
 def _taker(values: dict[int, Tensor]) -> Callable[[Any], Any]:

@@ -50,11 +50,11 @@ def _factor(function: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]
         return None
     if function in _SLOPES and tangents[0]:
         return function(torch.ones_like(args[0]), *args[1:], **kwargs)
-    if function is aten.mul.Tensor:
+    if function in (aten.mul.Tensor, aten.mul.Scalar):
         position = tangents.index(True)
         other = args[1 - position]
         return other if isinstance(other, Tensor) else _number(other, args[position])
-    if function is aten.div.Tensor and tangents[0]:
+    if function in (aten.div.Tensor, aten.div.Scalar) and tangents[0]:
         return args[1].reciprocal() if isinstance(args[1], Tensor) else _number(1 / args[1], args[0])
     if function is aten.neg.default:
         return _number(-1.0, args[0])
