@@ -1,0 +1,245 @@
+"""Every command and every piece of Python in README.md, docs/ and the help is run. What is new in them must be entered here."""
+
+import logging
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from eigexp import cli
+from eigexp.images.sources import SkimageImages
+from eigexp.store import Store
+from tests.docs.documented import ROOT, blocks, commands, instead, words
+from tests.sweep.sweeps import environment, serial
+
+
+@dataclass(frozen=True)
+class Run:
+    """Run by `eigexp.cli.main` in a folder with photographs, a model of one's own and a store of two results.
+
+    `small`: words that replace those of the same key, or are added. `leaves`: a pattern of files, of which a new one must be there
+    afterwards. What looks like a result's id stands for one of the store's.
+    """
+
+    small: list[str] = field(default_factory=list)
+    leaves: str | None = None
+
+
+@dataclass(frozen=True)
+class Script:
+    """Run by bash, with these arguments, in a copy of the scripts whose environment is the one of the tests."""
+
+    arguments: list[str]
+
+
+@dataclass(frozen=True)
+class Install:
+    """Its extra must exist; tests/test_packaging.py builds what is installed."""
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Run by another test, which takes the command from these pages."""
+
+    test: str
+
+
+AN_ID = re.compile(r"(?=\w*\d)[0-9a-f]{4,16}")
+TINY = ["images.size=24", "logger=csv"]
+RESULT = "outputs/results/*/*/record.json"
+HOW: dict[str, Run | Script | Install | Elsewhere] = {
+    "scripts/run.sh": Script(["model=ln", *TINY]),
+    "scripts/test.sh": Script(["-n", "0", "-p", "no:cacheprovider", "tests/test_nothing.py"]),
+    "pip install -e '.[slurm]'": Install(),
+    "pip install -e '.[docs]'": Install(),
+    "python -m sphinx -W -b html docs outputs/docs": Elsewhere("tests/docs/test_site.py"),
+    "eigexp run": Run(["model=lg", *TINY], RESULT),
+    "eigexp run model=lgg images.names=[coffee] images.size=128": Run(TINY, RESULT),
+    "eigexp run model=resnet18 model.layer=layer2 images=folder images.path=photos/ images.grey=false solver=krylov solver.k=5": Run(
+        ["model.weights=random", "images.size=32", "logger=csv", "solver.k=2", "solver.tol=1e-2"], RESULT
+    ),
+    "eigexp run model=lgg images=folder images.path=photos/ solver.k=3": Run(TINY, RESULT),
+    "eigexp run -m model=ln,lg,lgg,onoff": Run(["model=lg,lgg", *TINY], RESULT),
+    "eigexp run --cfg job": Run(),
+    "eigexp run logger=csv": Run(["model=lg", "images.size=24"], "outputs/logs/*/metrics.csv"),
+    "eigexp run logger=[csv,tensorboard]": Run(["model=lg", "images.size=24"], "outputs/tensorboard/**/events*"),
+    "eigexp run logger=none": Run(["model=lg", "images.size=24"], RESULT),
+    "eigexp run model._target_=mylab.models.Retina model.name=retina model.weights=retina.safetensors": Run(TINY, RESULT),
+    "eigexp results --format table": Run(),
+    "eigexp results --where model=onoff --format csv": Run(),
+    "eigexp report": Run([], "outputs/report.html"),
+    "eigexp report --where model=onoff --output onoff.html": Run([], "onoff.html"),
+    "eigexp doctor": Run(),
+    "eigexp models resnet18 images.size=64": Run(["model.weights=random"]),
+    "eigexp sweep model=ln,lg,lgg,onoff images.names=[] solver.k=1,5 --dry-run": Run(["images.size=24"]),
+    "eigexp sweep model=ln,lg,lgg,onoff images.names=[] solver.k=1,5": Run(["images.names=[coins]", "solver.k=1", "model=ln,lg", *TINY], RESULT),
+    "eigexp sweep model=ln,lg,lgg,onoff launcher=slurm": Run(["--dry-run", *TINY]),
+    "eigexp sweep model=resnet18 model.layer=layer1,layer2,layer3 images=folder images.path=photos/ images.grey=false": Run(
+        ["model.weights=random", "images.size=32", "--dry-run"]
+    ),
+    "eigexp sweep experiment=frontends launcher=slurm launcher.pack=8": Run(["--dry-run", "images.size=24"]),
+    "eigexp sweep model=onoff,resnet18 images.names=[] launcher=slurm launcher.pack=4 launcher.partition=gpu launcher.gpus=1 "
+    "launcher.time=2:00:00": Elsewhere("tests/slurm/test_documented.py"),
+    "eigexp status": Run(),
+    "eigexp status --failed": Run(),
+    "eigexp cancel": Run(),
+}
+
+# How a piece of Python begins -> what stands before it, and what is smaller in it.
+PYTHON: dict[str, tuple[str, dict[str, str]]] = {
+    "import eigexp\nfrom eigexp.images import SkimageImages": ("", {"size=96": "size=32", "synthesize()": "synthesize(progress=False)"}),
+    "plan = make_plan(": (
+        "from eigexp.sweep.plan import make_plan\nfrom eigexp.sweep.callback import Sweep\n"
+        "from eigexp.training.callbacks import Convergence, EigenvalueCurves\nfrom eigexp.training.trainer import make_trainer\n",
+        {"size=128": "size=24", "devices=4": "devices=1", "solver.k=1,5": "solver.k=1"},
+    ),
+    "import eigexp\n\nmodel = eigexp.prepare_model(model)": (
+        "from eigexp.images import SkimageImages\nfrom eigexp.models import OnOff\n"
+        "model, image = OnOff(), SkimageImages(['camera'], size=32, grey=True)[0].pixels[None]\n",
+        {"synthesize(k=2)": "synthesize(k=2, progress=False)"},
+    ),
+    "from eigexp import Store\nfrom eigexp.report import distortion_figure": ("", {}),
+}
+
+RETINA = """
+import torch
+
+class Retina(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.filter = torch.nn.Conv2d(1, 2, 5)
+
+    def forward(self, x):
+        return {"centre": self.filter(x).relu(), "mean": x.mean((1, 2, 3), keepdim=True)}
+"""
+
+
+def entered(kind: type) -> list[str]:
+    return [command for command, how in HOW.items() if isinstance(how, kind)]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """Photographs, a model of one's own with its weights, and a store of two results."""
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("user")
+    (folder / "photos").mkdir()
+    for name in ("coffee", "chelsea"):
+        pixels = SkimageImages([name], size=48, grey=False)[0].pixels
+        Image.fromarray((pixels * 255).byte().permute(1, 2, 0).numpy()).save(folder / "photos" / f"{name}.png")
+    (folder / "mylab").mkdir()
+    (folder / "mylab" / "models.py").write_text(RETINA)
+    generator = torch.Generator().manual_seed(0)
+    save_file({"filter.weight": torch.randn(2, 1, 5, 5, generator=generator), "filter.bias": torch.zeros(2)}, folder / "retina.safetensors")
+    serial(["model=onoff,ln", "images.size=24", "logger=none", "callbacks.progress.mode=quiet"], folder / "outputs/results")
+    return folder
+
+
+@pytest.fixture
+def user(prepared, tmp_path, monkeypatch):
+    """A copy of that folder, the current one; what a command does to its process is undone."""
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(sys, "argv", ["eigexp"])
+    for name, value in environment(NO_COLOR="1", WANDB_MODE="offline", CUDA_VISIBLE_DEVICES="").items():
+        monkeypatch.setenv(name, value)
+    log = logging.getLogger("eigexp")
+    handlers, level = log.handlers[:], log.level
+    yield tmp_path
+    log.handlers = handlers
+    log.setLevel(level)
+    for module in [name for name in sys.modules if name.partition(".")[0] == "mylab"]:
+        del sys.modules[module]
+
+
+def test_every_command_is_entered_here():
+    missing = set(commands()) - HOW.keys()
+    assert not missing, "Enter these into HOW, each with a small way to run it."
+
+
+def test_what_is_entered_is_still_told():
+    assert not HOW.keys() - set(commands())
+
+
+def test_every_piece_of_python_is_entered_here():
+    unknown = [text for text in blocks("python") if not any(text.startswith(first) for first in PYTHON)]
+    assert not unknown, "Enter how these begin into PYTHON."
+
+
+@pytest.mark.parametrize("command", entered(Elsewhere))
+def test_a_command_run_elsewhere(command):
+    how = HOW[command]
+    assert isinstance(how, Elsewhere)
+    assert "documented import" in (ROOT / how.test).read_text()
+
+
+@pytest.mark.parametrize("command", entered(Run))
+def test_command(command, user, capfd):
+    how = HOW[command]
+    assert isinstance(how, Run)
+    before = set(user.glob(how.leaves)) if how.leaves else set()
+    ids = iter(Store(user / "outputs/results").ids() * 2)
+    typed = [next(ids) if AN_ID.fullmatch(word) else word for word in instead(words(command)[1:], how.small)]
+    code = cli.main(typed)
+    printed = capfd.readouterr()
+    assert code == 0, printed.out + printed.err
+    assert "Traceback" not in printed.err
+    assert not how.leaves or set(user.glob(how.leaves)) - before, f"no new {how.leaves}: {printed.err}"
+
+
+@pytest.mark.parametrize("command", entered(Script))
+def test_script(command, tmp_path):
+    how = HOW[command]
+    assert isinstance(how, Script)
+    root = tmp_path / "clone"
+    shutil.copytree(ROOT / "scripts", root / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", root)
+    (root / "tests").mkdir()
+    (root / "tests" / "test_nothing.py").write_text("def test_nothing():\n    pass\n")
+    python = root / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    for name in ("run", "dev"):
+        (root / ".venv" / f"eigexp-{name}.stamp").write_text(f"{root.resolve()}\n" + (root / "pyproject.toml").read_text())
+    done = subprocess.run(
+        [f"{root}/{command}", *how.arguments], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False, timeout=110
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    if command.endswith("run.sh"):
+        assert (Path(done.stdout.splitlines()[-1]) / "distortions.png").exists()
+    else:
+        assert "[100%]" in done.stdout
+
+
+@pytest.mark.parametrize("command", entered(Install))
+def test_an_extra_that_is_installed_exists(command):
+    *_, what = words(command)
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert what.startswith(".[") and set(what[2:-1].split(",")) <= set(extras)
+
+
+@pytest.mark.parametrize("first", PYTHON)
+def test_python(first, user, capsys):
+    (text,) = {text for text in blocks("python") if text.startswith(first)}
+    before, smaller = PYTHON[first]
+    for large, small in smaller.items():
+        assert large in text
+        text = text.replace(large, small)
+    stored = len(Store("outputs/results").ids())
+    namespace = {"__name__": "__main__"}
+    exec(compile(before + text, first.splitlines()[0], "exec"), namespace)
+    assert list(user.glob("*.png")) or len(Store("outputs/results").ids()) > stored or namespace["eig"].verified
+
+
+def test_words_replace_those_of_the_same_key():
+    assert instead(["sweep", "a=1,2", "b=3"], ["b=4", "--dry-run", "c=5"]) == ["sweep", "a=1,2", "b=4", "--dry-run", "c=5"]
