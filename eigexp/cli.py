@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from eigexp import cli_results
 from eigexp.errors import EigexpError, StoreError
 
 EPILOG = """examples:
@@ -15,6 +16,7 @@ EPILOG = """examples:
   eigexp run -m model=ln,lg,lgg,onoff                 several runs, one after the other
   eigexp sweep model=ln,lg,lgg,onoff launcher=slurm   a product of runs, those that are missing; eigexp status shows how it stands
   eigexp results --where model=onoff --format csv
+  eigexp plot distortions 3f2a9c --width 2 --output figure.pdf
 
 exit codes: 0 converged, 2 bad configuration or input, 3 stopped on budget, 128+signal preempted, 1 anything else
 """
@@ -69,24 +71,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     commands.add_parser("run", help="compute one configuration (takes Hydra's overrides; `eigexp run --help` shows the groups)")
-    results = _command(commands, "results", _results, "stored results as a table, csv or json")
-    results.add_argument("--store", default="outputs/results", help="folder of the store")
-    results.add_argument("--format", choices=("table", "csv", "json"), default="table")
-    results.add_argument("--where", action="append", default=[], metavar="KEY=VALUE", help="only results with this value; may be repeated")
-    report = _command(commands, "report", _report, "one HTML page of stored results")
-    report.add_argument("--store", default="outputs/results", help="folder of the store")
-    report.add_argument("--output", default="outputs/report.html", help="the page")
-    report.add_argument("--where", action="append", default=[], metavar="KEY=VALUE", help="only results with this value; may be repeated")
+    cli_results.add_commands(lambda name, action, words: _command(commands, name, _alone(action), words))
     store = _command(commands, "store", _store, "check a store, clear it up, or take over another's results")
     store.add_argument("what", choices=("verify", "prune", "merge"))
     store.add_argument("other", nargs="?", help="with merge: the folder of the other store")
     store.add_argument("--store", default="outputs/results", help="folder of the store")
     store.add_argument("--yes", action="store_true", help="with prune: do it, instead of saying what would be done")
-    export = _command(commands, "export", _export, "a result's distortions as stimuli: 8- and 16-bit PNG, and a manifest")
-    export.add_argument("id", help="the result, or the beginning of its id")
-    export.add_argument("--store", default="outputs/results", help="folder of the store")
-    export.add_argument("--output", default="outputs/stimuli", help="folder of the images")
-    export.add_argument("--alpha", type=float, action="append", metavar="NORM", help="norm of the distortion; may be repeated")
     doctor = _command(commands, "doctor", _doctor, "is this machine ready")
     doctor.add_argument("--store", default="outputs/results", help="folder of the store")
     models = _command(commands, "models", _models, "names of the models, or the layers of one (takes overrides)")
@@ -114,6 +104,16 @@ def _command(commands: Any, name: str, action: Callable[..., int], words: str) -
     parser = commands.add_parser(name, help=words, description=words)
     parser.set_defaults(action=action)
     return parser
+
+
+def _alone(action: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace, list[str]], int]:
+    """An action that takes no further words."""
+
+    def act(options: argparse.Namespace, rest: list[str]) -> int:
+        _no_more(rest)
+        return action(options)
+
+    return act
 
 
 def _run(words: list[str]) -> int:
@@ -189,24 +189,6 @@ def _work(options: argparse.Namespace, rest: list[str]) -> int:
     return work(Store(options.store), asked_for(sys.stdin) if options.ids == ["-"] else options.ids, run, reply)
 
 
-def _results(options: argparse.Namespace, rest: list[str]) -> int:
-    _no_more(rest)
-    from eigexp.store import Store
-    from eigexp.store.table import render
-
-    print(render(Store(options.store), options.format, options.where))
-    return 0
-
-
-def _report(options: argparse.Namespace, rest: list[str]) -> int:
-    _no_more(rest)
-    from eigexp.report.page import write_page
-    from eigexp.store import Store
-
-    print(write_page(Store(options.store), options.output, where=options.where))
-    return 0
-
-
 def _store(options: argparse.Namespace, rest: list[str]) -> int:
     _no_more(rest)
     from eigexp.errors import ConfigurationError
@@ -228,17 +210,6 @@ def _store(options: argparse.Namespace, rest: list[str]) -> int:
     if options.what == "prune" and findings and not options.yes:
         print("Nothing was changed; --yes does it.")
     return int(options.what == "verify" and bool(findings))
-
-
-def _export(options: argparse.Namespace, rest: list[str]) -> int:
-    _no_more(rest)
-    from eigexp.report.stimuli import export_stimuli
-    from eigexp.store import Store
-
-    store = Store(options.store)
-    rows = export_stimuli(store.read(store.find(options.id)), options.output, alphas=options.alpha)
-    print(f"{len(rows)} images in {options.output}")
-    return 0
 
 
 def _doctor(options: argparse.Namespace, rest: list[str]) -> int:

@@ -24,6 +24,7 @@ def curves_figure(
     record: Mapping[str, Any] | None = None,
     curves: Sequence[Mapping[str, Any]] | None = None,
     quantity: Quantity = "residual",
+    size: tuple[float, float] = (4.6, 3.2),
 ) -> Figure:
     """A result's convergence curves; see `draw_curves`.
 
@@ -32,10 +33,11 @@ def curves_figure(
         record: of the result, where arrays are given.
         curves: rows of curves.csv, where arrays are given.
         quantity: "residual" (relative to the largest eigenvalue) or "eigenvalue".
+        size: inches.
     """
     view = View.of(result, record, curves)
     with house_style():
-        figure = new_figure(4.6, 3.2)
+        figure = new_figure(*size)
         draw_curves(figure.add_subplot(), view, quantity)
     return figure
 

@@ -60,7 +60,7 @@ def _compose(view: View, positions: list[int], scale: float, channel: Channel, p
     figure.suptitle(_heading(view.record), x=0.012, ha="left", parse_math=False)
     grid = figure.add_gridspec(rows, 4, width_ratios=[PANEL, PANEL, PANEL, CURVES_WIDTH])
     image = process(view.image) if process else view.image
-    _show(figure.add_subplot(grid[0, 0]), image, channel, "image", _shape_words(view.image, channel))
+    show_panel(figure.add_subplot(grid[0, 0]), image, channel, "image", _shape_words(view.image, channel))
     for row, position in enumerate(positions):
         _show_alone(figure.add_subplot(grid[row, 1]), view, position, scale, channel)
         _show_added(figure.add_subplot(grid[row, 2]), view, position, scale, channel, process)
@@ -77,17 +77,19 @@ def _show_alone(axes: Axes, view: View, position: int, scale: float, channel: Ch
     if as_picture(shown, channel) is None:
         shown = scale * view.distortions[position]
         note = f"alone, peak {number(peak * scale, 2)}"
-    _show(axes, shown, channel, title, note, colour=_colour(view, position))
+    show_panel(axes, shown, channel, title, note, colour=colour_of(view, position))
 
 
 def _show_added(axes: Axes, view: View, position: int, scale: float, channel: Channel, process: Process | None) -> None:
     result = add(view.image, view.distortions[position], scale, process)
     clipped = f"{100 * result.clipped:.2g} % of values clipped" if result.clipped else "nothing clipped"
     under = process(view.image) if process else view.image
-    _show(axes, result.values, channel, f"image + {number(scale)} \u00d7 distortion", clipped, colour=_colour(view, position), under=under)
+    show_panel(
+        axes, result.values, channel, f"image + {number(scale)} \u00d7 distortion", clipped, colour=colour_of(view, position), under=under
+    )
 
 
-def _show(
+def show_panel(
     axes: Axes, values: NDArray[Any], channel: Channel, title: str, note: str, colour: str = "black", under: NDArray[Any] | None = None
 ) -> None:
     """A panel: a picture, or a line for a signal (over the thin line of `under`), with a title above and a note below."""
@@ -126,7 +128,7 @@ def _fact_lines(view: View, scale: float) -> list[tuple[str, str]]:
         ("status", ", ".join(word for word in (record.get("status", ""), verified) if word)),
         ("top", evidence_words(record, "top") if record else ""),
         ("bottom", evidence_words(record, "bottom") if record else ""),
-        ("D", d_words(view.d, view.d_bounds) if view.d is not None else ""),
+        ("D", d_words(view.d, view.d_bounds) if view.d_bounds else ""),
         ("null space", f"at least {zero:,} of {view.n:,}" if zero else ""),
         ("n, m", f"{view.n:,} pixels, {record['m']:,} responses" if record.get("m") else f"{view.n:,} pixels"),
         ("method", str(record.get("method", ""))),
@@ -156,5 +158,6 @@ def _aspect(image: NDArray[Any]) -> float:
     return float(np.clip(image.shape[-2] / image.shape[-1], 0.4, 2.0))
 
 
-def _colour(view: View, position: int) -> str:
+def colour_of(view: View, position: int) -> str:
+    """The colour of a pair's end."""
     return TOP if view.ranks[position] < view.n / 2 else BOTTOM

@@ -26,12 +26,16 @@
     });
   };
 
-  const filter = (text) => {
-    const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  const box = document.getElementById("filter");
+  const menus = Array.from(document.querySelectorAll("select.choice"));
+
+  const filter = () => {
+    const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const wanted = menus.filter((menu) => menu.value).map((menu) => [Number(menu.dataset.column), menu.selectedOptions[0].textContent]);
     let shown = 0;
     rows().forEach((row) => {
       const content = row.textContent.toLowerCase();
-      const hit = words.every((word) => content.includes(word));
+      const hit = words.every((word) => content.includes(word)) && wanted.every(([column, value]) => row.cells[column].textContent === value);
       row.hidden = cardOf(row).hidden = !hit;
       shown += hit;
     });
@@ -39,8 +43,8 @@
   };
 
   document.querySelectorAll("#table th button").forEach((b) => b.addEventListener("click", () => sortBy(b)));
-  const box = document.getElementById("filter");
-  box.addEventListener("input", () => filter(box.value));
+  box.addEventListener("input", filter);
+  menus.forEach((menu) => menu.addEventListener("change", filter));
 
   // -- the pictures ------------------------------------------------------------------------------------------------
   const still = window.matchMedia("(prefers-reduced-motion: reduce)");

@@ -4,7 +4,6 @@ import base64
 import hashlib
 import logging
 import os
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,12 +17,13 @@ from markupsafe import Markup
 
 from eigexp import __version__
 from eigexp.errors import StoreError
+from eigexp.report.cards import CHOICES, HEADINGS, Card, Chart, make_card
+from eigexp.report.commands import plot_command, shortest, where_words
 from eigexp.report.compare import comparison
-from eigexp.report.embed import embed_distortions, embed_image, reduction
-from eigexp.report.pixels import check_scale, default_scale, is_picture
-from eigexp.report.vector import comparison_svg, curves_svg, signal_svg, spectrum_svg
+from eigexp.report.pixels import check_scale
+from eigexp.report.vector import comparison_svg
 from eigexp.report.view import View
-from eigexp.report.words import d_words, duration, eigenvalue_words, evidence_words, layer_words, number, rank_name
+from eigexp.report.words import duration
 from eigexp.store.files import write_whole
 from eigexp.store.result import Result
 from eigexp.store.store import Store
@@ -31,40 +31,17 @@ from eigexp.store.table import table
 
 PAGE_BYTES = 24_000_000
 RESULT_BYTES = 176_000
-IMAGE_SHARE = 0.35
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Shown:
-    """One distortion on the page: a picture about mid-grey, or the SVG of a signal."""
-
-    kind: str
-    title: str
-    uri: str = ""
-    peak: float = 0.0
-    signal: Markup | str = ""
-
-
-@dataclass(frozen=True)
-class Card:
-    """What the page says and shows of one result. `cells` are (sort key, text) in the order of `HEADINGS`."""
+class Section:
+    """Figures over all results, under a heading of their own."""
 
     id: str
-    heading: str
-    cells: list[tuple[str, str]]
-    state: str
-    image: str
-    signal: Markup
-    size: tuple[int, int]
-    distortions: list[Shown]
-    scale: float
-    charts: list[tuple[str, Markup]]
-    facts: list[tuple[str, str]]
-    command: str
-
-
-HEADINGS = ("model", "layer", "image", "n", "\u03bb\u2081", "\u03bb\u2099", "D", "evidence", "status", "products", "time", "created")
+    title: str
+    charts: list[Chart]
+    note: str = ""
 
 
 def write_page(
@@ -89,21 +66,35 @@ def write_page(
     if not cards:
         which = f" with {' and '.join(where)}" if where else ""
         raise StoreError(f"{store.root} has no result{which} to report. `eigexp run` makes one, `eigexp results` lists what there is.")
-    views = [View.of_record(store.read(card.id).record) for card in cards]
-    content = page_html(cards, Markup(comparison_svg(comparison(views))), title=title, source=store.root.name)
+    results = [store.read(card.id) for card in cards]
+    content = page_html(cards, overview(results, store.root, where), title=title, source=store.root.name, cost=_cost(rows))
     write_whole(Path(target).absolute(), content.encode())
     return Path(target)
 
 
-def page_html(cards: Sequence[Card], chart: Markup, *, title: str, source: str) -> str:
+def overview(results: Sequence[Result], root: Path, where: Sequence[str] = ()) -> list[Section]:
+    """The figures over all results of the page: one section each, in order."""
+    views = [View.of_record(result.record) for result in results]
+    compared = Chart(
+        "One row a model and layer, one mark an image, the bar their mean; an arrow says that D is at least so much, "
+        "because the smallest eigenvalue may be zero.",
+        Markup(comparison_svg(comparison(views))),
+        plot_command(root, "compare", *where_words(where)),
+    )
+    return [Section("comparison", "D of models and images", [compared])]
+
+
+def page_html(cards: Sequence[Card], sections: Sequence[Section], *, title: str, source: str, cost: str = "") -> str:
     """The whole page as text. Only the page's own script runs, whatever names the results have: all else is escaped and forbidden."""
     script, style = _part("page.js"), _part("page.css")
     return _template().render(
         cards=cards,
         headings=HEADINGS,
-        chart=chart,
+        choices=[(HEADINGS[at], at, sorted({card.cells[at][1] for card in cards})) for at in CHOICES],
+        sections=sections,
         title=title,
         source=source,
+        cost=cost,
         style=Markup(style),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -114,117 +105,17 @@ def page_html(cards: Sequence[Card], chart: Markup, *, title: str, source: str) 
 
 def _cards(store: Store, rows: Sequence[dict[str, Any]], scale: float | None) -> Iterator[Card]:
     budget = min(RESULT_BYTES, PAGE_BYTES // max(len(rows), 1))
+    short = shortest(store.ids())
     for row in rows:
         try:
             result = store.read(row["id"])
-            yield make_card(result, row, scale, budget)
+            yield make_card(result, row, scale, budget, root=store.root, short=short[row["id"]])
         except StoreError as error:
             log.warning("Left out of the report: %s", error)
 
 
-def make_card(result: Result, row: dict[str, Any], scale: float | None, budget: int) -> Card:
-    """One result, its pictures within about `budget` bytes.
-
-    Args:
-        result: from the store.
-        row: its row of the table.
-        scale: norm of the distortions, or None to choose one.
-        budget: bytes that its pictures may take before base64.
-
-    Raises:
-        StoreError: if its arrays are missing or damaged.
-    """
-    view = View.of(result)
-    picture = is_picture(view.image.shape)
-    by = reduction(view.image.shape) if picture else 1
-    image = embed_image(view.image, int(IMAGE_SHARE * budget)) if picture else ""
-    charts = [
-        ("eigenvalues with intervals", spectrum_svg(view)),
-        ("residual / \u03bb\u2081", curves_svg(view, "residual")),
-        ("eigenvalues on the way", curves_svg(view, "eigenvalue")),
-    ]
-    return Card(
-        id=result.id,
-        heading=" \u00b7 ".join(str(part) for part in (row["model"], row["layer"], row["image"]) if part),
-        cells=_cells(view, row),
-        state=f"{row['status']}{'' if row['verified'] else ', not verified'}",
-        image=image,
-        signal=Markup() if picture else Markup(signal_svg(view.image, "image")),
-        size=(view.image.shape[-1] // by, view.image.shape[-2] // by) if picture else (0, 0),
-        distortions=_distortions(view, budget - len(image) * 3 // 4),
-        scale=scale or default_scale(view.distortions[view.ends]),
-        charts=[(name, Markup(svg)) for name, svg in charts],
-        facts=_facts(view, row, by),
-        command=command(result),
-    )
-
-
-def command(result: Result) -> str:
-    """What computes this result again: the command that its record names, else its frozen configuration."""
-    if given := result.record.get("command"):
-        return str(given)
-    if not result.config:
-        return ""
-    return f"eigexp run --config-path={shlex.quote(str(result.folder))} --config-name=config store=outputs/again"
-
-
-def _distortions(view: View, budget: int) -> list[Shown]:
-    ends = view.ends
-    if not is_picture(view.image.shape):
-        return [
-            Shown(*_titled(view, at), signal=Markup(signal_svg(view.distortions[at], _titled(view, at)[1], _titled(view, at)[0])))
-            for at in ends
-        ]
-    return [
-        Shown(*_titled(view, at), e.uri, e.peak)
-        for at, e in zip(ends, embed_distortions([view.distortions[at] for at in ends], budget), strict=True)
-    ]
-
-
-def _titled(view: View, position: int) -> tuple[str, str]:
-    rank = int(view.ranks[position])
-    title = f"{rank_name(rank, view.n)}, {eigenvalue_words(float(view.eigenvalues[position]), view.largest)}"
-    return ("top" if rank < view.n / 2 else "bottom"), title
-
-
-def _cells(view: View, row: dict[str, Any]) -> list[tuple[str, str]]:
-    evidence = " / ".join(str(row[f"evidence_{end}"] or "\u2013") for end in ("top", "bottom"))
-    words = [row["model"], row["layer"] or "\u2013", row["image"]]
-    numbers = [row["n"], row["top"], row["bottom"], view.d]
-    costs = [row["fisher_vector_products"], row["seconds"]]
-    return [
-        *((str(word), str(word)) for word in words),
-        *((_key(value), f"{value:,}" if isinstance(value, int) else number(value)) for value in numbers),
-        (evidence, evidence),
-        (str(row["status"]), str(row["status"]) + ("" if row["verified"] else ", not verified")),
-        (_key(costs[0]), f"{costs[0]:,.0f}"),
-        (_key(costs[1]), duration(costs[1])),
-        (str(row["created"]), str(row["created"])[:16].replace("T", " ")),
-    ]
-
-
-def _key(value: float | None) -> str:
-    return "" if value is None else repr(float(value))
-
-
-def _facts(view: View, row: dict[str, Any], by: int) -> list[tuple[str, str]]:
-    record = view.record
-    dimension = (record.get("null_space") or {}).get("dimension_at_least") or 0
-    shape = " \u00d7 ".join(str(side) for side in view.image.shape)
-    facts = [
-        ("id", row["id"]),
-        ("status", str(row["status"]) + (", verified" if row["verified"] else ", not verified")),
-        ("evidence", f"top: {evidence_words(record, 'top')}; bottom: {evidence_words(record, 'bottom')}"),
-        ("D", d_words(view.d, view.d_bounds) if view.d is not None else ""),
-        ("null space", f"at least {dimension:,} of {view.n:,} dimensions" if dimension else ""),
-        ("layer", layer_words(record)),
-        ("size", f"{shape} image, {view.n:,} coordinates, {record['m']:,} responses"),
-        ("pictures", f"averaged down {by}\u00d7 for this page" if by > 1 else ""),
-        ("method", f"{record['method']}, {record['steps']:,} steps, seed {record['seed']}"),
-        ("cost", f"{record['fisher_vector_products']:,.0f} products, {duration(record['seconds'])} on {record['device']}"),
-        ("notes", "; ".join(record.get("notes") or ())),
-    ]
-    return [(name, value) for name, value in facts if value]
+def _cost(rows: Sequence[dict[str, Any]]) -> str:
+    return f"{sum(row['fisher_vector_products'] for row in rows):,.0f} products, {duration(sum(row['seconds'] for row in rows))} together"
 
 
 @cache

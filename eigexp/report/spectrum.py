@@ -14,17 +14,23 @@ from eigexp.report.words import UNITS, ZERO, is_null, rank_label
 MOST_TICKS = 9
 
 
-def spectrum_figure(result: Any, record: Mapping[str, Any] | None = None, curves: Sequence[Mapping[str, Any]] | None = None) -> Figure:
+def spectrum_figure(
+    result: Any,
+    record: Mapping[str, Any] | None = None,
+    curves: Sequence[Mapping[str, Any]] | None = None,
+    size: tuple[float, float] = (4.6, 3.2),
+) -> Figure:
     """The eigenvalues of a result against their ranks, with intervals; see `draw_spectrum`.
 
     Args:
         result: a stored Result, or arrays by the names of pairs.safetensors.
         record: of the result, where arrays are given.
         curves: not used; the same arguments as every figure.
+        size: inches.
     """
     view = View.of(result, record, curves)
     with house_style():
-        figure = new_figure(4.6, 3.2)
+        figure = new_figure(*size)
         draw_spectrum(figure.add_subplot(), view)
     return figure
 

@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,9 @@ COLUMNS: tuple[str, ...] = (
     "cosine",
     "rounding_rms",
     "predicted_dprime",
+    "measured_dprime",
 )
+Distance = Callable[[NDArray[Any], NDArray[Any]], float]
 _DEPTHS: dict[int, type[np.uint8] | type[np.uint16]] = {8: np.uint8, 16: np.uint16}
 _UNSAFE = re.compile(r"[^\w.-]+")
 
@@ -44,12 +46,14 @@ def export_stimuli(
     eigenindex: Sequence[int] | None = None,
     bits: Sequence[int] = (8, 16),
     record: Mapping[str, Any] | None = None,
+    distance: Distance | None = None,
 ) -> list[dict[str, Any]]:
     """Write image + alpha * distortion and image - alpha * distortion as PNG, the image itself, and manifest.csv. Returns its rows.
 
     A row says, for each file: `clipped`, the share of values that left [0, 1]; `realised_alpha`, the norm of the difference between the
     two files that a screen shows, the reference and this one, and `cosine`, how much of its direction is the distortion's (1 is all);
-    `rounding_rms`, the rounding to so many bits; `predicted_dprime`, alpha * sqrt(eigenvalue), by the model, before clipping and rounding.
+    `rounding_rms`, the rounding to so many bits; `predicted_dprime`, alpha * sqrt(eigenvalue), by the model, before clipping and rounding,
+    and `measured_dprime`, how far apart the model's responses to the two files are.
 
     Args:
         result: a stored Result, or arrays by the names of pairs.safetensors.
@@ -58,6 +62,7 @@ def export_stimuli(
         eigenindex: ranks, negative from the end; both ends by default.
         bits: depths to write, 8 and 16.
         record: of the result, where arrays are given.
+        distance: of the model's responses to two images, for `measured_dprime`; empty without.
 
     Raises:
         ConfigurationError: if an alpha is not positive, a depth is unknown, or the image is neither grey nor colour.
@@ -71,11 +76,12 @@ def export_stimuli(
     rows = []
     for depth in bits:
         reference = quantise(view.image.astype(np.float64), depth)
-        rows.append(_write(folder, view, depth, reference, reference, None, 0.0))
+        rows.append(_write(folder, view, depth, reference, reference, None, 0.0)[0])
         for position in positions:
             for alpha in (sign * size for size in alphas for sign in (1, -1)):
                 values = view.image.astype(np.float64) + alpha * view.distortions[position]
-                rows.append(_write(folder, view, depth, values, reference, position, alpha))
+                row, shown = _write(folder, view, depth, values, reference, position, alpha)
+                rows.append(row | {"measured_dprime": distance(shown, reference) if distance else None})
     _write_manifest(folder / MANIFEST, rows)
     return rows
 
@@ -88,7 +94,8 @@ def quantise(values: NDArray[Any], bits: int) -> NDArray[np.float64]:
 
 def _write(
     folder: Path, view: View, bits: int, values: NDArray[Any], reference: NDArray[Any], position: int | None, alpha: float
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], NDArray[np.float64]]:
+    """Write one file; its row of the manifest, and its values as the file holds them."""
     shown = quantise(values, bits)
     name = _file_name(view, bits, position, alpha)
     levels = 2**bits - 1
@@ -104,18 +111,40 @@ def _write(
         value = max(float(view.eigenvalues[position]), 0.0)
         row |= {"eigenindex": int(view.ranks[position]), "eigenvalue": value, "predicted_dprime": abs(alpha) * value**0.5}
         row["cosine"] = float(np.sign(alpha) * np.vdot(difference, view.distortions[position]) / norm) if norm else 0.0
-    return row
+    return row, shown
 
 
-def _file_name(view: View, bits: int, position: int | None, alpha: float) -> str:
+def file_stem(view: View) -> str:
+    """What the files of a result are called: image, model and id, without anything that could lead out of a folder."""
     image = (view.record.get("image") or {}).get("name") or "image"
     parts = [
         _UNSAFE.sub("-", str(part))[:60].strip(".")
         for part in (image, view.record.get("model"), str(view.record.get("id") or "")[:8])
         if part
     ]
+    return "_".join(part for part in parts if part)
+
+
+def _file_name(view: View, bits: int, position: int | None, alpha: float) -> str:
     what = "reference" if position is None else f"rank{int(view.ranks[position])}_{alpha:+g}"
-    return "_".join([*(part for part in parts if part), what, f"{bits}bit.png"])
+    return f"{file_stem(view)}_{what}_{bits}bit.png"
+
+
+def summary_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What clipping and rounding did, a line for each distortion, norm and depth: the worse of both signs."""
+    groups: dict[tuple[int, float, int], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        if row["eigenindex"] is not None:
+            groups.setdefault((row["eigenindex"], abs(row["alpha"]), row["bits"]), []).append(row)
+    lines = []
+    for (rank, alpha, bits), both in groups.items():
+        clipped, cosine = max(row["clipped"] for row in both), min(row["cosine"] for row in both)
+        shown = min(row["realised_alpha"] for row in both)
+        words = f"{100 * clipped:.2g} % clipped" if clipped else "nothing clipped"
+        lines.append(
+            f"rank {rank}, norm {alpha:g}, {bits} bit: {words}, shown with norm {shown:.4g}, cosine to the distortion {cosine:.4f}"
+        )
+    return lines
 
 
 def _write_manifest(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import as_file, files
@@ -15,30 +15,51 @@ from matplotlib.figure import Figure
 TOP = "#D55E00"
 BOTTOM = "#0072B2"
 MUTED = "#666666"
+COLUMNS = {1: 3.35, 2: 7.0}  # inches: a column of a journal, and the page's width
+_UNDATED: dict[str, dict[str, str | None]] = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+FORMATS = tuple(_UNDATED)
 PALETTE = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
 @contextmanager
-def house_style() -> Iterator[None]:
-    """Matplotlib's settings for eigexp's figures, for as long as the block lasts."""
-    with matplotlib.rc_context(_settings()):  # pyright: ignore[reportArgumentType]
+def house_style(more: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """Matplotlib's settings for eigexp's figures, and more of a figure's own, for as long as the block lasts."""
+    with matplotlib.rc_context({**_settings(), **(more or {})}):  # pyright: ignore[reportArgumentType]
         yield
+
+
+class ShownFigure(Figure):
+    """A figure that a notebook shows as it is, without pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        return figure_png(self)
 
 
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure, in inches, that no pyplot knows about. Call it, and draw, within `house_style`."""
-    figure = Figure(figsize=(width, height))
+    figure = ShownFigure(figsize=(width, height))
     FigureCanvasAgg(figure)
     return figure
 
 
 def figure_png(figure: Figure, dpi: int = 150) -> bytes:
     """The figure as the bytes of a PNG file. The same figure gives the same bytes."""
+    return figure_bytes(figure, "png", dpi)
+
+
+def figure_bytes(figure: Figure, form: str, dpi: int = 300) -> bytes:
+    """The figure as the bytes of a file. The same figure gives the same bytes.
+
+    Args:
+        figure: made within `house_style`.
+        form: "png", "pdf" or "svg".
+        dpi: of PNG, and of pictures that a vector file cannot hold as they are.
+    """
     content = io.BytesIO()
     with house_style(), warnings.catch_warnings():
         # A name in a script that the font lacks shows as boxes in the picture: no reason to fail a result.
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
-        figure.savefig(content, format="png", dpi=dpi, metadata={"Software": None})
+        figure.savefig(content, format=form, dpi=dpi, metadata=_UNDATED[form])
     return content.getvalue()
 
 

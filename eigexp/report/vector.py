@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 import numpy as np
 from numpy.typing import NDArray
 
-from eigexp.report.compare import Points
+from eigexp.report.compare import Points, Separation, dodge, image_names, mean
 from eigexp.report.curves import Quantity, curve_series
 from eigexp.report.view import View
 from eigexp.report.words import ZERO, is_null, number, rank_label, shortened
@@ -16,6 +16,15 @@ from eigexp.report.words import ZERO, is_null, number, rank_label, shortened
 WIDTH, HEIGHT = 340, 210
 LEFT, RIGHT, TOP, BOTTOM = 52, 10, 10, 34
 MOST_LABELS = 6
+MARKS = (  # about their middle: disc, square, triangle, diamond, triangle down, bar, plus
+    "m-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z",
+    "m-3.7 -3.7h7.4v7.4h-7.4z",
+    "m0 -4.6l4.5 8h-9z",
+    "m0 -5.2l4.4 5.2l-4.4 5.2l-4.4 -5.2z",
+    "m0 4.6l4.5 -8h-9z",
+    "m-1.8 -5h3.6v10h-3.6z",
+    "m-1.5 -4.8h3v3.3h3.3v3h-3.3v3.3h-3v-3.3h-3.3v-3h3.3z",
+)
 
 
 @dataclass(frozen=True)
@@ -85,26 +94,46 @@ def curves_svg(view: View, quantity: Quantity) -> str:
 
 
 def comparison_svg(points: Points) -> str:
-    """D of every model (rows) and image (marks), the bar their mean."""
-    row, left = 24, 190
-    height = 26 + row * max(len(points), 1) + 20
-    svg = _canvas("D of models and images", 720, height)
+    """D of every model (rows) and image (marks), the bar their mean; a line is the interval, an arrow says "at least"."""
+    row, left, right, width = 32, 190, 560, 720
+    names = image_names(points)
+    few = 1 < len(names) <= len(MARKS)
+    right = right if few else width - 30
+    height = 40 + max(row * max(len(points), 1), 18 * len(names) if few else 0)
+    svg = _canvas("D of models and images", width, height)
     if not points:
         return _empty(svg, "no result with both ends")
-    x = Scale(0, max(v for values in points.values() for v in values.values()) * 1.05, left, 710)
+    x = Scale(0, max(v.value for values in points.values() for v in values.values()) * 1.05, left, right)
     for tick in _nice_ticks(x.high, 8):
         _tick(svg, x(tick), number(tick), height - 20)
     for i, (name, values) in enumerate(points.items()):
         middle = 14 + row * i + row / 2
-        mean = float(np.mean(list(values.values())))
         SubElement(svg, "text", {"x": str(left - 8), "y": str(middle + 4), "text-anchor": "end"}).text = shortened(name, 28)
-        SubElement(
-            svg, "rect", {"class": "mean", "x": str(left), "y": str(middle - 7), "width": str(round(x(mean) - left, 1)), "height": "14"}
-        )
-        for image, value in values.items():
-            mark = SubElement(svg, "circle", {"class": "mark", "cx": str(x(value)), "cy": str(middle), "r": "4"})
-            SubElement(mark, "title").text = f"{name}, {image}: D = {number(value, 4)}"
+        bar = {"class": "mean", "x": str(left), "y": str(middle - 13), "width": str(round(x(mean(values)) - left, 1)), "height": "26"}
+        SubElement(svg, "rect", bar)
+        for image, found in values.items():
+            at = names.index(image) if few else 0
+            _separation(svg, x, middle + dodge(at, len(names), 20.0) if few else middle, found, at, f"{name}, {image}")
+    for at, name in enumerate(names if few else ()):
+        SubElement(svg, "path", {"class": f"mark m{at}", "d": _mark(right + 22, 24 + 18 * at, at)})
+        SubElement(svg, "text", {"x": str(right + 32), "y": str(28 + 18 * at)}).text = shortened(name, 18)
     return _text(svg)
+
+
+def _separation(svg: Element, x: Scale, y: float, found: Separation, at: int, label: str) -> None:
+    group = SubElement(svg, "g", {"class": f"mark m{at}"})
+    place = x(found.value)
+    if found.is_bound:
+        SubElement(group, "path", {"class": "arrow", "d": f"M{place} {y}h17m-4 -4l4 4l-4 4"})
+    else:
+        SubElement(group, "path", {"class": "arrow", "d": f"M{x(found.low)} {y}H{x(found.high)}"})
+    mark = SubElement(group, "path", {"d": _mark(place, y, at)})
+    SubElement(mark, "title").text = f"{label}: D {'at least' if found.is_bound else '='} {number(found.value, 4)}"
+
+
+def _mark(x: float, y: float, at: int) -> str:
+    """The outline of a mark; images differ by shape as well as by colour."""
+    return f"M{x} {y}{MARKS[at]}"
 
 
 def signal_svg(signal: NDArray, label: str, kind: str = "image") -> str:

@@ -1,5 +1,6 @@
 """One result as figures and pages look at it: its arrays, record and curves, wherever they come from."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -120,10 +121,17 @@ class View:
 
     @property
     def d_bounds(self) -> tuple[float, float] | None:
-        """Lower and upper bound of D by the eigenvalues' intervals; infinite where the bottom's reaches zero. None where D is."""
+        """Lower and upper bound of D by the eigenvalues' intervals; infinite where the bottom's reaches zero. None without both ends."""
         top, bottom = self.position(0), self.position(-1)
-        if self.d is None or top is None or bottom is None:
+        if top is None or bottom is None or self.n < 2:
             return None
-        (top_low, top_high), (bottom_low, bottom_high) = self.intervals[top], self.intervals[bottom]
-        low = 0.5 * float(np.log(top_low / bottom_high)) if top_low > 0 and bottom_high > 0 else 0.0
-        return low, 0.5 * float(np.log(top_high / bottom_low)) if bottom_low > 0 else float("inf")
+        (top_low, top_high), (bottom_low, bottom_high) = self.intervals[top].tolist(), self.intervals[bottom].tolist()
+        if not top_high > 0 or math.isnan(bottom_high):
+            return None
+        return max(_half_log(top_low, bottom_high), 0.0), _half_log(top_high, bottom_low)
+
+
+def _half_log(top: float, bottom: float) -> float:
+    if not top > 0:
+        return -math.inf
+    return 0.5 * math.log(top / bottom) if bottom > 0 else math.inf

@@ -87,10 +87,24 @@ def duration(seconds: float | None) -> str:
 
 
 def d_words(d: float | None, bounds: tuple[float, float] | None) -> str:
-    """D with what its intervals leave open: "5.76", "5.76 [5.5, 6.1]", or "5.76, at least 5.5"."""
-    if d is None or bounds is None:
+    """D with what its intervals leave open: "5.76", "5.76 [5.5, 6.1]", "5.76, at least 5.5", or "at least 5.5" for a null bottom."""
+    if bounds is None:
         return number(d)
     low, high = (number(bound) for bound in bounds)
-    if math.isinf(bounds[1]):
-        return f"{number(d)}, at least {low}"
+    if d is None or math.isinf(bounds[1]):
+        return f"at least {low}" if d is None else f"{number(d)}, at least {low}"
     return number(d) if low == high else f"{number(d)} [{low}, {high}]"
+
+
+def d_cell(d: float | None, bounds: tuple[float, float] | None) -> str:
+    """D for a table: its value, or "\u2265" its lower bound where there is no upper one."""
+    if bounds is None or (d is not None and math.isfinite(bounds[1])):
+        return number(d)
+    return f"\u2265 {number(bounds[0])}"
+
+
+def eigenvalue_cell(value: float | None, low: float, high: float) -> str:
+    """An eigenvalue for a table: its value, or "\u2264" its upper bound where its interval reaches zero."""
+    if value is None or low > 0 or not math.isfinite(high):
+        return number(value)
+    return f"\u2264 {number(high)}"

@@ -1,0 +1,50 @@
+"""The commands that make a result, or a figure of it, again."""
+
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from eigexp.store.result import Result
+
+USUAL_STORE = "outputs/results"
+DIGITS = 8
+
+
+def run_command(result: Result) -> str:
+    """What computes this result again: the command that its record names, else its frozen configuration."""
+    if given := result.record.get("command"):
+        return str(given)
+    if not result.config:
+        return ""
+    return f"eigexp run --config-path={shlex.quote(str(result.folder))} --config-name=config store=outputs/again"
+
+
+def plot_command(root: Path, kind: str, *words: str) -> str:
+    """What draws a figure of a store's results again.
+
+    Args:
+        root: of the store; left out where it is the usual one of the current folder, relative where it lies below.
+        kind: as `eigexp plot` knows it.
+        words: ids and options.
+    """
+    here = Path.cwd()
+    name = str(root.relative_to(here)) if root.is_relative_to(here) else str(root)
+    store = [] if name == USUAL_STORE else ["--store", name]
+    return shlex.join(["eigexp", "plot", kind, *words, *store])
+
+
+def where_words(where: Sequence[str]) -> list[str]:
+    """Conditions as options of the command."""
+    return [word for condition in where for word in ("--where", condition)]
+
+
+def shortest(ids: Iterable[str]) -> dict[str, str]:
+    """Each id's first eight digits, or as many as tell it from the others."""
+    known = sorted(ids)
+    apart = {id: 1 + max((_common(id, other) for other in known[max(at - 1, 0) : at + 2] if other != id), default=0)
+             for at, id in enumerate(known)}  # fmt: skip
+    return {id: id[: max(DIGITS, apart[id])] for id in known}
+
+
+def _common(one: str, other: str) -> int:
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))

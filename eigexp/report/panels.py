@@ -1,0 +1,77 @@
+"""The image and its distortions as a figure for a paper: one or two columns wide, pictures and what must be said of them, no more."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from eigexp.report.distortions import Channel, colour_of, show_panel
+from eigexp.report.pixels import about_grey, add, as_picture, check_scale, default_scale
+from eigexp.report.style import COLUMNS, house_style, new_figure
+from eigexp.report.view import View
+from eigexp.report.words import eigenvalue_words, number, rank_name
+
+TEXT = 0.66  # inches above and below a panel
+SMALL = {"axes.titlesize": 7.5, "axes.labelsize": 7}
+
+
+def panels_figure(
+    result: Any, columns: int = 2, *, scale: float | None = None, eigenindex: Sequence[int] | None = None, channel: Channel = None
+) -> Figure:
+    """The image, and of each distortion itself about mid-grey and the image with it added, all at one norm.
+
+    Args:
+        result: a stored Result, or a View.
+        columns: 1 for a column of a journal (3.35 inches; a row an end), 2 for the page's width (7 inches; both ends in one row).
+        scale: the norm, in pixel units; chosen so that they are visible by default.
+        eigenindex: ranks to show, negative from the end; both ends by default.
+        channel: as in `distortion_figure`.
+
+    Raises:
+        ConfigurationError: if an eigenindex or channel does not exist, or the scale is not positive.
+    """
+    check_scale(scale)
+    view = View.of(result)
+    positions = view.positions(eigenindex)
+    scale = scale or default_scale(view.distortions[positions])
+    in_a_row = 1 if columns == 1 else 2
+    rows, across = -(-len(positions) // in_a_row), 1 + 2 * min(in_a_row, max(len(positions), 1))
+    width = COLUMNS[columns]
+    with house_style(SMALL):
+        figure = new_figure(width, rows * (width / across * _aspect(view) + TEXT))
+        grid = figure.add_gridspec(rows, across)
+        note = f"norm of the\ndistortions: {number(scale)}"
+        show_panel(figure.add_subplot(grid[0, 0]), view.image, channel, "image\n", note)
+        for at, position in enumerate(positions):
+            row, column = divmod(at, in_a_row)
+            places = [grid[row, 1 + 2 * column + i] for i in (0, 1)]
+            _show_pair(figure, places, view, position, scale, channel)
+    return figure
+
+
+def clipping(view: View, scale: float, positions: Sequence[int]) -> list[tuple[str, float]]:
+    """For each distortion shown, its name and the share of values that leave [0, 1] when it is added at this norm."""
+    return [(rank_name(int(view.ranks[at]), view.n), add(view.image, view.distortions[at], scale).clipped) for at in positions]
+
+
+def clipping_words(share: float) -> str:
+    """A share of clipped values, for reading."""
+    return f"{100 * share:.2g} % clipped" if share else "nothing clipped"
+
+
+def _show_pair(figure: Figure, places: Sequence[Any], view: View, position: int, scale: float, channel: Channel) -> None:
+    distortion, colour = view.distortions[position], colour_of(view, position)
+    shown, peak = about_grey(distortion)
+    if as_picture(shown, channel) is None:
+        shown = scale * distortion
+    title = f"{rank_name(int(view.ranks[position]), view.n)}\n{eigenvalue_words(float(view.eigenvalues[position]), view.largest)}"
+    note = f"grey = 0, black\nand white = \u00b1{number(peak * scale, 2)}"
+    show_panel(figure.add_subplot(places[0]), shown, channel, title, note, colour=colour)
+    total = add(view.image, distortion, scale)
+    show_panel(
+        figure.add_subplot(places[1]), total.values, channel, "added\n", clipping_words(total.clipped), colour=colour, under=view.image
+    )
+
+
+def _aspect(view: View) -> float:
+    return 0.8 if as_picture(view.image) is None else min(max(view.image.shape[-2] / view.image.shape[-1], 0.4), 2.0)

@@ -1,0 +1,152 @@
+"""`eigexp plot`: figures of stored results as files, vector or pixels by their extension."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from eigexp.errors import ConfigurationError, nearest
+from eigexp.report.commands import shortest
+from eigexp.report.compare import comparison, comparison_figure, comparison_height
+from eigexp.report.curves import Quantity, curves_figure
+from eigexp.report.distortions import distortion_figure
+from eigexp.report.panels import clipping, clipping_words, panels_figure
+from eigexp.report.pixels import check_scale, default_scale
+from eigexp.report.spectrum import spectrum_figure
+from eigexp.report.style import COLUMNS, FORMATS, figure_bytes
+from eigexp.report.view import View
+from eigexp.report.words import number
+from eigexp.store.files import write_whole
+from eigexp.store.result import Result
+from eigexp.store.store import Store
+from eigexp.store.table import table
+
+ONE_EACH = ("distortions", "spectrum", "curves")
+OF_ALL = ("compare",)
+KINDS = (*ONE_EACH, *OF_ALL)
+FOLDER = Path("outputs/figures")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How figures are drawn.
+
+    Attributes:
+        width: 1 or 2 columns of a journal; None for the size that suits a screen.
+        scale: norm of the distortions; None chooses one at which both ends are visible.
+        eigenindex: ranks of the distortions, negative from the end; None for both ends.
+        quantity: of curves, "residual" or "eigenvalue".
+        dpi: of PNG.
+    """
+
+    width: int | None = None
+    scale: float | None = None
+    eigenindex: tuple[int, ...] | None = None
+    quantity: Quantity = "residual"
+    dpi: int = 300
+
+    def __post_init__(self) -> None:
+        if self.width not in (None, *COLUMNS):
+            raise ConfigurationError(f"width={self.width} is no number of columns. Give 1 or 2.")
+        if not 10 <= self.dpi <= 2400:
+            raise ConfigurationError(f"dpi={self.dpi} is no resolution of a figure. Give 10 to 2400.")
+        check_scale(self.scale)
+
+    def size(self, height: float) -> tuple[float, float]:
+        """Inches of a chart that needs so much height when it is one column wide."""
+        return COLUMNS[self.width or 1], height
+
+
+@dataclass(frozen=True)
+class Plotted:
+    """A figure that was written, and what must be said of it."""
+
+    path: Path
+    notes: tuple[str, ...] = ()
+
+
+def plot(
+    store: Store,
+    kind: str,
+    beginnings: Sequence[str] = (),
+    *,
+    where: Sequence[str] = (),
+    output: str | Path | None = None,
+    settings: Settings | None = None,
+) -> list[Plotted]:
+    """Write figures of results: of "distortions", "spectrum" and "curves" one a result, of "compare" one of all.
+
+    Args:
+        store: the results.
+        kind: one of `KINDS`.
+        beginnings: ids, or beginnings that only one id has.
+        where: conditions as in `table`, where no ids are given; none means all.
+        output: the file, its extension png, pdf or svg; with several figures each has its id before the extension.
+            outputs/figures/<kind>-<id>.pdf by default.
+        settings: how they are drawn.
+
+    Raises:
+        StoreError: if a result is not there, damaged, or the file cannot be written.
+        ConfigurationError: if the kind, the extension or a setting is unknown.
+    """
+    if kind not in KINDS:
+        raise ConfigurationError(f"plot {kind} is no figure. {nearest(kind, KINDS)}")
+    settings = settings or Settings()
+    ids = _chosen(store, kind, beginnings, where)
+    path = Path(output) if output is not None else FOLDER / f"{kind}.pdf"
+    form = _form(path)
+    if kind in OF_ALL:
+        results = [store.read(id) for id in ids]
+        return [_write(_figure_of_all(kind, results, settings), path, form, settings)]
+    short = shortest(store.ids())
+    apart = output is None or len(ids) > 1
+    return [
+        _draw_one(kind, store.read(id), path.with_name(f"{path.stem}-{short[id]}{path.suffix}") if apart else path, form, settings)
+        for id in ids
+    ]
+
+
+def _chosen(store: Store, kind: str, beginnings: Sequence[str], where: Sequence[str]) -> list[str]:
+    if beginnings and where:
+        raise ConfigurationError("Ids and --where exclude each other. Give one of them.")
+    if beginnings:
+        return [store.find(beginning) for beginning in beginnings]
+    ids = [row["id"] for row in table(store, where)]
+    if not ids or (kind in ONE_EACH and len(ids) > 1 and not where):
+        what = f"{store.root} has {len(ids)} results{' with ' + ' and '.join(where) if where else ''}"
+        raise ConfigurationError(f"{what}: `eigexp plot {kind}` does not know which to draw. Name ids; `eigexp results` lists them.")
+    return ids
+
+
+def _form(path: Path) -> str:
+    form = path.suffix.lower().removeprefix(".")
+    if form not in FORMATS:
+        raise ConfigurationError(f"output={path} has no known extension. Choose {', '.join('.' + f for f in FORMATS)}.")
+    return form
+
+
+def _draw_one(kind: str, result: Result, path: Path, form: str, settings: Settings) -> Plotted:
+    if kind == "spectrum":
+        return _write(spectrum_figure(result, size=settings.size(2.5)), path, form, settings)
+    if kind == "curves":
+        return _write(curves_figure(result, quantity=settings.quantity, size=settings.size(2.5)), path, form, settings)
+    view = View.of(result)
+    positions = view.positions(settings.eigenindex)
+    scale = settings.scale or default_scale(view.distortions[positions])
+    notes = [f"{name} added at norm {number(scale)}: {clipping_words(share)}" for name, share in clipping(view, scale, positions)]
+    common: dict[str, Any] = {"scale": scale, "eigenindex": settings.eigenindex}
+    figure = panels_figure(view, settings.width, **common) if settings.width else distortion_figure(view, **common)
+    return _write(figure, path, form, settings, notes)
+
+
+def _figure_of_all(kind: str, results: Sequence[Result], settings: Settings) -> Figure:
+    views = [View.of_record(result.record) for result in results]
+    height = comparison_height(comparison(views))
+    return comparison_figure(views, settings.size(height + (0.5 if settings.width == 1 else 0)) if settings.width else None)
+
+
+def _write(figure: Figure, path: Path, form: str, settings: Settings, notes: Sequence[str] = ()) -> Plotted:
+    write_whole(path.absolute(), figure_bytes(figure, form, settings.dpi))
+    return Plotted(path, tuple(notes))
