@@ -10,6 +10,7 @@ from rich.text import Text
 from eigexp.run import Outcome
 from eigexp.store import Result
 from eigexp.store.result import read_record
+from eigexp.store.sensitivity import name_of
 
 
 def show(outcome: Outcome, console: Console | None = None) -> None:
@@ -19,6 +20,8 @@ def show(outcome: Outcome, console: Console | None = None) -> None:
         console.width = max(console.width, 140)
     if outcome.folders:
         console.print(summary_table([Result(folder, read_record(folder / "record.json")) for folder in outcome.folders], outcome.reused))
+    for table in outcome.tables:
+        console.print(f"Each layer's sensitivity to the distortions of all: {table}", highlight=False, soft_wrap=True)
     if outcome.signum is not None:
         console.print("Stopped by a signal; the same command goes on from the checkpoint.")
     for folder in outcome.folders:
@@ -43,7 +46,7 @@ def _cells(record: dict[str, Any], i: int, reused: bool) -> list[Text]:
     lower, upper = record["intervals"][i]
     end = "top" if index < record["n"] / 2 else "bottom"
     evidence = record["evidence"][end] or "-"
-    model = record["model"] if record["layer"] is None else f"{record['model']} {record['layer']}"
+    model = record["model"] if record["layer"] is None else f"{record['model']} {name_of(record['layer'])}"
     cells = [
         record["image"]["name"] if i == 0 else "",
         model if i == 0 else "",

@@ -1,4 +1,4 @@
-"""From a composed configuration to tasks: the model, the images in batches, and each result's id."""
+"""From a composed configuration to tasks: the model by layer, the images in batches, and each result's id."""
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -12,9 +12,11 @@ from torch import nn
 from eigexp.construct import construct
 from eigexp.errors import ConfigurationError, ModelError, nearest
 from eigexp.images import Image, ImageSource
-from eigexp.models import layer_shapes, prepare_model, weights_digest
+from eigexp.models import layer_shapes, weights_digest
+from eigexp.models.layers import Layer, NetworkLayers, read_layers, write_layer
 from eigexp.store import result_id
 from eigexp.store.record import canonical_json
+from eigexp.store.sensitivity import name_of, table_id
 from eigexp.training import Task
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -24,17 +26,32 @@ _OWN_MODEL_KEYS = ("name", "layer", "weights")
 
 @dataclass(frozen=True)
 class Planned:
-    """One image of a plan: which it is in its source, and the id of its result."""
+    """One image under one layer: which it is in its source, and the id of its result."""
 
     index: int
     name: str
     id: str
     identity: dict[str, Any]
     shape: tuple[int, ...]
+    layer: Layer = None
+
+
+@dataclass(frozen=True)
+class PlannedTable:
+    """The table of several layers against each other that one image will have."""
+
+    ids: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        """As the store calls it."""
+        return table_id(self.ids)
 
 
 class TaskList(Sequence[Task]):
-    """The tasks of one configuration; images are read again when their task begins, so that few are in memory at once.
+    """The tasks of one configuration: batches of images, and for each all layers, one after the other.
+
+    Images are read again when their task begins, so that few are in memory at once.
 
     Args:
         config: composed and resolved, as plain values.
@@ -48,9 +65,11 @@ class TaskList(Sequence[Task]):
         self.batch_size = _batch_size(images.pop("batch_size", 1))
         self.source: ImageSource = construct(images, "images")
         built = built or BuiltModel()
-        self.model_name, self.layer, self.model = built.get(config["model"])
-        self._weights = built.digest
+        self.model_name, self.network, self._digests = built.get(config["model"])
+        self.layers = self.network.layers
+        self._read = _LastRead(self.source)
         self.planned = list(self._plan())
+        self.tables = self._tables()
         self._batches = _batched(self.planned, self.batch_size)
 
     def without(self, stored: Sequence[str]) -> "TaskList":
@@ -63,12 +82,17 @@ class TaskList(Sequence[Task]):
         """The tasks of these results alone. Shares model and images with this list."""
         rest = object.__new__(TaskList)
         planned = [p for p in self.planned if p.id in ids]
-        rest.__dict__ = {**self.__dict__, "planned": planned, "_batches": _batched(planned, self.batch_size)}
+        tables = [table for table in self.tables if not set(ids).isdisjoint(table.ids)]
+        rest.__dict__ = {**self.__dict__, "planned": planned, "tables": tables, "_batches": _batched(planned, self.batch_size)}
         return rest
+
+    def share(self, rank: int, size: int) -> "TaskList":
+        """Every `size`-th task from number `rank` on: of `size` processes each has its own. Shares model and images with this list."""
+        return self.among({p.id for batch in self._batches[rank::size] for p in batch})
 
     @property
     def batches(self) -> "list[list[Planned]]":
-        """The images of each task."""
+        """The images of each task, all under one layer."""
         return self._batches
 
     def only(self, position: int) -> "TaskList":
@@ -92,55 +116,83 @@ class TaskList(Sequence[Task]):
 
     def __getitem__(self, position: Any) -> Any:
         batch = self._batches[position]
-        images = [self.source[p.index] for p in batch]
+        layer = batch[0].layer
+        images = self._read([p.index for p in batch])
+        more = f" (+{len(batch) - 1})" if len(batch) > 1 else ""
         return Task(
             images=tuple(Image(i.name, i.pixels.to(self.dtype), i.sha256, i.source) for i in images),
-            model=self.model,
+            model=self.network.models[layer],
             ids=tuple(p.id for p in batch),
             identities=tuple(p.identity for p in batch),
-            config=self.config,
+            config=one_layer(self.config, layer),
             model_name=self.model_name,
+            description=f"{batch[0].name}{more} {name_of(layer)}" if len(self.layers) > 1 else "",
         )
 
     def _plan(self) -> Iterator[Planned]:
-        common = _identity(self.config, self.layer, self._weights)
+        common = {layer: _identity(self.config, layer, self._digests[layer]) for layer in self.layers}
         for index, name in enumerate(self.source.names()):
             image = self.source[index]
-            identity = {**common, "image": image.sha256}
-            yield Planned(index, name, result_id(identity), identity, tuple(image.pixels.shape))
+            for layer in self.layers:
+                identity = {**common[layer], "image": image.sha256}
+                yield Planned(index, name, result_id(identity), identity, tuple(image.pixels.shape), layer)
+
+    def _tables(self) -> list[PlannedTable]:
+        """One an image, where there are several layers."""
+        by_image: dict[int, list[str]] = {}
+        for p in self.planned:
+            by_image.setdefault(p.index, []).append(p.id)
+        return [PlannedTable(tuple(ids)) for ids in by_image.values()] if len(self.layers) > 1 else []
+
+
+class _LastRead:
+    """Reads images, and keeps those of the last call: the next layer wants the same."""
+
+    def __init__(self, source: ImageSource):
+        self._source = source
+        self._kept: dict[int, Image] = {}
+
+    def __call__(self, indices: Sequence[int]) -> list[Image]:
+        self._kept = {i: self._kept[i] if i in self._kept else self._source[i] for i in indices}
+        return [self._kept[i] for i in indices]
 
 
 class BuiltModel:
-    """The last model that was built, with the digest of its weights: asked for again, it is there; for another, it is freed."""
+    """The last network that was built, with the digest of each layer's weights: asked for again, it is there; for another, it is freed."""
 
     def __init__(self) -> None:
         self._node: str | None = None
-        self._model: tuple[str, Any, nn.Module] | None = None
-        self.digest = ""
+        self._built: tuple[str, NetworkLayers, dict[Layer, str]] | None = None
 
-    def get(self, node: Mapping[str, Any]) -> tuple[str, Any, nn.Module]:
-        """As `build_model`."""
+    def get(self, node: Mapping[str, Any]) -> tuple[str, NetworkLayers, dict[Layer, str]]:
+        """As `build_model`, and by layer the digest of the weights that it depends on."""
         key = canonical_json(node)
-        if self._model is None or key != self._node:
-            self._model = None
-            self._model = build_model(node)
-            self._node, self.digest = key, weights_digest(self._model[2])
-        return self._model
+        if self._built is None or key != self._node:
+            self._built = None
+            name, network = build_model(node)
+            self._built = name, network, {layer: weights_digest(model) for layer, model in network.models.items()}
+            self._node = key
+        return self._built
 
 
-def build_model(node: Mapping[str, Any]) -> tuple[str, Any, nn.Module]:
-    """The name, the layer and the prepared model of a configuration's `model` node.
+def build_model(node: Mapping[str, Any]) -> tuple[str, NetworkLayers]:
+    """The name and the network of a configuration's `model` node, prepared at each of its layers.
 
     Raises:
         ConfigurationError: if the node does not describe a model.
-        ModelError: if the weights or the layer do not fit.
+        ModelError: if the weights or a layer do not fit.
     """
     settings = dict(node)
     name, layer, weights = (settings.pop(key, None) for key in _OWN_MODEL_KEYS)
     module = construct(settings, "model")
     if not isinstance(module, nn.Module):
         raise ConfigurationError(f"model._target_={settings.get('_target_')} makes a {type(module).__name__}, not a torch.nn.Module.")
-    return _model_name(name, str(settings["_target_"])), layer, prepare_model(module, layer=layer, weights=weights)
+    return _model_name(name, str(settings["_target_"])), NetworkLayers(module, read_layers(layer), weights)
+
+
+def one_layer(config: Mapping[str, Any], layer: Layer) -> dict[str, Any]:
+    """The configuration of one of its layers alone."""
+    return {**config, "model": {**config["model"], "layer": write_layer(layer)}}
 
 
 def _model_name(name: str | None, target: str) -> str:
@@ -150,7 +202,7 @@ def _model_name(name: str | None, target: str) -> str:
     return target.rpartition(".")[2] if name in ("ln", "lg", "lgg", "onoff") else name
 
 
-def _identity(config: Mapping[str, Any], layer: Any, weights: str) -> dict[str, Any]:
+def _identity(config: Mapping[str, Any], layer: Layer, weights: str) -> dict[str, Any]:
     """What determines the numbers of a result, but for the image: not paths, devices, loggers or the trainer."""
     model = {key: value for key, value in config["model"].items() if key not in _OWN_MODEL_KEYS}
     return {
@@ -177,14 +229,15 @@ def _by_content(node: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _batched(planned: Sequence[Planned], size: int) -> list[list[Planned]]:
-    """Neighbours of one shape, up to `size` together."""
-    batches: list[list[Planned]] = []
+    """Under each layer, neighbours of one shape, up to `size` together; the layers of the same images follow each other."""
+    by_layer: dict[Layer, list[list[Planned]]] = {}
     for p in planned:
+        batches = by_layer.setdefault(p.layer, [])
         if batches and len(batches[-1]) < size and batches[-1][0].shape == p.shape:
             batches[-1].append(p)
         else:
             batches.append([p])
-    return batches
+    return sorted((batch for batches in by_layer.values() for batch in batches), key=lambda batch: batch[0].index)
 
 
 def _batch_size(size: Any) -> int:
@@ -210,7 +263,7 @@ def layer_table(config: Mapping[str, Any]) -> str:
     node = {**dict(config["model"]), "layer": None}
     if node.get("weights") == "default":
         node["weights"] = "random"  # shapes need no download
-    _, _, model = build_model(node)
+    model = build_model(node)[1].models[None]
     size = config["images"].get("size") or 224
     sides = [size, size] if isinstance(size, int) else list(size)
     for channels in (3, 1):

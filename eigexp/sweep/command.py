@@ -48,7 +48,7 @@ def survey(plan: Plan) -> list[Standing]:
     standings = Standings(plan.store)
     found = []
     for task in plan:
-        s = standings.of(task.id, task.ids)
+        s = standings.of(task.id, task.ids, task.tables)
         job = {**s.job, "names": list(task.names), "model": task.model, "overrides": list(task.overrides), "ids": list(task.ids)}
         found.append(Standing(s.id, s.state, job, s.detail))
     return found
@@ -105,9 +105,9 @@ def _show_plan(plan: Plan, standings: Sequence[Standing], tasks: Sequence[Planne
     left = {task.id for task in tasks}
     if whole:
         estimates = Estimates(plan.store)
-        costs = {task.id: estimates.of(task.identity) for task in plan if task.id in left}
+        costs = {task.id: estimates.of_all(task.identities) for task in plan if task.id in left}
         print_table(status_table([s for s in standings], costs))
-        total, unknown = estimates.total(task.identity for task in tasks)
-        print(f"{counts(standings)}; about {total:.0f} FVPs" + (f" and {unknown} tasks of unknown cost" if unknown else ""))
+        total, unknown = estimates.total(identity for task in tasks for identity in task.identities)
+        print(f"{counts(standings)}; about {total:.0f} FVPs" + (f" and {unknown} solutions of unknown cost" if unknown else ""))
     else:
         print(counts(standings), file=sys.stderr)

@@ -26,6 +26,11 @@ class Estimates:
         costs = self._costs.get(_kind(identity))
         return median(costs) if costs else None
 
+    def of_all(self, identities: Iterable[Mapping[str, Any]]) -> float | None:
+        """The sum of `of`, None where one is not known."""
+        costs = [self.of(identity) for identity in identities]
+        return None if None in costs else sum(cost for cost in costs if cost is not None)
+
     def total(self, identities: Iterable[Mapping[str, Any]]) -> tuple[float, int]:
         """The sum over tasks that can be estimated, and how many cannot."""
         known = [self.of(identity) for identity in identities]

@@ -1,6 +1,6 @@
 """From the words of a sweep to one list of overrides a configuration: Hydra's own syntax, expanded now and not when a job starts."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from hydra import initialize_config_module
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -41,7 +41,8 @@ def expand(words: Sequence[str]) -> list[list[str]]:
 def configurations(words: Sequence[str]) -> Iterator[tuple[list[str], DictConfig]]:
     """Each point of the sweep: its overrides and its configuration, composed and resolved.
 
-    An experiment may bring a list `sweep` of such words; those of the command line win over its.
+    An experiment may bring such words under `sweep`: a list of them, or several lists by name, which are sweeps one after the other.
+    What the command line says wins over a list; of several, it picks those that have its choice among theirs.
 
     Raises:
         ConfigurationError: as `expand` and `compose`.
@@ -51,23 +52,26 @@ def configurations(words: Sequence[str]) -> Iterator[tuple[list[str], DictConfig
         raise ConfigurationError(f"{' '.join(words)} describes no configuration: a choice or glob is empty. `eigexp models` lists models.")
     for point in points:
         config = compose(point)
-        more = [word for word in sweep_of(config) if _key(word) not in {_key(given) for given in point}]
-        for inner in expand([*more, *point]) if more else ():
-            yield inner, without_sweep(compose(inner))
-        if not more:
+        for more in _chosen(sweeps_of(config), point):
+            for inner in expand([*more, *point]):
+                yield inner, without_sweep(compose(inner))
+        if not sweeps_of(config):
             yield point, without_sweep(config)
 
 
-def sweep_of(config: DictConfig) -> list[str]:
-    """The words that a composed configuration brings under `sweep`.
+def sweeps_of(config: DictConfig) -> dict[str, list[str]]:
+    """The words that a composed configuration brings under `sweep`, by the name of their list; "" for a list without a name.
 
     Raises:
-        ConfigurationError: if it is no list of words such as model=ln,lg.
+        ConfigurationError: if it is neither a list of words such as model=ln,lg nor several by name.
     """
-    words = OmegaConf.to_container(config[SWEEP_KEY]) if config.get(SWEEP_KEY) else []
-    if not isinstance(words, list) or not all(isinstance(word, str) and "=" in word for word in words):
-        raise ConfigurationError(f"{SWEEP_KEY}={words!r} of the experiment is not a list of overrides. Write sweep: [model=ln\\,lg, ...].")
-    return [str(word) for word in words]
+    node = OmegaConf.to_container(config[SWEEP_KEY]) if config.get(SWEEP_KEY) else {}
+    found = {str(name): words for name, words in node.items()} if isinstance(node, dict) else {"": node}
+    for name, words in found.items():
+        if not isinstance(words, list) or not all(isinstance(word, str) and "=" in word for word in words):
+            key = f"{SWEEP_KEY}.{name}" if name else SWEEP_KEY
+            raise ConfigurationError(f"{key}={words!r} of the experiment is not a list of overrides. Write {key}: [model=ln\\,lg, ...].")
+    return found
 
 
 def without_sweep(config: DictConfig) -> DictConfig:
@@ -75,6 +79,24 @@ def without_sweep(config: DictConfig) -> DictConfig:
     OmegaConf.set_struct(config, False)
     config.pop(SWEEP_KEY, None)
     return config
+
+
+def _chosen(sweeps: Mapping[str, list[str]], point: Sequence[str]) -> list[list[str]]:
+    """The lists of words to expand beside those of a point, which wins.
+
+    Raises:
+        ConfigurationError: if the point chooses what none of several lists has.
+    """
+    given = {_key(word): word for word in point}
+    fitting = [words for words in sweeps.values() if len(sweeps) == 1 or _has_choices_of(words, given)]
+    if sweeps and not fitting:
+        names = ", ".join(sweeps)
+        raise ConfigurationError(f"{' '.join(point)} chooses what none of the experiment's sweeps {names} has. Give one of their choices.")
+    return [[word for word in words if _key(word) not in given] for words in fitting]
+
+
+def _has_choices_of(words: Sequence[str], given: Mapping[str, str]) -> bool:
+    return all(given[_key(word)] in sum(expand([word]), []) for word in words if _key(word) in given)
 
 
 def _key(word: str) -> str:

@@ -11,22 +11,26 @@ from omegaconf import OmegaConf
 from eigexp.construct import checked, construct, located
 from eigexp.errors import ConfigurationError
 from eigexp.images import ImageFolder, ImageSource
+from eigexp.models.layers import read_layers
 from eigexp.store import Store
+from eigexp.store.sensitivity import name_of
 from eigexp.sweep.expand import configurations
-from eigexp.tasks import BuiltModel, Planned, TaskList
+from eigexp.tasks import BuiltModel, Planned, TaskList, one_layer
 
 
 @dataclass(frozen=True)
 class PlannedTask:
-    """Images that are solved together, and the configuration that does it.
+    """Images that are solved together, under one layer or several, and the configuration that does it.
 
     Attributes:
-        ids: the id of each image's result; the first names the task.
+        ids: the id of each image's result, layer by layer; the first names the task.
         names: the images.
-        model: the model's name, with its layer.
+        model: the model's name, with its layers.
         config: plain values, narrowed to these images where their source allows.
         overrides: the words that led here.
         identity: what determined the first id.
+        tables: ids of the tables of several layers against each other that it makes, one an image.
+        parts: the same work as tasks of one layer each; empty where there is but one.
     """
 
     ids: tuple[str, ...]
@@ -35,6 +39,13 @@ class PlannedTask:
     config: dict[str, Any] = field(repr=False)
     overrides: tuple[str, ...] = ()
     identity: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    tables: tuple[str, ...] = ()
+    parts: tuple["PlannedTask", ...] = field(default=(), repr=False)
+
+    @property
+    def identities(self) -> list[Mapping[str, Any]]:
+        """What determined the first id of each layer."""
+        return [part.identity for part in self.parts] or [self.identity]
 
     @property
     def id(self) -> str:
@@ -65,7 +76,7 @@ class Plan:
 def make_plan(words: Sequence[str]) -> Plan:
     """Compose, check and number every task of a sweep; nothing is written.
 
-    Identical results are planned once. Every model is built and every image read, since their content is part of the ids.
+    Identical results are planned once, where several layers are solved at once rather than alone. Every model is built and every image read, since their content is part of the ids.
 
     Args:
         words: Hydra's overrides with choices.
@@ -73,25 +84,23 @@ def make_plan(words: Sequence[str]) -> Plan:
     Raises:
         EigexpError: if a point of the sweep cannot be composed, or its model, image, solver or callback not made.
     """
-    tasks: list[PlannedTask] = []
+    tasks: list[tuple[int, PlannedTask]] = []
     planned: set[str] = set()
     stores: dict[str, None] = {}
     launchers: dict[str, Mapping[str, Any]] = {}
     built, checks = BuiltModel(), Checks()
-    for overrides, composed in configurations(words):
-        config = OmegaConf.to_container(composed, resolve=True)
-        assert isinstance(config, dict)
-        config = {str(key): value for key, value in config.items() if key != "hydra"}
+    for point, overrides, config in _most_layers_first(words):
         checks(config, overrides)
         stores[str(config["store"])] = None
         launchers[json.dumps(config["launcher"], sort_keys=True, default=str)] = config["launcher"]
         for task in _tasks(config, built, overrides, planned):
-            planned.update(task.ids)
-            tasks.append(task)
+            planned.update(task.ids, task.tables)
+            tasks.append((point, task))
     if len(stores) > 1 or len(launchers) > 1:
         what = "store" if len(stores) > 1 else "launcher"
         raise ConfigurationError(f"{what} takes several values in one sweep. Give one {what}, or a sweep for each.")
-    return Plan(tuple(tasks), Store(next(iter(stores))), next(iter(launchers.values())))
+    in_order = tuple(task for _, task in sorted(tasks, key=lambda found: found[0]))
+    return Plan(in_order, Store(next(iter(stores))), next(iter(launchers.values())))
 
 
 class Checks:
@@ -123,22 +132,61 @@ class Checks:
             self._seen.add(key)
 
 
+def _most_layers_first(words: Sequence[str]) -> list[tuple[int, list[str], dict[str, Any]]]:
+    """Every point of the sweep as number, overrides and plain values; those of one layer come after those that solve it beside others."""
+    points = []
+    for number, (overrides, composed) in enumerate(configurations(words)):
+        config = OmegaConf.to_container(composed, resolve=True)
+        assert isinstance(config, dict)
+        points.append((number, overrides, {str(key): value for key, value in config.items() if key != "hydra"}))
+    return sorted(points, key=lambda point: -len(read_layers(point[2]["model"].get("layer"))))
+
+
 def _tasks(config: dict[str, Any], built: BuiltModel, overrides: Sequence[str], planned: set[str]) -> Iterator[PlannedTask]:
     whole = TaskList(config, built)
-    left = whole.without(list(planned))
-    layer = whole.layer if isinstance(whole.layer, str | None) else "+".join(whole.layer)
-    seen: set[str] = set()
-    for batch in left.batches:
-        batch = [p for p in batch if p.id not in seen and not seen.add(p.id)]  # two names may be one image
-        if batch:
+    seen = set(planned)
+    tables = {id: table.id for table in whole.tables if table.id not in planned for id in table.ids}
+    for batches in _by_images(whole.without(list(planned)).batches):
+        parts = []
+        for batch in batches:
+            batch = [p for p in batch if p.id not in seen and not seen.add(p.id)]  # two names may be one image
+            if batch:
+                parts.append(_part(whole, batch, overrides))
+        found = tuple(dict.fromkeys(tables[id] for part in parts for id in part.ids if id in tables))
+        if len(parts) == 1 and not found:
+            yield parts[0]
+        elif parts:
+            layers = ", ".join(name_of(layer) for layer in whole.layers)
             yield PlannedTask(
-                ids=tuple(p.id for p in batch),
-                names=tuple(p.name for p in batch),
-                model=" ".join(filter(None, (whole.model_name, layer))),
-                config={**config, "images": narrowed(config["images"], whole.source, batch)},
+                ids=tuple(id for part in parts for id in part.ids),
+                names=parts[0].names,
+                model=f"{whole.model_name} {layers}",
+                config={**config, "images": parts[0].config["images"]},
                 overrides=tuple(overrides),
-                identity=batch[0].identity,
+                identity=parts[0].identity,
+                tables=found,
+                parts=tuple(parts),
             )
+
+
+def _part(whole: TaskList, batch: Sequence[Planned], overrides: Sequence[str]) -> PlannedTask:
+    layer = batch[0].layer
+    return PlannedTask(
+        ids=tuple(p.id for p in batch),
+        names=tuple(p.name for p in batch),
+        model=whole.model_name if layer is None else f"{whole.model_name} {name_of(layer)}",
+        config={**one_layer(whole.config, layer), "images": narrowed(whole.config["images"], whole.source, batch)},
+        overrides=tuple(overrides),
+        identity=batch[0].identity,
+    )
+
+
+def _by_images(batches: Sequence[list[Planned]]) -> list[list[list[Planned]]]:
+    """The batches of the same images together."""
+    groups: dict[tuple[int, ...], list[list[Planned]]] = {}
+    for batch in batches:
+        groups.setdefault(tuple(p.index for p in batch), []).append(batch)
+    return list(groups.values())
 
 
 def narrowed(node: Mapping[str, Any], source: ImageSource, batch: Sequence[Planned]) -> dict[str, Any]:

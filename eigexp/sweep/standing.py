@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from eigexp.store import Store
+from eigexp.store.sensitivity import has_table
 from eigexp.store.store import ERROR, JOB
 from eigexp.sweep.claim import claimed
 from eigexp.sweep.queue import queued
@@ -44,18 +45,19 @@ class Standings:
         self._queue = queue
         self._asked = queue is not None
 
-    def of(self, id: str, ids: Sequence[str] = ()) -> Standing:
-        """How the task of result `id` stands; done when all its `ids` are."""
+    def of(self, id: str, ids: Sequence[str] = (), tables: Sequence[str] = ()) -> Standing:
+        """How the task of result `id` stands; done when all its `ids`, and its `tables` of several layers, are."""
         job = self.store.read_json(id, JOB) or {}
-        if all(self.store.has(each) for each in ids or (id,)):
+        stored = [each for each in ids or (id,) if self.store.has(each)]
+        if len(stored) == len(ids or (id,)) and all(has_table(self.store, table) for table in tables):
             return Standing(id, DONE, job)
         flying = self._in_flight(id, job)
         if flying:
             return Standing(id, IN_FLIGHT, job, flying)
-        error = self.store.read_json(id, ERROR)
+        error = next((found for each in ids or (id,) if (found := self.store.read_json(each, ERROR))), None)
         if error and not error.get("transient"):
             return Standing(id, FAILED, job, str(error.get("message", "")))
-        partial = checkpoint(self.store, id).exists()
+        partial = any(checkpoint(self.store, each).exists() for each in ids or (id,)) or bool(stored and tables)
         return Standing(id, PARTIAL if partial else TO_DO, job, str(error.get("message", "")) if error else "")
 
     def all(self) -> list[Standing]:
@@ -64,7 +66,7 @@ class Standings:
         for id in sorted(folder.name for folder in self.store.folders()):
             job = self.store.read_json(id, JOB) or {}
             if job.get("ids", [id])[0] == id and (job or self.store.has(id)):
-                found.append(self.of(id, job.get("ids", ())))
+                found.append(self.of(id, job.get("ids", ()), job.get("tables", ())))
         return found
 
     def _in_flight(self, id: str, job: Mapping[str, Any]) -> str:

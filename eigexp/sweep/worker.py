@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from eigexp.errors import ConfigurationError, EigexpError
 from eigexp.store import Store
 from eigexp.store.files import discard, store_error
+from eigexp.store.sensitivity import has_table
 from eigexp.store.store import ERROR
 from eigexp.sweep import queue
 from eigexp.sweep.claim import CLAIM, claim
@@ -101,7 +102,8 @@ def _do(store: Store, id: str, run: RunTask, built: "BuiltModel") -> Reply:
     from eigexp.sweep.freeze import frozen, note_worker
 
     config, job = frozen(store, id)
-    ids = [each for each in job["ids"] if not store.has(each)]
+    tables = [table for table in job.get("tables", ()) if not has_table(store, table)]
+    ids = job["ids"] if tables else [each for each in job["ids"] if not store.has(each)]
     if not ids:
         return {"state": "done", "code": 0, "was_there": True}
     note_worker(store, id, job, queue.this_job())
