@@ -76,6 +76,7 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
     "eigexp results --where model=onoff --format csv": Run(),
     "eigexp report": Run([], "outputs/report.html"),
     "eigexp report --where model=onoff --output onoff.html": Run([], "onoff.html"),
+    "eigexp plot distortions 3f2a9c --width 2 --output figure.pdf": Run([], "figure.pdf"),
     "eigexp doctor": Run(),
     "eigexp models resnet18 images.size=64": Run(["model.weights=random"]),
     "eigexp sweep model=ln,lg,lgg,onoff images.names=[] solver.k=1,5 --dry-run": Run(["images.size=24"]),
@@ -105,7 +106,7 @@ PYTHON: dict[str, tuple[str, dict[str, str]]] = {
         "model, image = OnOff(), SkimageImages(['camera'], size=32, grey=True)[0].pixels[None]\n",
         {"synthesize(k=2)": "synthesize(k=2, progress=False)"},
     ),
-    "from eigexp import Store\nfrom eigexp.report import distortion_figure": ("", {}),
+    "from pathlib import Path\n\nfrom eigexp import Store": ("", {}),
 }
 
 RETINA = """
