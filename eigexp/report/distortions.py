@@ -13,7 +13,18 @@ from eigexp.report.pixels import Process, about_grey, add, as_picture, check_sca
 from eigexp.report.spectrum import draw_spectrum
 from eigexp.report.style import BOTTOM, MUTED, TOP, house_style, new_figure
 from eigexp.report.view import View
-from eigexp.report.words import UNITS, d_words, duration, eigenvalue_words, evidence_words, layer_words, number, rank_name, shortened
+from eigexp.report.words import (
+    UNITS,
+    clipping_words,
+    d_words,
+    duration,
+    eigenvalue_words,
+    evidence_words,
+    layer_words,
+    number,
+    rank_name,
+    shortened,
+)
 
 Channel = int | Sequence[int] | None
 PANEL = 2.75  # inches
@@ -82,7 +93,7 @@ def _show_alone(axes: Axes, view: View, position: int, scale: float, channel: Ch
 
 def _show_added(axes: Axes, view: View, position: int, scale: float, channel: Channel, process: Process | None) -> None:
     result = add(view.image, view.distortions[position], scale, process)
-    clipped = f"{100 * result.clipped:.2g} % of values clipped" if result.clipped else "nothing clipped"
+    clipped = clipping_words(result.clipped, "values")
     under = process(view.image) if process else view.image
     show_panel(
         axes, result.values, channel, f"image + {number(scale)} \u00d7 distortion", clipped, colour=colour_of(view, position), under=under

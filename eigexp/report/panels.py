@@ -9,7 +9,7 @@ from eigexp.report.distortions import Channel, colour_of, show_panel
 from eigexp.report.pixels import about_grey, add, as_picture, check_scale, default_scale
 from eigexp.report.style import COLUMNS, house_style, new_figure
 from eigexp.report.view import View
-from eigexp.report.words import eigenvalue_words, number, rank_name
+from eigexp.report.words import clipping_words, eigenvalue_words, number, rank_name
 
 TEXT = 0.66  # inches above and below a panel
 SMALL = {"axes.titlesize": 7.5, "axes.labelsize": 7}
@@ -52,11 +52,6 @@ def panels_figure(
 def clipping(view: View, scale: float, positions: Sequence[int]) -> list[tuple[str, float]]:
     """For each distortion shown, its name and the share of values that leave [0, 1] when it is added at this norm."""
     return [(rank_name(int(view.ranks[at]), view.n), add(view.image, view.distortions[at], scale).clipped) for at in positions]
-
-
-def clipping_words(share: float) -> str:
-    """A share of clipped values, for reading."""
-    return f"{100 * share:.2g} % clipped" if share else "nothing clipped"
 
 
 def _show_pair(figure: Figure, places: Sequence[Any], view: View, position: int, scale: float, channel: Channel) -> None:

@@ -12,12 +12,12 @@ from eigexp.report.commands import shortest
 from eigexp.report.compare import comparison, comparison_figure, comparison_height
 from eigexp.report.curves import Quantity, curves_figure
 from eigexp.report.distortions import distortion_figure
-from eigexp.report.panels import clipping, clipping_words, panels_figure
+from eigexp.report.panels import clipping, panels_figure
 from eigexp.report.pixels import check_scale, default_scale
 from eigexp.report.spectrum import spectrum_figure
 from eigexp.report.style import COLUMNS, FORMATS, figure_bytes
 from eigexp.report.view import View
-from eigexp.report.words import number
+from eigexp.report.words import clipping_words, number
 from eigexp.store.files import write_whole
 from eigexp.store.result import Result
 from eigexp.store.store import Store

@@ -14,6 +14,7 @@ from eigexp.errors import ConfigurationError
 from eigexp.report.pixels import default_scale
 from eigexp.report.png import encode_png
 from eigexp.report.view import View
+from eigexp.report.words import clipping_words
 from eigexp.store.files import write_whole
 
 MANIFEST = "manifest.csv"
@@ -140,10 +141,8 @@ def summary_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     for (rank, alpha, bits), both in groups.items():
         clipped, cosine = max(row["clipped"] for row in both), min(row["cosine"] for row in both)
         shown = min(row["realised_alpha"] for row in both)
-        words = f"{100 * clipped:.2g} % clipped" if clipped else "nothing clipped"
-        lines.append(
-            f"rank {rank}, norm {alpha:g}, {bits} bit: {words}, shown with norm {shown:.4g}, cosine to the distortion {cosine:.4f}"
-        )
+        effect = f"{clipping_words(clipped)}, norm in the file {shown:.4g}, cosine to the distortion {cosine:.4f}"
+        lines.append(f"rank {rank}, norm {alpha:g}, {bits} bit: {effect}")
     return lines
 
 

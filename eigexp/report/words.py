@@ -29,6 +29,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{factor.rstrip('0').rstrip('.')}\u00d710{str(int(power)).translate(_SUPERSCRIPT)}"
 
 
+def clipping_words(share: float, of: str = "") -> str:
+    """A share of clipped values, for reading: "nothing clipped", "0.14 % clipped", or with `of` "0.14 % of values clipped"."""
+    return f"{number(100 * share, 2)} %{of and f' of {of}'} clipped" if share else "nothing clipped"
+
+
 def shortened(text: str, most: int = 40) -> str:
     """Text of at most so many characters, its middle left out."""
     half = (most - 1) // 2

@@ -6,15 +6,17 @@ import numpy as np
 import torch
 
 from eigexp.report import figure_png
-from eigexp.report.compare import comparison, comparison_figure
+from eigexp.report.compare import comparison, comparison_figure, dodge
 from eigexp.report.view import View
 from eigexp.store import arrays_of
 from tests.store.fakes import fake_image, fake_pairs, fake_record
 
 
-def view(model="onoff", image="camera", top=10.0, bottom=1e-4, layer=None):
+def view(model="onoff", image="camera", top=10.0, bottom=1e-4, layer=None, high=None):
     picture = fake_image(name=image)
-    pairs = fake_pairs(eigenvalues=torch.tensor([top, bottom], dtype=torch.float64))
+    values = torch.tensor([top, bottom], dtype=torch.float64)
+    bounds = {} if high is None else {"intervals": torch.tensor([[top, top], [0.0, high]], dtype=torch.float64)}
+    pairs = fake_pairs(eigenvalues=values, **bounds)
     return View.of(arrays_of(pairs, picture), fake_record(pairs, picture, model, layer=layer))
 
 
@@ -24,28 +26,47 @@ def test_d_is_half_the_log_of_the_ratio():
     assert view(bottom=1e-13).d is None
 
 
+def test_a_bottom_that_may_be_zero_bounds_d_from_below():
+    (found,) = comparison([view(bottom=1e-15, high=1e-5)])["onoff"].values()
+    assert found.is_bound
+    assert math.isclose(found.value, 0.5 * math.log(1e6))
+    (found,) = comparison([view(bottom=1e-6, high=1e-5)])["onoff"].values()  # a value, but zero is not ruled out
+    assert found.is_bound
+    (found,) = comparison([view(bottom=1e-3)])["onoff"].values()
+    assert not found.is_bound
+    assert found.low < found.value == 0.5 * math.log(1e4) < found.high
+
+
 def test_models_are_sorted_and_layers_told_apart():
     views = [
         view("a", bottom=1.0),
         view("b", bottom=1e-3),
         view("b", "coins", bottom=1e-2),
         view("a", layer="layer2", bottom=0.1),
-        view("z", bottom=0),
+        view("z", bottom=0, high=0.0),
     ]
     found = comparison(views)
     assert list(found) == ["b", "a, layer2", "a"]
-    assert np.isclose(found["b"]["coins"], 0.5 * np.log(1e3))
+    assert np.isclose(found["b"]["coins"].value, 0.5 * np.log(1e3))
 
 
 def test_chart_has_a_mark_for_every_value():
-    views = [view(f"model{i}", image, bottom=10.0 ** -(i + 1)) for i in range(4) for image in ("camera", "coins", "_hidden $x")]
+    bottoms = [10.0 ** -(i + 1) for i in range(4)]
+    views = [view(f"model{i}", image, bottom=b, high=b) for i, b in enumerate(bottoms) for image in ("camera", "coins", "_hidden $x")]
     figure = comparison_figure(views)
     (axes,) = figure.axes
-    assert sorted(x for marks in axes.collections for x, _ in marks.get_offsets()) == sorted(v.d or 0 for v in views)
+    marks = sorted(x for marks in axes.collections for x, _ in marks.get_offsets())
+    assert np.allclose(marks, sorted(v.d or 0 for v in views))
     assert [label.get_text() for label in axes.get_yticklabels()] == ["model3", "model2", "model1", "model0"]
+    assert len([text for text in axes.texts if text.arrow_patch]) == 12
     assert figure_png(figure).startswith(b"\x89PNG")
 
 
+def test_equal_values_of_images_lie_side_by_side():
+    assert [dodge(at, 3, 1.0) for at in range(3)] == [-0.5, 0.0, 0.5]
+    assert dodge(0, 1, 1.0) == 0
+
+
 def test_no_value_is_said():
-    (axes,) = comparison_figure([view(bottom=0.0)]).axes
+    (axes,) = comparison_figure([view(bottom=0.0, high=0.0)]).axes
     assert axes.texts[0].get_text() == "no result with both ends"

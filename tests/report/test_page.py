@@ -10,7 +10,7 @@ import torch
 
 from eigexp.errors import ConfigurationError, StoreError
 from eigexp.images import Image
-from eigexp.report.page import command, write_page
+from eigexp.report.page import write_page
 from eigexp.store import Store
 from tests.store.fakes import fake_curves, fake_image, fake_pairs, fake_record, write_fake
 
@@ -109,12 +109,26 @@ def test_a_damaged_result_is_left_out_with_a_warning(tmp_path, caplog):
     assert f"r-{bad}" not in text
 
 
-def test_command_prefers_the_records(tmp_path):
-    store = Store(tmp_path / "a b")
-    result = store.read(write_fake(store.root))
-    assert command(result) == f"eigexp run --config-path='{result.folder}' --config-name=config store=outputs/again"
-    result.record["command"] = "eigexp run model=ln"
-    assert command(result) == "eigexp run model=ln"
+def test_every_figure_has_the_command_that_draws_it(tmp_path, monkeypatch):
+    ids = [write_fake(tmp_path / "s t", model) for model in ("ln", "onoff")]
+    monkeypatch.chdir(tmp_path)
+    tags = Tags(write_page(Store("s t"), tmp_path / "page.html", where=["model=*n*"]).read_text())
+    commands = [text for text in tags.texts if text.startswith("eigexp plot")]
+    assert len(commands) == 1 + 2 * 4
+    assert "eigexp plot compare --where 'model=*n*' --store 's t'" in commands
+    for id in ids:
+        for words in (f"distortions {id[:8]}", f"spectrum {id[:8]}", f"curves {id[:8]}", f"curves {id[:8]} --quantity eigenvalue"):
+            assert f"eigexp plot {words} --store 's t'" in commands
+    assert tags.tags.count("figure") - 2 * 5 == 1 + 2 * 3  # beside the pictures, which have one command together
+
+
+def test_a_bottom_that_may_be_zero_is_given_by_its_bound(tmp_path):
+    intervals = torch.tensor([[9.9, 10.1], [0.0, 1e-5]], dtype=torch.float64)
+    write_fake(tmp_path, eigenvalues=torch.tensor([10.0, 1e-15], dtype=torch.float64), intervals=intervals)
+    words = Tags(write_page(Store(tmp_path), tmp_path / "page.html").read_text()).texts
+    assert "≤ 1×10⁻⁵" in words
+    assert "≥ 6.9" in words
+    assert "at least 6.9" in words
 
 
 def test_twenty_colour_results_stay_below_five_megabytes(tmp_path):

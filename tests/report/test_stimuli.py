@@ -1,6 +1,7 @@
 """Stimuli are image +/- alpha * distortion to the last bit, and the manifest says what clipping and rounding did."""
 
 import csv
+import re
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image as PillowImage
 
 from eigexp.errors import ConfigurationError
 from eigexp.images import Image
-from eigexp.report.stimuli import export_stimuli
+from eigexp.report.stimuli import export_stimuli, summary_lines
 from eigexp.store import arrays_of
 from tests.store.fakes import fake_image, fake_pairs, fake_record
 
@@ -71,6 +72,37 @@ def test_manifest_gathers_results_and_repeats_nothing(tmp_path):
     assert len(listed) == len(set(listed)) == 20
     assert {path.name for path in tmp_path.glob("*.png")} == set(listed)
     assert {row["file"] for row in rows} <= set(listed)
+
+
+def test_what_the_model_makes_of_the_files_is_in_the_manifest(tmp_path):
+    arrays, record = parts()
+
+    def distance(values, reference):
+        return float(np.abs(values - reference).sum())
+
+    rows = export_stimuli(arrays, tmp_path, alphas=[0.5], bits=[8], record=record, distance=distance)
+    pixels = {row["file"]: np.asarray(PillowImage.open(tmp_path / row["file"])) / 255 for row in rows}
+    reference = pixels.pop(rows[0]["file"])
+    assert rows[0]["measured_dprime"] is None
+    for row in rows[1:]:
+        assert row["measured_dprime"] == pytest.approx(np.abs(pixels[row["file"]] - reference).sum())
+
+
+def test_the_lines_say_what_clipped_and_what_rounding_left(tmp_path):
+    arrays, record = parts(level=1.0)
+    lines = summary_lines(export_stimuli(arrays, tmp_path, alphas=[1.0], bits=[8, 16], record=record))
+    assert len(lines) == 4
+    pattern = r"rank \d+, norm 1, (8|16) bit: [\d.]+ % clipped, norm in the file 0\.\d+, cosine to the distortion 0\.\d{4}"
+    assert all(re.fullmatch(pattern, line) for line in lines), lines
+
+
+@pytest.mark.parametrize("name", ["../../../etc/passwd", "/abs/olute", "..", "a\\b\x00c", "\u753b/\u50cf"])
+def test_no_name_leads_out_of_the_folder(tmp_path, name):
+    arrays, record = parts(name=name)
+    record = record | {"model": "../" + name, "id": "../../" + record["id"]}
+    folder = tmp_path / "in" / "here"
+    rows = export_stimuli(arrays, folder, alphas=[1.0], bits=[8], record=record)
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == {folder / row["file"] for row in rows} | {folder / "manifest.csv"}
 
 
 @pytest.mark.parametrize(

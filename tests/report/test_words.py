@@ -4,7 +4,20 @@ import math
 
 import pytest
 
-from eigexp.report.words import d_words, duration, eigenvalue_words, evidence_words, layer_words, number, rank_label, rank_name, shortened
+from eigexp.report.words import (
+    clipping_words,
+    d_cell,
+    d_words,
+    duration,
+    eigenvalue_cell,
+    eigenvalue_words,
+    evidence_words,
+    layer_words,
+    number,
+    rank_label,
+    rank_name,
+    shortened,
+)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +38,20 @@ def test_numbers(value, text):
 )
 def test_d_says_what_its_intervals_leave_open(bounds, text):
     assert d_words(5.756, bounds) == text
+
+
+def test_d_and_eigenvalues_in_tables():
+    assert [d_cell(5.756, (5.7, 5.8)), d_cell(5.756, (5.7, math.inf)), d_cell(None, (5.7, math.inf)), d_cell(None, None)] == [
+        "5.76", "≥ 5.7", "≥ 5.7", "–",
+    ]  # fmt: skip
+    assert d_words(None, (5.7, math.inf)) == "at least 5.7"
+    assert [eigenvalue_cell(0.5, 0.4, 0.6), eigenvalue_cell(1e-9, 0.0, 0.25), eigenvalue_cell(None, 0.0, 1.0)] == ["0.5", "≤ 0.25", "–"]
+
+
+@pytest.mark.parametrize(("share", "text"), [(0.0, "nothing clipped"), (1.0, "100 % clipped"), (0.00044, "0.044 % clipped")])
+def test_clipping(share, text):
+    assert clipping_words(share) == text
+    assert clipping_words(0.5, "values") == "50 % of values clipped"
 
 
 def test_ranks():
