@@ -17,6 +17,7 @@ def add_commands(command: Callable[[str, Action, str], argparse.ArgumentParser])
     """
     results = command("results", _results, "stored results as a table, csv or json")
     results.add_argument("--format", choices=("table", "csv", "json"), default="table")
+    results.add_argument("--sensitivity", action="store_true", help="instead, how sensitive each layer is to the distortions of others")
     report = command("report", _report, "one HTML page of stored results")
     report.add_argument("--output", default="outputs/report.html", help="the page")
     plot = command("plot", _plot, "figures of stored results: PDF, SVG or PNG")
@@ -32,7 +33,9 @@ def add_commands(command: Callable[[str, Action, str], argparse.ArgumentParser])
 
 
 def _add_plot(plot: argparse.ArgumentParser) -> None:
-    plot.add_argument("kind", metavar="WHAT", help="distortions, spectrum or curves: one figure a result; compare: one of all")
+    plot.add_argument(
+        "kind", metavar="WHAT", help="distortions, spectrum, curves: each; compare, thresholds: all; sensitivity: layers"
+    )
     plot.add_argument("ids", nargs="*", metavar="ID", help="results, or beginnings of their ids; with compare, all by default")
     plot.add_argument("--output", metavar="FILE", help=".pdf, .svg or .png; outputs/figures/WHAT-ID.pdf by default")
     plot.add_argument("--width", type=int, metavar="1|2", help="columns of a journal: 3.35 or 7 inches; by default as suits a screen")
@@ -53,9 +56,15 @@ def _add_export(export: argparse.ArgumentParser) -> None:
 
 def _results(options: argparse.Namespace) -> int:
     from eigexp.store import Store
-    from eigexp.store.table import render
+    from eigexp.store.sensitivity import COLUMNS, sensitivity_tables
+    from eigexp.store.table import format_rows, render
 
-    print(render(Store(options.store), options.format, options.where))
+    store = Store(options.store)
+    if options.sensitivity:
+        tables = sensitivity_tables(store, options.where)
+        print(format_rows([row for table in tables for row in table.rows()], options.format, COLUMNS))
+    else:
+        print(render(store, options.format, options.where))
     return 0
 
 

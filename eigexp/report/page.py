@@ -21,11 +21,13 @@ from eigexp.report.cards import CHOICES, HEADINGS, Card, Chart, make_card
 from eigexp.report.commands import plot_command, shortest, where_words
 from eigexp.report.compare import comparison
 from eigexp.report.pixels import check_scale
+from eigexp.report.sensitivity import sensitivity_charts
 from eigexp.report.vector import comparison_svg
 from eigexp.report.view import View
 from eigexp.report.words import duration
 from eigexp.store.files import write_whole
 from eigexp.store.result import Result
+from eigexp.store.sensitivity import sensitivity_tables
 from eigexp.store.store import Store
 from eigexp.store.table import table
 
@@ -67,7 +69,8 @@ def write_page(
         which = f" with {' and '.join(where)}" if where else ""
         raise StoreError(f"{store.root} has no result{which} to report. `eigexp run` makes one, `eigexp results` lists what there is.")
     results = [store.read(card.id) for card in cards]
-    content = page_html(cards, overview(results, store.root, where), title=title, source=store.root.name, cost=_cost(rows))
+    sections = [*overview(results, store.root, where), *_layers(store, [card.id for card in cards])]
+    content = page_html(cards, sections, title=title, source=store.root.name, cost=_cost(rows))
     write_whole(Path(target).absolute(), content.encode())
     return Path(target)
 
@@ -82,6 +85,20 @@ def overview(results: Sequence[Result], root: Path, where: Sequence[str] = ()) -
         plot_command(root, "compare", *where_words(where)),
     )
     return [Section("comparison", "D of models and images", [compared])]
+
+
+def _layers(store: Store, ids: Sequence[str]) -> list[Section]:
+    """How several layers of a network see each other's distortions, where there are such tables."""
+    try:
+        charts = sensitivity_charts(sensitivity_tables(store), ids, store.root)
+    except StoreError as error:
+        log.warning("Left out of the report: %s", error)
+        return []
+    note = (
+        "A cell is v\u1d40F v over the largest eigenvalue of the layer that sees: 1 is as noticeable as that layer's own most noticeable "
+        "distortion. Values from one forward product through all layers; point at a cell for its digits."
+    )
+    return [Section("layers", "Layers against each other", charts, note)] if charts else []
 
 
 def page_html(cards: Sequence[Card], sections: Sequence[Section], *, title: str, source: str, cost: str = "") -> str:

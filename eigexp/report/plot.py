@@ -8,24 +8,28 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from eigexp.errors import ConfigurationError, nearest
-from eigexp.report.commands import shortest
+from eigexp.report.commands import DIGITS, shortest
 from eigexp.report.compare import comparison, comparison_figure, comparison_height
 from eigexp.report.curves import Quantity, curves_figure
 from eigexp.report.distortions import distortion_figure
 from eigexp.report.panels import clipping, panels_figure
 from eigexp.report.pixels import check_scale, default_scale
+from eigexp.report.sensitivity import sensitivity_figure
 from eigexp.report.spectrum import spectrum_figure
 from eigexp.report.style import COLUMNS, FORMATS, figure_bytes
+from eigexp.report.thresholds import thresholds_csv, thresholds_figure, thresholds_height, thresholds_table, thresholds_text
 from eigexp.report.view import View
 from eigexp.report.words import clipping_words, number
 from eigexp.store.files import write_whole
 from eigexp.store.result import Result
+from eigexp.store.sensitivity import SensitivityTable, sensitivity_tables
 from eigexp.store.store import Store
 from eigexp.store.table import table
 
 ONE_EACH = ("distortions", "spectrum", "curves")
-OF_ALL = ("compare",)
-KINDS = (*ONE_EACH, *OF_ALL)
+OF_ALL = ("compare", "thresholds")
+OF_LAYERS = "sensitivity"
+KINDS = (*ONE_EACH, *OF_ALL, OF_LAYERS)
 FOLDER = Path("outputs/figures")
 
 
@@ -76,7 +80,10 @@ def plot(
     output: str | Path | None = None,
     settings: Settings | None = None,
 ) -> list[Plotted]:
-    """Write figures of results: of "distortions", "spectrum" and "curves" one a result, of "compare" one of all.
+    """Write figures of results: of "distortions", "spectrum" and "curves" one a result, of "compare" and "thresholds" one of all.
+
+    "thresholds" writes its table beside the figure, as CSV. "sensitivity" draws the tables of several layers against each other, one an
+    image; its ids are those of tables, and its conditions on model and image.
 
     Args:
         store: the results.
@@ -94,12 +101,14 @@ def plot(
     if kind not in KINDS:
         raise ConfigurationError(f"plot {kind} is no figure. {nearest(kind, KINDS)}")
     settings = settings or Settings()
-    ids = _chosen(store, kind, beginnings, where)
     path = Path(output) if output is not None else FOLDER / f"{kind}.pdf"
     form = _form(path)
+    if kind == OF_LAYERS:
+        tables = _tables(store, beginnings, where)
+        return [_write(_layers_figure(t, settings), _apart(path, t.id, output is None or len(tables) > 1), form, settings) for t in tables]
+    ids = _chosen(store, kind, beginnings, where)
     if kind in OF_ALL:
-        results = [store.read(id) for id in ids]
-        return [_write(_figure_of_all(kind, results, settings), path, form, settings)]
+        return _draw_all(kind, [store.read(id) for id in ids], path, form, settings)
     short = shortest(store.ids())
     apart = output is None or len(ids) > 1
     return [
@@ -141,10 +150,37 @@ def _draw_one(kind: str, result: Result, path: Path, form: str, settings: Settin
     return _write(figure, path, form, settings, notes)
 
 
-def _figure_of_all(kind: str, results: Sequence[Result], settings: Settings) -> Figure:
+def _draw_all(kind: str, results: Sequence[Result], path: Path, form: str, settings: Settings) -> list[Plotted]:
+    if kind == "thresholds":
+        return _draw_thresholds(results, path, form, settings)
     views = [View.of_record(result.record) for result in results]
-    height = comparison_height(comparison(views))
-    return comparison_figure(views, settings.size(height + (0.5 if settings.width == 1 else 0)) if settings.width else None)
+    height = comparison_height(comparison(views)) + (0.5 if settings.width == 1 else 0)
+    return [_write(comparison_figure(views, settings.size(height) if settings.width else None), path, form, settings)]
+
+
+def _draw_thresholds(results: Sequence[Result], path: Path, form: str, settings: Settings) -> list[Plotted]:
+    rows = thresholds_table(results)
+    size = settings.size(thresholds_height(rows) + (0.3 if settings.width == 1 else 0)) if settings.width else None
+    figure = _write(thresholds_figure(results, size), path, form, settings, thresholds_text(rows).splitlines())
+    beside = path.with_suffix(".csv")
+    write_whole(beside.absolute(), thresholds_csv(rows).encode())
+    return [figure, Plotted(beside)]
+
+
+def _tables(store: Store, beginnings: Sequence[str], where: Sequence[str]) -> list[SensitivityTable]:
+    every = sensitivity_tables(store, where)
+    tables = [t for t in every if t.id.startswith(tuple(beginnings))] if beginnings else every
+    if not tables:
+        raise ConfigurationError(f"{store.root} has no such table of layers. `eigexp run model.layer=[a,b]` makes one an image.")
+    return tables
+
+
+def _layers_figure(table: SensitivityTable, settings: Settings) -> Figure:
+    return sensitivity_figure(table, settings.size(2.2 if settings.width == 1 else 3.7) if settings.width else None)
+
+
+def _apart(path: Path, id: str, apart: bool) -> Path:
+    return path.with_name(f"{path.stem}-{id[:DIGITS]}{path.suffix}") if apart else path
 
 
 def _write(figure: Figure, path: Path, form: str, settings: Settings, notes: Sequence[str] = ()) -> Plotted:

@@ -5,16 +5,20 @@ layer l: 1 is as noticeable as that layer's own most noticeable distortion, what
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 import matplotlib
 import numpy as np
-from matplotlib.colors import LogNorm
+from markupsafe import Markup
+from matplotlib.colors import LogNorm, to_hex
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from eigexp.report.cards import Chart
+from eigexp.report.commands import DIGITS, plot_command
 from eigexp.report.style import house_style, new_figure
 from eigexp.report.words import number, shortened
 from eigexp.store.sensitivity import SensitivityTable
@@ -75,12 +79,23 @@ def sensitivity_figure(table: SensitivityTable, size: tuple[float, float] | None
     return figure
 
 
-def caption(table: SensitivityTable) -> str:
-    """What the heat map shows, in words."""
-    return (
-        f"{_heading(table)}: rows, the layers whose distortions these are; columns, the layers that see them. A cell is v\u1d40F v over the "
-        "largest eigenvalue of the layer that sees: 1 is as noticeable as its own most noticeable distortion."
-    )
+def sensitivity_charts(tables: Sequence[SensitivityTable], ids: Collection[str], root: Path) -> list[Chart]:
+    """A chart for each table all of whose results are among `ids`, for a page.
+
+    Args:
+        tables: of a store.
+        ids: results that the page shows.
+        root: of the store.
+    """
+    shown = [table for table in tables if set(table.ids) <= set(ids)]
+    return [
+        Chart(
+            f"{_heading(table)}: rows, the layers whose distortions these are; columns, the layers that see them.",
+            Markup(sensitivity_svg(table)),
+            plot_command(root, "sensitivity", table.id[:DIGITS]),
+        )
+        for table in shown
+    ]
 
 
 def _heading(table: SensitivityTable) -> str:
@@ -119,7 +134,7 @@ def _colours(share: float) -> tuple[str, str]:
     """The colour of a cell, and that of text upon it."""
     r, g, b, _ = matplotlib.colormaps[COLOURS](share)
     light = 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.45
-    return matplotlib.colors.to_hex((r, g, b)), "#000000" if light else "#ffffff"
+    return to_hex((r, g, b)), "#000000" if light else "#ffffff"
 
 
 def _cell(svg: Element, at: tuple[float, float, float], value: float, lowest: float, label: str, layers: int) -> None:

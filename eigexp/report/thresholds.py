@@ -21,7 +21,7 @@ from eigexp.report.view import View
 from eigexp.report.words import d_words, layer_words, number, shortened
 from eigexp.store.result import Result
 
-COLUMNS = (
+COLUMNS: tuple[str, ...] = (
     "model",
     "layer",
     "image",
@@ -166,7 +166,7 @@ def _separation(row: Row) -> Separation:
 
 def _draw(axes: Axes, groups: Mapping[tuple[str, str], Mapping[str, Row]], images: Sequence[str]) -> None:
     axes.set_title("D = \u00bd ln(\u03bb\u2081/\u03bb\u2099), how much easier the most noticeable distortion is to see than the least")
-    axes.set_xlabel("D, the difference of the predicted log thresholds   (\u2192 at least)")
+    axes.set_xlabel("D, the difference of the predicted log thresholds   (bar: mean; \u2192 at least)")
     axes.grid(visible=False, axis="y")
     if not groups:
         axes.text(0.5, 0.5, "no result with both ends", transform=axes.transAxes, ha="center", va="center", color=MUTED)

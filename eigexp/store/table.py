@@ -113,8 +113,13 @@ def condition(text: str) -> Callable[[Row], bool]:
     return lambda r: _equal(r[column], value) != (sign == "!=")
 
 
-def format_rows(rows: Sequence[Row], kind: str = "table") -> str:
+def format_rows(rows: Sequence[Row], kind: str = "table", columns: Sequence[str] | None = None) -> str:
     """Rows as "table" (aligned, for a terminal), "csv" or "json" (both with every column and every digit).
+
+    Args:
+        rows: plain values by column.
+        kind: the format.
+        columns: of the rows; those of `table` by default, of which a table for a terminal shows some.
 
     Raises:
         ConfigurationError: if `kind` is none of these.
@@ -123,13 +128,14 @@ def format_rows(rows: Sequence[Row], kind: str = "table") -> str:
         return json.dumps(list(rows), indent=1, ensure_ascii=False)
     if kind == "csv":
         text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(text, columns or COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         return text.getvalue().rstrip("\n")
     if kind != "table":
         raise ConfigurationError(f"format={kind} is unknown. {nearest(kind, FORMATS)}")
-    return _aligned([[_HEADINGS.get(name, name) for name in _SHOWN], *([_short(name, r[name]) for name in _SHOWN] for r in rows)])
+    shown = columns or _SHOWN
+    return _aligned([[_HEADINGS.get(name, name) for name in shown], *([_short(name, r[name]) for name in shown] for r in rows)])
 
 
 def render(store: Store, kind: str = "table", where: Sequence[str] = ()) -> str:

@@ -1,6 +1,7 @@
 """From the words of a sweep to one list of overrides a configuration: Hydra's own syntax, expanded now and not when a job starts."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from hydra import initialize_config_module
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -65,8 +66,8 @@ def sweeps_of(config: DictConfig) -> dict[str, list[str]]:
     Raises:
         ConfigurationError: if it is neither a list of words such as model=ln,lg nor several by name.
     """
-    node = OmegaConf.to_container(config[SWEEP_KEY]) if config.get(SWEEP_KEY) else {}
-    found = {str(name): words for name, words in node.items()} if isinstance(node, dict) else {"": node}
+    node: Any = OmegaConf.to_container(config[SWEEP_KEY]) if config.get(SWEEP_KEY) else {}
+    found: dict[str, Any] = {str(name): words for name, words in node.items()} if isinstance(node, dict) else {"": node}
     for name, words in found.items():
         if not isinstance(words, list) or not all(isinstance(word, str) and "=" in word for word in words):
             key = f"{SWEEP_KEY}.{name}" if name else SWEEP_KEY
@@ -96,7 +97,7 @@ def _chosen(sweeps: Mapping[str, list[str]], point: Sequence[str]) -> list[list[
 
 
 def _has_choices_of(words: Sequence[str], given: Mapping[str, str]) -> bool:
-    return all(given[_key(word)] in sum(expand([word]), []) for word in words if _key(word) in given)
+    return all([given[_key(word)]] in expand([word]) for word in words if _key(word) in given)
 
 
 def _key(word: str) -> str:

@@ -76,7 +76,8 @@ class Plan:
 def make_plan(words: Sequence[str]) -> Plan:
     """Compose, check and number every task of a sweep; nothing is written.
 
-    Identical results are planned once, where several layers are solved at once rather than alone. Every model is built and every image read, since their content is part of the ids.
+    Identical results are planned once, those of several layers together rather than alone. Every model is built and every image read,
+    since their content is part of the ids.
 
     Args:
         words: Hydra's overrides with choices.
