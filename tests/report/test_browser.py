@@ -102,6 +102,43 @@ def test_filter_hides_rows_and_cards(opened):
     assert len(column(opened, 0)) == 6
 
 
+def choose(browser, column: int, text: str) -> None:
+    menu = browser.find_element("css selector", f"select.choice[data-column='{column}']")
+    next(option for option in menu.find_elements("tag name", "option") if option.text == text).click()
+
+
+def test_menus_choose_a_model_and_an_image_together_with_the_words(opened):
+    choose(opened, 2, "camera")
+    assert sorted(column(opened, 0)) == ["lgg", "ln", "onoff"]
+    choose(opened, 0, "ln")
+    assert column(opened, 0) == ["ln"]
+    opened.find_element("id", "filter").send_keys("nothing has this")
+    assert opened.find_element("id", "count").text == "0 shown"
+    opened.find_element("id", "filter").send_keys("\ue009a\ue000\ue017")
+    choose(opened, 0, "all")
+    choose(opened, 2, "all")
+    assert len(column(opened, 0)) == 6
+
+
+def test_a_menu_shows_and_chooses_even_a_name_that_is_markup(opened):
+    choose(opened, 0, EVIL)
+    assert column(opened, 0) == [EVIL]
+    assert opened.title == "eigexp report"
+
+
+def test_the_tab_key_reaches_everything_that_can_be_used(opened):
+    usable = "a[href], button, input, select, [tabindex='0']"
+    wanted = opened.execute_script(
+        "return Array.from(document.querySelectorAll(arguments[0])).filter(e => e.offsetParent !== null).length", usable
+    )
+    opened.execute_script("document.activeElement.blur(); window.scrollTo(0, 0); window.seen = new Set()")
+    body = opened.find_element("tag name", "body")
+    for _ in range(wanted + 2):
+        (opened.switch_to.active_element or body).send_keys("\ue004")
+        opened.execute_script("if (document.activeElement.matches(arguments[0])) window.seen.add(document.activeElement)", usable)
+    assert opened.execute_script("return window.seen.size") == wanted
+
+
 def find_result(root, model: str):
     store = Store(root)
     return next(result for id in store.ids() if (result := store.read(id)).record["model"] == model)
