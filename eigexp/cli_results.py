@@ -33,9 +33,7 @@ def add_commands(command: Callable[[str, Action, str], argparse.ArgumentParser])
 
 
 def _add_plot(plot: argparse.ArgumentParser) -> None:
-    plot.add_argument(
-        "kind", metavar="WHAT", help="distortions, spectrum, curves: each; compare, thresholds: all; sensitivity: layers"
-    )
+    plot.add_argument("kind", metavar="WHAT", help="distortions, spectrum, curves: each; compare, thresholds: all; sensitivity: layers")
     plot.add_argument("ids", nargs="*", metavar="ID", help="results, or beginnings of their ids; with compare, all by default")
     plot.add_argument("--output", metavar="FILE", help=".pdf, .svg or .png; outputs/figures/WHAT-ID.pdf by default")
     plot.add_argument("--width", type=int, metavar="1|2", help="columns of a journal: 3.35 or 7 inches; by default as suits a screen")

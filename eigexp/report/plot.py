@@ -176,7 +176,7 @@ def _tables(store: Store, beginnings: Sequence[str], where: Sequence[str]) -> li
 
 
 def _layers_figure(table: SensitivityTable, settings: Settings) -> Figure:
-    return sensitivity_figure(table, settings.size(2.2 if settings.width == 1 else 3.7) if settings.width else None)
+    return sensitivity_figure(table, settings.size(5.2 if settings.width == 1 else 3.7) if settings.width else None)
 
 
 def _apart(path: Path, id: str, apart: bool) -> Path:

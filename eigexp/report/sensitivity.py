@@ -63,18 +63,20 @@ def sensitivity_figure(table: SensitivityTable, size: tuple[float, float] | None
     maps, names = _maps(table), [shortened(name, 20) for name in table.layers]
     with house_style():
         figure = new_figure(*(size or (7.4, 3.9)))
-        axes = figure.subplots(1, len(maps), squeeze=False)[0]
+        narrow = figure.get_figwidth() < 5
+        axes = figure.subplots(*((len(maps), 1) if narrow else (1, len(maps))), squeeze=False).ravel()
         norm = LogNorm(_lowest(maps), 1.0)
         for at, (axis, (title, values)) in enumerate(zip(axes, maps, strict=True)):
             picture = axis.imshow(np.clip(values, norm.vmin, 1.0), cmap=COLOURS, norm=norm)
             axis.set_title(f"{title} \u2026", fontsize=8)
-            axis.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor", parse_math=False)
-            axis.set_yticks(range(len(names)), names if at == 0 else [""] * len(names), parse_math=False)
-            axis.set_xlabel("\u2026 as seen by")
+            shown = names if at == len(maps) - 1 or not narrow else [""] * len(names)
+            axis.set_xticks(range(len(names)), shown, rotation=60, ha="right", rotation_mode="anchor", parse_math=False)
+            axis.set_yticks(range(len(names)), names if at == 0 or narrow else [""] * len(names), parse_math=False)
             axis.grid(visible=False)
             _write_numbers(axis, values, float(norm.vmin or FLOOR))
             if at == len(maps) - 1:
                 figure.colorbar(picture, ax=list(axes), label="v\u1d40F v / \u03bb\u2081 of the layer that sees", shrink=0.85)
+        figure.supxlabel("\u2026 as seen by", fontsize=8)
         figure.suptitle(_heading(table), fontsize=9, fontweight="normal", parse_math=False)
     return figure
 

@@ -165,8 +165,10 @@ def _separation(row: Row) -> Separation:
 
 
 def _draw(axes: Axes, groups: Mapping[tuple[str, str], Mapping[str, Row]], images: Sequence[str]) -> None:
-    axes.set_title("D = \u00bd ln(\u03bb\u2081/\u03bb\u2099), how much easier the most noticeable distortion is to see than the least")
-    axes.set_xlabel("D, the difference of the predicted log thresholds   (bar: mean; \u2192 at least)")
+    narrow = axes.figure.get_figwidth() < 5  # pyright: ignore[reportAttributeAccessIssue]
+    what = "D = \u00bd ln(\u03bb\u2081/\u03bb\u2099)"
+    axes.set_title(what if narrow else f"{what}, how much easier the most noticeable distortion is to see than the least")
+    axes.set_xlabel("D  (bar: mean; \u2192 at least)" if narrow else "difference of predicted log thresholds  (bar: mean; \u2192 at least)")
     axes.grid(visible=False, axis="y")
     if not groups:
         axes.text(0.5, 0.5, "no result with both ends", transform=axes.transAxes, ha="center", va="center", color=MUTED)
@@ -183,7 +185,7 @@ def _draw(axes: Axes, groups: Mapping[tuple[str, str], Mapping[str, Row]], image
         rows = [(at + moved, found[image]) for at, found in enumerate(points) if image in found]
         _draw_image(axes, rows, colour, marker, shortened(image, 24).lstrip("_"))
     _label_rows(axes, list(groups))
-    axes.set_xlim(0, 1.1 * max(found.value for row in points for found in row.values()))
+    axes.set_xlim(0, (1.25 if narrow else 1.1) * max(found.value for row in points for found in row.values()))
 
 
 def _draw_image(axes: Axes, rows: Sequence[tuple[float, Separation]], colour: str, marker: str, label: str) -> None:
