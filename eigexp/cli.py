@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from eigexp import cli_results
-from eigexp.errors import EigexpError, StoreError
+from eigexp.errors import EigexpError, ProcessError, StoreError
 
 EPILOG = """examples:
   eigexp run                                          the main job, on a photograph
@@ -34,13 +34,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("EIGEXP_DEBUG"):
             raise
         print(f"eigexp: {error}", file=sys.stderr)
-        return 1 if isinstance(error, StoreError) else 2
+        return _code(error)
     except KeyboardInterrupt:
         print("eigexp: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
         sys.stderr.close()
         return 1
+
+
+def _code(error: EigexpError) -> int:
+    """2 for what the user can mend in the words given, 1 for what went wrong around them."""
+    return 1 if isinstance(error, StoreError | ProcessError) else 2
 
 
 def _notes_to_stderr() -> None:
@@ -96,6 +101,7 @@ def _sweep_commands(commands: Any) -> None:
     cancel.add_argument("ids", nargs="*", metavar="ID", help="beginnings of ids; without, all")
     work = _command(commands, "work", _work, "do tasks that a sweep has frozen (what jobs call)")
     work.add_argument("ids", nargs="+", metavar="ID", help="first ids of tasks; - reads them from standard input")
+    _command(commands, "rank", _rank, "a further process of a run on several devices (what the first one starts)")
     for parser in (status, cancel, work):
         parser.add_argument("--store", default="outputs/results", help="folder of the store")
 
@@ -137,7 +143,7 @@ def _run_by_hydra(words: list[str]) -> int:
             codes.append(_compute(config))
         except EigexpError as error:
             print(f"eigexp: {error}", file=sys.stderr)
-            codes.append(1 if isinstance(error, StoreError) else 2)
+            codes.append(_code(error))
 
     overrides = [word for word in words if not word.startswith("-") and ("=" in word or word[0] in "~+")]
     sys.argv = ["eigexp run", *(word for word in words if word not in overrides), *overrides]  # Hydra wants them after its flags
@@ -187,6 +193,15 @@ def _work(options: argparse.Namespace, rest: list[str]) -> int:
     stop_on_signals()
     reply = replier()
     return work(Store(options.store), asked_for(sys.stdin) if options.ids == ["-"] else options.ids, run, reply)
+
+
+def _rank(options: argparse.Namespace, rest: list[str]) -> int:
+    _no_more(rest)
+    from eigexp.run import run
+    from eigexp.training.ranks import given_work, say_ready
+
+    work = given_work()
+    return run(work["config"], only=work["only"], on_ready=say_ready).exit_code
 
 
 def _store(options: argparse.Namespace, rest: list[str]) -> int:

@@ -44,6 +44,10 @@ class CheckpointError(EigexpError, RuntimeError):
     """A checkpoint is damaged, or belongs to other work."""
 
 
+class ProcessError(EigexpError, RuntimeError):
+    """A process that shared the work ended without finishing its part."""
+
+
 class LoadError(EigexpError, ValueError):
     """A saved object cannot be loaded here: it belongs to another image or model, or is none."""
 

@@ -1,36 +1,49 @@
 """One configuration, computed: composed values to objects, to one Trainer.fit, to stored results. The only place where everything meets."""
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch.callbacks import ProgressBar
 from omegaconf import DictConfig, OmegaConf
 
 from eigexp.construct import construct
 from eigexp.errors import CheckpointError, ConfigurationError
-from eigexp.pairs import EigenPairs
-from eigexp.report import distortion_figure, figure_png
+from eigexp.sensitivity import complete_tables
 from eigexp.solvers.base import Solver
-from eigexp.store import Store, arrays_of, build_record, environment
+from eigexp.store import Store
+from eigexp.store.upkeep import set_aside
 from eigexp.tasks import BuiltModel, TaskList
-from eigexp.training import EigenModule, Task, TaskData
+from eigexp.training import EigenModule, TaskData
 from eigexp.training.callbacks import Checkpoint, PreemptionGuard, ResultWriter
+from eigexp.training.ranks import Ranks, others
+from eigexp.writer import StoreWriter
 
 log = logging.getLogger(__name__)
 
 CONVERGED, BUDGET = 0, 3
+OUR_TRAINER = "eigexp.training.trainer.make_trainer"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run left: each result's folder in the images' order, those that were there before, and the signal that stopped it, if any."""
+    """What a run left.
+
+    Attributes:
+        folders: of each result, in the images' order, and for each image in the layers'.
+        reused: ids of those that were there before.
+        statuses: of each result.
+        signum: the signal that stopped it, if any.
+        tables: files of the tables of several layers against each other, one an image.
+    """
 
     folders: tuple[Path, ...]
     reused: tuple[str, ...]
     statuses: tuple[str, ...]
     signum: int | None
+    tables: tuple[Path, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -40,111 +53,129 @@ class Outcome:
         return CONVERGED if all(status == "converged" for status in self.statuses) else BUDGET
 
 
-def run(config: DictConfig | Mapping[str, Any], *, only: Collection[str] | None = None, built: BuiltModel | None = None) -> Outcome:
+def run(
+    config: DictConfig | Mapping[str, Any],
+    *,
+    only: Collection[str] | None = None,
+    built: BuiltModel | None = None,
+    on_ready: Callable[[], None] | None = None,
+) -> Outcome:
     """Compute what the store does not hold of a configuration, resuming where a checkpoint lies.
+
+    With several devices this process starts the others, unless torchrun or srun has. They share out the images, or with
+    `trainer.strategy=block` the block of each image.
 
     Args:
         config: as `compose` gives it.
         only: ids of results; what else the configuration describes is left alone. None for all.
         built: keeps the model for the next call with the same.
+        on_ready: called when everything is prepared and the other processes are about to be met.
 
     Raises:
-        EigexpError: if the configuration, an image, the model or the store cannot be used.
+        EigexpError: if the configuration, an image, the model or the store cannot be used, or another process failed.
     """
     plain = _plain(config)
     store = Store(plain["store"])
-    solver = _solver(plain)
-    tasks = TaskList(plain, built)
-    if only is not None:
-        tasks = tasks.among(only)
-    reused = [id for id in tasks.ids if store.has(id)]
-    signum = None
-    remaining = tasks.without(reused)
-    if len(remaining):
-        signum = _compute(plain, store, solver, remaining)
-    ids = [id for id in tasks.ids if store.has(id)]
+    work = _Work(plain, store, _solver(plain), TaskList(plain, built) if only is None else TaskList(plain, built).among(only))
+    reused = [id for id in work.tasks.ids if store.has(id)]
+    if len(reused) < len(work.tasks.ids):
+        mine, signum = _share(work, on_ready)
+    else:
+        mine, signum = work.tasks.ids, None
+    ids = [id for id in mine if store.has(id)]
     statuses = tuple(store.read(id).record["status"] for id in ids)
-    return Outcome(tuple(store.path(id) for id in ids), tuple(reused), statuses, signum)
+    tables = complete_tables(work.tasks.among(mine), store) if signum is None else []
+    return Outcome(tuple(store.path(id) for id in ids), tuple(reused), statuses, signum, tuple(tables))
 
 
-def _compute(config: dict[str, Any], store: Store, solver: Solver, tasks: TaskList) -> int | None:
-    """Fit the tasks; those with a checkpoint first, each in a fit of its own. Returns the signal that stopped it."""
-    checkpoints = Path(config["store"]) / "checkpoints"
-    begun = [i for i in range(len(tasks)) if (checkpoints / f"{tasks.first_ids[i]}.ckpt").exists()]
+@dataclass(frozen=True)
+class _Work:
+    """What there is to do, and where it goes."""
+
+    config: dict[str, Any]
+    store: Store
+    solver: Solver
+    tasks: TaskList
+
+    @property
+    def block(self) -> bool:
+        """Processes share an image's block rather than the images."""
+        return self.config["trainer"].get("strategy") == "block"
+
+    def checkpoint(self, id: str) -> Path:
+        """Of the task with this first result."""
+        return self.store.root / "checkpoints" / f"{id}.ckpt"
+
+
+def _share(work: _Work, on_ready: Callable[[], None] | None) -> tuple[list[str], int | None]:
+    """This process's part, beside the others'. Returns the ids that it answers for, and the signal that stopped it."""
+    ranks = Ranks.of(_devices(work.config["trainer"]))
+    with others(ranks, {"config": work.config, "only": work.tasks.ids}) as rest:
+        if not work.block:
+            part = work.tasks.share(ranks.rank, ranks.size)
+            signum = _compute(replace(work, tasks=part), Ranks(local=ranks.local), rank=ranks.rank)
+            rest.finish(signum)
+            return (work.tasks if rest else part).ids, signum
+        if on_ready:
+            on_ready()
+        rest.await_ready()
+        with ranks.joined():
+            signum = _compute(work, ranks.all_started(), rank=ranks.rank)
+        rest.finish(signum)
+        return work.tasks.ids if ranks.rank == 0 else [], signum
+
+
+def _compute(work: _Work, ranks: Ranks, rank: int) -> int | None:
+    """Fit what is not stored; tasks with a checkpoint first, each in a fit of its own. Returns the signal that stopped it."""
+    tasks = _left(work, ranks)
+    begun = ranks.agree([i for i, id in enumerate(tasks.first_ids) if work.checkpoint(id).exists()])
     for i in begun:
-        signum = _resume(config, store, solver, tasks.only(i), checkpoints / f"{tasks.first_ids[i]}.ckpt")
+        signum = _resume(replace(work, tasks=tasks.only(i)), ranks, rank)
         if signum is not None:
             return signum
-    rest = tasks.without([id for id in tasks.ids if store.has(id)]) if begun else tasks
-    return _fit(config, store, solver, rest, None) if len(rest) else None
+    rest = _left(work, ranks) if begun else tasks
+    return _fit(replace(work, tasks=rest), ranks, rank, None) if len(rest) else None
 
 
-def _resume(config: dict[str, Any], store: Store, solver: Solver, tasks: TaskList, checkpoint: Path) -> int | None:
+def _left(work: _Work, ranks: Ranks) -> TaskList:
+    return work.tasks.without(ranks.agree([id for id in work.tasks.ids if work.store.has(id)]))
+
+
+def _resume(work: _Work, ranks: Ranks, rank: int) -> int | None:
+    checkpoint = work.checkpoint(work.tasks.first_ids[0])
     try:
-        return _fit(config, store, solver, tasks, checkpoint)
+        return _fit(work, ranks, rank, checkpoint)
     except CheckpointError as error:
-        log.warning("%s Starting this task anew.", error)
-        checkpoint.unlink(missing_ok=True)
-        return _fit(config, store, solver, tasks, None)
+        aside = set_aside(work.store, checkpoint) if rank == 0 or not work.block else None
+        log.warning("%s Starting this task anew; the file is %s.", error, aside or "gone")
+        return _fit(work, ranks, rank, None)
 
 
-def _fit(config: dict[str, Any], store: Store, solver: Solver, tasks: TaskList, checkpoint: Path | None) -> int | None:
+def _fit(work: _Work, ranks: Ranks, rank: int, checkpoint: Path | None) -> int | None:
+    config = work.config
     module = EigenModule(
-        solver,
+        work.solver,
         linearise=config["linearise"],
         noise=construct(config["noise"], "noise"),
         subspace=construct(config["subspace"], "subspace"),
         seed=config["seed"],
     )
     callbacks = [construct(node, f"callbacks.{name}") for name, node in (config["callbacks"] or {}).items() if node]
-    writer = ResultWriter(_Writer(store, config, tasks, module))
+    callbacks = [c for c in callbacks if rank == 0 or not isinstance(c, ProgressBar)]
+    writer = ResultWriter(StoreWriter(work.store, module))
     callbacks = [*(c for c in callbacks if not isinstance(c, Checkpoint)), writer, *(c for c in callbacks if isinstance(c, Checkpoint))]
     loggers = [construct(node, f"logger.{name}") for name, node in (config["logger"] or {}).items() if node]
-    trainer = construct(config["trainer"], "trainer", callbacks=callbacks, loggers=loggers)
-    trainer.fit(module, TaskData(tasks), ckpt_path=None if checkpoint is None else str(checkpoint))
+    more = {"ranks": ranks} if ranks.size > 1 or ranks.local or _devices(config["trainer"]) > 1 else {}
+    trainer = construct(config["trainer"], "trainer", callbacks=callbacks, loggers=loggers, **more)
+    trainer.fit(module, TaskData(work.tasks), ckpt_path=None if checkpoint is None else str(checkpoint))
     guard = next((c for c in callbacks if isinstance(c, PreemptionGuard)), None)
     return guard.signum if guard else None
 
 
-@dataclass(frozen=True)
-class _Writer:
-    """Stores each image of a finished task with its figure."""
-
-    store: Store
-    config: dict[str, Any]
-    tasks: TaskList
-    module: EigenModule
-
-    def write_task(self, task: Task, eigenpairs: list[EigenPairs], curves: Sequence[list[dict[str, Any]]], seconds: float) -> list[Any]:
-        """Returns the record and the figures of each image, for the loggers."""
-        return [self._write(task, i, pairs, curves[i], seconds / len(task.ids)) for i, pairs in enumerate(eigenpairs)]
-
-    def _write(self, task: Task, i: int, pairs: EigenPairs, curves: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
-        image = task.images[i]
-        record = build_record(
-            pairs,
-            image,
-            id=task.ids[i],
-            identity=task.identities[i],
-            model=task.model_name,
-            layer=self.tasks.layer,
-            seconds=seconds,
-            seed=self.config["seed"],
-            device=str(self.module.device),
-            environment=environment(),
-            linearise=getattr(self.module.operator, "way", None),
-        )
-        figures = self._figures(arrays_of(pairs, image), record, curves)
-        folder = self.store.write(record, pairs, image, curves, self.config, figures)
-        return {"record": record, "figures": {name.removesuffix(".png"): folder / name for name in figures}}
-
-    def _figures(self, arrays: Mapping[str, Any], record: Mapping[str, Any], curves: list[dict[str, Any]]) -> dict[str, bytes]:
-        """The PNG files of a result. A figure that cannot be drawn costs a warning, never the numbers."""
-        try:
-            return {"distortions.png": figure_png(distortion_figure(arrays, record, curves, scale=self.config["figure"]["scale"]))}
-        except Exception:
-            log.warning("The figure of %s could not be drawn; its numbers are stored.", record["id"], exc_info=True)
-            return {}
+def _devices(trainer: Mapping[str, Any]) -> int:
+    """Processes on each machine, as far as they are ours to share work out to; a Trainer of another kind has its own ways."""
+    devices = trainer.get("devices", 1)
+    return devices if trainer.get("_target_") == OUR_TRAINER and isinstance(devices, int) else 1
 
 
 def _solver(config: Mapping[str, Any]) -> Solver:

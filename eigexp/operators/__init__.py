@@ -6,6 +6,7 @@ from eigexp.operators.counted import CountedOperator
 from eigexp.operators.dense import DenseOperator, dense_matrix
 from eigexp.operators.jacobian import JacobianOperator
 from eigexp.operators.noise import GaussianNoise, Noise
+from eigexp.operators.shared import SharedOperator
 from eigexp.operators.subspace import Mask, PixelSubspace
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "OperatorShape",
     "PixelSubspace",
     "SensitivityOperator",
+    "SharedOperator",
     "dense_matrix",
     "linearise",
 ]

@@ -3,6 +3,6 @@
 from eigexp.training.checkpoint import AtomicCheckpointIO
 from eigexp.training.data import Task, TaskData
 from eigexp.training.module import EigenModule
-from eigexp.training.strategy import IndependentStrategy
+from eigexp.training.strategy import BlockStrategy, IndependentStrategy
 
-__all__ = ["AtomicCheckpointIO", "EigenModule", "IndependentStrategy", "Task", "TaskData"]
+__all__ = ["AtomicCheckpointIO", "BlockStrategy", "EigenModule", "IndependentStrategy", "Task", "TaskData"]

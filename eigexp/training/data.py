@@ -9,7 +9,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor, nn, stack
 
 from eigexp.errors import CheckpointError, ConfigurationError
-from eigexp.training.strategy import IndependentStrategy
+from eigexp.training.strategy import BlockStrategy, IndependentStrategy
 
 if TYPE_CHECKING:
     from eigexp.images import Image
@@ -75,8 +75,9 @@ class TaskData(LightningDataModule):
         self._offset = 0
 
     def setup(self, stage: str) -> None:
-        """With several devices, take every `devices`-th task, beginning with the rank's own number."""
-        if self.trainer is not None and isinstance(self.trainer.strategy, IndependentStrategy):
+        """Of devices with images of their own, take every so-manieth task, beginning with the rank's own number."""
+        strategy = self.trainer.strategy if self.trainer is not None else None
+        if self.trainer is not None and isinstance(strategy, IndependentStrategy) and not isinstance(strategy, BlockStrategy):
             self._mine = range(self.trainer.global_rank, len(self.tasks), self.trainer.world_size)
 
     def task(self, epoch: int) -> Task | None:

@@ -10,13 +10,14 @@ from lightning.pytorch import LightningModule
 
 from eigexp.certificates import certify
 from eigexp.errors import CheckpointError, ConfigurationError
-from eigexp.operators import Noise, PixelSubspace, SensitivityOperator, linearise
+from eigexp.operators import Noise, PixelSubspace, SensitivityOperator, SharedOperator, linearise
 from eigexp.pairs import EigenPairs
 from eigexp.solvers.base import Progress, Solver, SolverState
 from eigexp.training.clock import Clock
 from eigexp.training.data import Task
 from eigexp.training.fingerprint import FORMAT, check_fingerprint, fingerprint
 from eigexp.training.precision import full_precision
+from eigexp.training.strategy import BlockStrategy
 
 _KEY = "eigexp"
 
@@ -27,6 +28,7 @@ class _Work:
 
     task: Task
     operator: SensitivityOperator
+    whole: SensitivityOperator  # the same, without other processes' help
     state: SolverState
     progress: list[Progress]
     failed: bool = False
@@ -125,9 +127,10 @@ class EigenModule(LightningModule):
         if saved is not None:
             check_fingerprint(saved["fingerprint"], self._fingerprint(task))
         with full_precision(self.device):
-            operator = self.linearise_task(task, way=saved["way"] if saved else self.linearise)
+            operator = self._operator(task, saved["way"] if saved else self.linearise)
             state = self._restore(saved) if saved else self.solver.init(operator, self.seed)
-        self._work = _Work(task, operator, state, self.solver.progress(state), began=time.monotonic())
+        whole = operator.whole if isinstance(operator, SharedOperator) else operator
+        self._work = _Work(task, operator, whole, state, self.solver.progress(state), began=time.monotonic())
         if saved is not None:
             self._work.ended, self._work.seconds_before = saved["ended"], saved["seconds"]
         self.tell("on_task_start")
@@ -139,6 +142,10 @@ class EigenModule(LightningModule):
         noise, subspace = self._parts
         return linearise(model, pixels, way=way, noise=noise, subspace=subspace)  # pyright: ignore[reportArgumentType]
 
+    def leave(self) -> None:
+        """Have no task: an epoch found none to do."""
+        self._work = None
+
     def end_task(self, reason: str) -> None:
         """Make the task's results final as they stand, although the solver wants to go on; `reason` becomes a note of the result."""
         self._at_work().ended = reason
@@ -148,7 +155,7 @@ class EigenModule(LightningModule):
         work = self._at_work()
         if work.certified is None or work.certified[0] is not work.state:
             with full_precision(self.device):
-                pairs = certify(work.operator, self.solver.pairs(work.state), solver=self.solver, state=work.state)
+                pairs = certify(work.whole, self.solver.pairs(work.state), solver=self.solver, state=work.state)
             work.certified = (work.state, pairs)
         if work.ended is None or self.done:
             return work.certified[1]
@@ -250,6 +257,13 @@ class EigenModule(LightningModule):
             super().__setattr__(name, value)
 
     # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _operator(self, task: Task, way: str) -> SensitivityOperator:
+        """The operator of a task, shared out where several processes solve it together."""
+        strategy = self._trainer.strategy if self._trainer is not None else None
+        if isinstance(strategy, BlockStrategy):
+            return strategy.share(lambda chosen: self.linearise_task(task, way=chosen), way)
+        return self.linearise_task(task, way=way)
 
     def _at_work(self) -> _Work:
         if self._work is None:

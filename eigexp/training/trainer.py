@@ -5,17 +5,18 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.accelerators import CUDAAccelerator
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.strategies import Strategy
 
 from eigexp.training.checkpoint import AtomicCheckpointIO
-from eigexp.training.strategy import IndependentStrategy
+from eigexp.training.ranks import Ranks
+from eigexp.training.strategy import BlockStrategy, IndependentStrategy
 
 _LOGGERS = ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero", "lightning.fabric", "lightning.pytorch")
 _WARNINGS = (
@@ -60,8 +61,10 @@ def make_trainer(
     loggers: Sequence[Logger] = (),
     accelerator: str = "auto",
     devices: int = 1,
+    strategy: Literal["images", "block"] | Strategy = "images",
     max_steps: int = -1,
     default_root_dir: str | Path | None = None,
+    ranks: Ranks | None = None,
     **settings: Any,
 ) -> Trainer:
     """A lean Trainer: no summary, validation, default checkpoint or bar; atomic checkpoints; Slurm's signals left to PreemptionGuard.
@@ -72,17 +75,26 @@ def make_trainer(
         callbacks: such as those of `eigexp.training.callbacks`.
         loggers: such as those of `eigexp.training.loggers`, or Lightning's.
         accelerator: auto, cpu, cuda.
-        devices: with more than one, a process for each, which takes every `devices`-th task.
+        devices: on each machine; with more than one, a process for each.
+        strategy: what several processes do: "images", each every so-manieth task; "block", all the same task, each so many vectors of the
+            solver's block; or one of Lightning's.
         max_steps: of all tasks together; -1 leaves it to their solvers.
         default_root_dir: where Lightning would put what nobody gave a place.
+        ranks: which process this is; by default as torchrun, srun or Lightning's own launcher have it.
         settings: anything else that `Trainer` takes.
+
+    Raises:
+        ConfigurationError: if `devices` is not the number of processes that were started.
     """
-    several = devices > 1
+    ranks = ranks or Ranks.of(devices if isinstance(strategy, str) else 1)
+    kind = _accelerator(accelerator)
+    silent = strategy == "block" and ranks.rank > 0
+    callbacks = [callback for callback in callbacks if not (silent and isinstance(callback, ProgressBar))]
     lean: dict[str, Any] = {
-        "callbacks": list(callbacks),
-        "logger": list(loggers) or False,
-        "accelerator": _accelerator(accelerator),
-        "devices": 1,
+        "callbacks": callbacks,
+        "logger": False if silent else list(loggers) or False,
+        "accelerator": kind,
+        "devices": [ranks.local] if kind == "cuda" and ranks.size == 1 else 1,
         "max_steps": max_steps,
         "max_epochs": -1,
         "enable_checkpointing": any(isinstance(callback, Checkpoint) for callback in callbacks),
@@ -91,26 +103,18 @@ def make_trainer(
         "num_sanity_val_steps": 0,
         "use_distributed_sampler": False,
         "default_root_dir": default_root_dir,
-        "plugins": [AtomicCheckpointIO()] if several else [AtomicCheckpointIO(), _environment()],
+        "plugins": [AtomicCheckpointIO()] if ranks.size > 1 else [AtomicCheckpointIO(), LightningEnvironment()],
     }
-    if several:
-        lean["strategy"] = IndependentStrategy(devices, _accelerator(accelerator))
+    if not isinstance(strategy, str):
+        lean |= {"strategy": strategy, "devices": devices, "plugins": [AtomicCheckpointIO()]}
+    elif ranks.size > 1:
+        lean["strategy"] = (BlockStrategy if strategy == "block" else IndependentStrategy)(devices, kind, ranks)
     return QuietTrainer(**lean | settings)
 
 
 def _accelerator(name: str) -> str:
     """Never Apple's MPS by itself: it has no float64."""
     return ("cuda" if CUDAAccelerator.is_available() else "cpu") if name == "auto" else name
-
-
-def _environment() -> LightningEnvironment | SLURMEnvironment:
-    """One process a task looks like a plain process to Lightning, inside a Slurm job too."""
-    with quiet_lightning():
-        if SLURMEnvironment.detect():
-            slurm = SLURMEnvironment(auto_requeue=False)
-            if slurm.world_size() > 1:
-                return slurm
-    return LightningEnvironment()
 
 
 def _is_warning(record: logging.LogRecord) -> bool:

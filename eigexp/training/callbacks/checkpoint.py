@@ -66,8 +66,10 @@ class Checkpoint(LightningCheckpoint, TaskCallback):
         trainer.strategy.remove_checkpoint(self.path_of(module.task))
 
     def save(self, trainer: Trainer, module: EigenModule) -> None:
-        """Save now."""
+        """Save now; of processes in step with each other, the first does."""
         assert module.task is not None
+        if not trainer.strategy.is_global_zero:
+            return
         began = time.monotonic()
         trainer.save_checkpoint(self.path_of(module.task), weights_only=False)
         self._last_step, self._last_time = trainer.global_step, time.monotonic()

@@ -9,6 +9,7 @@ from eigexp.errors import ConfigurationError
 from eigexp.solvers.base import Progress
 from eigexp.training.callbacks.task import TaskCallback
 from eigexp.training.module import EigenModule
+from eigexp.training.strategy import largest
 from eigexp.training.time_left import relative_residual
 
 
@@ -42,7 +43,7 @@ class Convergence(TaskCallback):
         """End the task if a limit is met."""
         if pl_module.task_over:
             return
-        reason = self._reason(outputs["progress"], pl_module)
+        reason = self._reason(outputs["progress"], pl_module, trainer)
         if reason is not None:
             pl_module.end_task(reason)
 
@@ -54,8 +55,8 @@ class Convergence(TaskCallback):
         """Go on counting."""
         self._ids, self._best, self._waited = state_dict["ids"], state_dict["best"], state_dict["waited"]
 
-    def _reason(self, progress: list[Progress], module: EigenModule) -> str | None:
-        if self.max_seconds is not None and module.seconds >= self.max_seconds:
+    def _reason(self, progress: list[Progress], module: EigenModule, trainer: Trainer) -> str | None:
+        if self.max_seconds is not None and largest(trainer, module.seconds >= self.max_seconds):
             return f"ended by convergence.max_seconds={self.max_seconds:g}"
         if self.tol is None and self.patience is None:
             return None

@@ -11,6 +11,7 @@ from lightning.pytorch import Trainer
 from eigexp.errors import ConfigurationError
 from eigexp.training.callbacks.task import TaskCallback
 from eigexp.training.module import EigenModule
+from eigexp.training.strategy import BlockStrategy, largest
 
 
 class PreemptionGuard(TaskCallback):
@@ -43,13 +44,14 @@ class PreemptionGuard(TaskCallback):
             self._before[number] = signal.signal(number, self._note)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Stop here if a signal came."""
-        if self.signum is not None:
-            trainer.should_stop = True
+        """Stop here if a signal came, to this process or to one in step with it."""
+        signum = largest(trainer, self.signum or 0)
+        if signum:
+            self.signum, trainer.should_stop = signum, True
 
     def on_task_end(self, trainer: Trainer, module: EigenModule) -> None:
-        """Begin no further task if a signal came."""
-        if self.signum is not None:
+        """Begin no further task if a signal came; processes that go in step decide that together, at the end of a step."""
+        if self.signum is not None and not isinstance(trainer.strategy, BlockStrategy):
             trainer.should_stop = True
 
     def on_result_written(self, trainer: Trainer, module: EigenModule) -> None:

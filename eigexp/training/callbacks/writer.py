@@ -30,24 +30,28 @@ class ResultWriter(TaskCallback):
 
     Args:
         store: has `write_task(task, eigenpairs, curves, seconds)`, or is such a function. `curves` are EigenvalueCurves' rows of each
-            image (empty without that callback). It may return, for each image, {"record": dict, "figures": {name: path}}, which the
-            loggers that have one run a result then show.
+            image (empty without that callback). It may return, for each image, a dict that the loggers with one run a result
+            then show: "record", "figures" {name: path}, "pictures" {name: (pixels, caption)} and "files" [path].
     """
 
     def __init__(self, store: TaskStore | WriteTask):
         self._write: WriteTask = store if callable(store) else store.write_task
 
     def on_task_end(self, trainer: Trainer, module: EigenModule) -> None:
-        """Certify, write, log, and tell the other callbacks."""
+        """Certify, write, log, and tell the other callbacks; of processes in step with each other, the first writes."""
         task = module.task
         assert task is not None
+        if trainer.strategy.is_global_zero:
+            self._write_task(trainer, module, task)
+        module.tell("on_result_written")
+
+    def _write_task(self, trainer: Trainer, module: EigenModule, task: Task) -> None:
         curves = next((c.rows for c in _callbacks(trainer) if isinstance(c, EigenvalueCurves)), [[] for _ in task.ids])
         written = self._write(task, module.eigenpairs(), curves, module.seconds)
         for image, result in enumerate(written or ()):
             for logger in trainer.loggers:
                 if isinstance(logger, ResultLogger):
-                    logger.log_result(image, result.get("record") or {}, result.get("figures") or {})
-        module.tell("on_result_written")
+                    logger.log_result(image, result)
 
 
 def _callbacks(trainer: Trainer) -> list[Any]:
