@@ -26,6 +26,15 @@ def commands() -> list[str]:
     return list(dict.fromkeys(command for line in lines if (command := without_comment(line))))
 
 
+def patches() -> list[list[str]]:
+    """Each patch that is told of: the command that applies it, and those that try what it adds."""
+    return [lines for text in blocks("bash") if (lines := text.splitlines()) and lines[0].startswith("git apply ")]
+
+
+def patch_commands() -> list[str]:
+    return [command for lines in patches() for command in lines]
+
+
 def without_comment(line: str) -> str:
     """The command of a line; the help parts its words from a command by three spaces."""
     return re.sub(r"(^|\s)#.*|\s{3,}.*", "", line.strip()).strip()

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from eigexp import cli
 from eigexp.images.sources import SkimageImages
 from eigexp.store import Store
-from tests.docs.documented import ROOT, blocks, commands, instead, words
+from tests.docs.documented import ROOT, blocks, commands, instead, patch_commands, words
 from tests.sweep.sweeps import environment, serial
 
 
@@ -60,6 +60,7 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
     "pip install -e '.[slurm]'": Install(),
     "pip install -e '.[docs]'": Install(),
     "python -m sphinx -W -b html docs outputs/docs": Elsewhere("tests/docs/test_site.py"),
+    **{command: Elsewhere("tests/docs/test_patches.py") for command in patch_commands()},
     "eigexp run": Run(["model=lg", *TINY], RESULT),
     "eigexp run model=lgg images.names=[coffee] images.size=128": Run(TINY, RESULT),
     "eigexp run model=resnet18 model.layer=layer2 images=folder images.path=photos/ images.grey=false solver=krylov solver.k=5": Run(
@@ -80,7 +81,9 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
     "eigexp doctor": Run(),
     "eigexp models resnet18 images.size=64": Run(["model.weights=random"]),
     "eigexp sweep model=ln,lg,lgg,onoff images.names=[] solver.k=1,5 --dry-run": Run(["images.size=24"]),
-    "eigexp sweep model=ln,lg,lgg,onoff images.names=[] solver.k=1,5": Run(["images.names=[coins]", "solver.k=1", "model=ln,lg", *TINY], RESULT),
+    "eigexp sweep model=ln,lg,lgg,onoff images.names=[] solver.k=1,5": Run(
+        ["images.names=[coins]", "solver.k=1", "model=ln,lg", *TINY], RESULT
+    ),
     "eigexp sweep model=ln,lg,lgg,onoff launcher=slurm": Run(["--dry-run", *TINY]),
     "eigexp sweep model=resnet18 model.layer=layer1,layer2,layer3 images=folder images.path=photos/ images.grey=false": Run(
         ["model.weights=random", "images.size=32", "--dry-run"]
