@@ -33,8 +33,9 @@ def layer_sensitivities(
         ModelError: if the responses are not as many as `sizes` says.
         OperatorError: if the products of no way to linearise agree.
     """
-    parts = [_sensitivities(trunk, image, part, list(sizes), noise) for part in vectors.split(chunk)]
-    return torch.cat(parts) if parts else torch.empty(0, len(sizes), dtype=torch.float64)
+    if not len(vectors):
+        return torch.empty(0, len(sizes), dtype=torch.float64)
+    return torch.cat([_sensitivities(trunk, image, part, list(sizes), noise) for part in vectors.split(chunk)])
 
 
 def _sensitivities(trunk: Callable[[Tensor], Any], image: Tensor, vectors: Tensor, sizes: list[int], noise: Noise | None) -> Tensor:

@@ -177,4 +177,4 @@ def _write_numbers(axis: Any, values: Map, lowest: float) -> None:
     for i, j in np.ndindex(values.shape):
         if not math.isnan(values[i, j]):
             _, text = _colours(_share(float(values[i, j]), lowest))
-            axis.text(j, i, _short(float(values[i, j])), ha="center", va="center", color=text, fontsize=7)
+            axis.text(j, i, _short(float(values[i, j])), ha="center", va="center", color=text, fontsize=5.5 if axis.figure.get_figwidth() < 5 else 7)
