@@ -47,10 +47,15 @@ class Basis:
         """The basis with more rows, shape (k, n)."""
         storage, size = self.storage, self.size + len(rows)
         if storage.used != self.size or size > len(storage.rows):
-            capacity = max(16, 2 * self.size, size)
+            capacity = max(size, self.size + _more(self.size))
             room = torch.empty(capacity, *storage.rows.shape[1:], dtype=storage.rows.dtype, device=storage.rows.device)
             room[: self.size] = self.rows
             storage = _Storage(room, self.size)
         storage.rows[self.size : size] = rows
         storage.used = size
         return Basis(storage, size)
+
+
+def _more(size: int) -> int:
+    """Rows to make room for: twice as many at first, a quarter more later, so that the copy costs little memory and seldom happens."""
+    return max(16, min(size, 64), size // 4)

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import Tensor
 
+from eigexp.linalg.memory import check_memory, free_memory
 from eigexp.operators.base import SensitivityOperator
 from eigexp.pairs import RitzPairs
 
@@ -129,11 +130,33 @@ class Solver(ABC):
 
         Raises:
             ConfigurationError: if the settings cannot work for this operator (k > n, say).
+            MemoryLimitError: if the state could outgrow the memory that is free.
         """
+        self.check_memory(A)
         if isinstance(generator, int):
             generator = torch.Generator().manual_seed(generator)
         rng = generator.get_state()
         return SolverState(tuple(self.start(A, i, rng.clone()) for i in range(A.shape.b)))
+
+    def vectors(self, n: int) -> int:
+        """Vectors of length n that one image's state takes at its largest, copies on the way included; 0 where they are few."""
+        return 0
+
+    def memory_cure(self, vectors: int) -> str:
+        """What to change, where memory is free for no more than some `vectors` an image."""
+        return "Take a smaller images.size or images.batch_size, or a subspace."
+
+    def check_memory(self, A: SensitivityOperator) -> None:
+        """Refuse work whose state could outgrow the memory that is free.
+
+        Raises:
+            MemoryLimitError: saying what is needed, what is free, and what to change.
+        """
+        b, _, n = A.shape
+        vector = b * n * A.dtype.itemsize
+        if vectors := self.vectors(n):
+            what = f"solver={self.name} for b={b} images of n={n} pixels, whose state may grow to {vectors} vectors,"
+            check_memory(vectors * vector, A.device, what, self.memory_cure(free_memory(A.device) // vector))
 
     def step(self, A: SensitivityOperator, state: SolverState) -> SolverState:
         """One product for each image that wants one, and what follows from it. The argument is left as it is."""

@@ -84,16 +84,10 @@ class Exact(Solver):
         check_counts(k=self.k)
 
     def start(self, A: SensitivityOperator, image: int, rng: Tensor) -> ExactImage:
-        """An empty Jacobian with room for all of it.
-
-        Raises:
-            MemoryLimitError: if the batch's Jacobians and one image's eigendecomposition would not fit.
-        """
+        """An empty Jacobian with room for all of it."""
         _, m, n = A.shape
         check_sizes(self.k or 0, 0, n)
         check_precision(self.tol, A.dtype)
-        if image == 0:
-            self._check_memory(A)
         none = torch.empty(0, dtype=torch.float64)
         size, width = min(m, n), max(m, n)
         state = ExactImage(
@@ -181,7 +175,8 @@ class Exact(Solver):
             null_fraction=float((values <= _zero(J.dtype) * largest).double().mean()),
         )
 
-    def _check_memory(self, A: SensitivityOperator) -> None:
+    def check_memory(self, A: SensitivityOperator) -> None:
+        """The batch's Jacobians and one image's eigendecomposition."""
         b, m, n = A.shape
         kept = n if self.k is None else min(2 * self.k, n)
         jacobians, results = b * m * n * A.dtype.itemsize, b * kept * n * A.dtype.itemsize
