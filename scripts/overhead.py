@@ -22,6 +22,7 @@ from eigexp.solvers.base import Answer, ImageState, Progress, Request, Solver
 from eigexp.training import EigenModule, Task, TaskData, loggers
 from eigexp.training.callbacks import Checkpoint, Convergence, EigenvalueCurves, PreemptionGuard, SolverProgress
 from eigexp.training.trainer import make_trainer
+from eigexp.training.wandb_runs import WandbRuns
 
 
 @dataclass(frozen=True)
@@ -122,10 +123,10 @@ def main() -> None:
         cases = {
             "fit alone": ([], []),
             "curves, CSV": ([EigenvalueCurves()], [loggers.csv(folder / "a")]),
-            "curves, W&B every 10th": ([EigenvalueCurves()], [loggers.WandbRuns(save_dir=folder, every=10)]),
+            "curves, W&B every 10th": ([EigenvalueCurves()], [WandbRuns(save_dir=folder, every=10)]),
             "bar": ([SolverProgress("bar")], []),
             "checkpoint": ([Checkpoint(folder / "ckpt")], []),
-            "all of them": (full(), [loggers.csv(folder / "b"), loggers.WandbRuns(save_dir=folder, every=10)]),
+            "all of them": (full(), [loggers.csv(folder / "b"), WandbRuns(save_dir=folder, every=10)]),
         }
         results = {"bare loop": microseconds(bare(solver, DenseOperator(torch.eye(16)[None])))}
         for label, (callbacks, logs) in cases.items():

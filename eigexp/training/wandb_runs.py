@@ -1,0 +1,158 @@
+"""Weights & Biases: one run a result, grouped by model and image, with curves, pictures, a table and an artifact."""
+
+from collections.abc import Mapping
+from os import environ
+from pathlib import Path
+from typing import Any
+
+from typing_extensions import override
+
+from eigexp.errors import ConfigurationError, nearest
+from eigexp.training.data import Task
+from eigexp.training.loggers import ResultLogger, layer_words, need
+
+COLUMNS = (
+    "model",
+    "layer",
+    "image",
+    "eigenindex",
+    "eigenvalue",
+    "lower",
+    "upper",
+    "residual",
+    "predicted threshold",
+    "evidence",
+    "verified",
+    "Fisher-vector products",
+)
+MOST = 64  # characters of a group's name
+
+
+class WandbRuns(ResultLogger):
+    """One Weights & Biases run a result, its id the result's, resumed if it is there; a mirror of the store, never the record.
+
+    Args:
+        project: W&B project.
+        mode: online, offline (files under <save_dir>/wandb, for `wandb sync`) or disabled; None takes $WANDB_MODE, else offline.
+        save_dir: where W&B keeps its files.
+        every: how many solver steps apart it sees curves.
+        entity: W&B user or team.
+        group: joins runs, such as those of a sweep.
+        tags: of each run.
+        init_timeout: seconds to wait for the network in online mode.
+    """
+
+    def __init__(
+        self,
+        project: str = "eigexp",
+        mode: str | None = "offline",
+        save_dir: str | Path = "outputs",
+        every: int = 10,
+        entity: str | None = None,
+        group: str | None = None,
+        tags: list[str] | None = None,
+        init_timeout: float = 30.0,
+    ):
+        self.mode = mode or environ.get("WANDB_MODE") or "offline"
+        if self.mode not in ("online", "offline", "disabled"):
+            raise ConfigurationError(
+                f"logger.wandb.mode={self.mode} is not a mode. {nearest(self.mode, ['online', 'offline', 'disabled'])}"
+            )
+        if self.mode != "disabled":
+            need("wandb", "wandb", "wandb")
+        super().__init__(self._init, every=every)
+        self._save_dir = Path(save_dir)
+        self._settings = {"project": project, "entity": entity, "group": group, "tags": list(tags or ())}
+        self._init_timeout = init_timeout
+
+    @property
+    @override
+    def save_dir(self) -> str:
+        return str(self._save_dir)
+
+    @override
+    def begin(self, task: Task) -> None:
+        if self.mode != "disabled":
+            super().begin(task)
+
+    @override
+    def log_result(self, image: int, result: Mapping[str, Any]) -> None:
+        """The record becomes the run's summary and a table; pictures and figures its images; the files an artifact."""
+        if self.runs:
+            self.runs[image].log_result(result)
+
+    def _init(self, task: Task, image: int) -> Any:
+        import wandb
+
+        self._save_dir.mkdir(parents=True, exist_ok=True)
+        layer, name = layer_words(task, image), task.names[image]
+        model = task.model_name if layer == "output" else f"{task.model_name} {layer}"
+        settings = {**self._settings, "group": self._settings["group"] or model[:MOST]}
+        run = wandb.init(
+            id=task.ids[image],
+            name=f"{model} {name}",
+            job_type=name[:MOST],
+            config={**(task.config or {}), "model_name": task.model_name, "layer_name": layer, "image_name": name},
+            mode=self.mode,  # pyright: ignore[reportArgumentType]
+            dir=self._save_dir,
+            resume="allow",
+            reinit="create_new",
+            settings=wandb.Settings(
+                silent=True, console="off", init_timeout=self._init_timeout, x_disable_stats=True, x_transaction_log_flush_interval=1.0
+            ),
+            **settings,
+        )
+        for key in ("eigenvalue/*", "residual/*"):
+            run.define_metric(key, step_metric="solver/step")
+        run.define_metric("solver/fisher_vector_products", step_metric="solver/step")
+        return _WandbRun(run)
+
+
+class _WandbRun:
+    """A W&B run with the few methods of a logger that are used."""
+
+    def __init__(self, run: Any):
+        self._run = run
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        self._run.log(metrics)  # its own step is no use: a resumed run may go back, so solver/step is the axis
+
+    def log_result(self, result: Mapping[str, Any]) -> None:
+        import wandb
+
+        record = result.get("record") or {}
+        shown: dict[str, Any] = {f"figure/{name}": wandb.Image(str(path)) for name, path in (result.get("figures") or {}).items()}
+        for name, (pixels, caption) in (result.get("pictures") or {}).items():
+            shown[f"distortions/{name}"] = wandb.Image(pixels, caption=caption)
+        if record.get("eigenindex"):
+            shown["results"] = wandb.Table(columns=list(COLUMNS), data=table_rows(record))
+        if shown:
+            self._run.log(shown)
+        self._run.summary.update(dict(record))
+        if files := result.get("files"):
+            artifact = wandb.Artifact(f"eigenpairs-{self._run.id}", type="eigenpairs", metadata={"id": record.get("id")})
+            for path in files:
+                # Whole results are never rewritten, so the files are sent from where they lie, and not copied first.
+                artifact.add_file(str(path), policy="immutable", skip_cache=True)
+            self._run.log_artifact(artifact)
+
+    def finalize(self, status: str) -> None:
+        self._run.finish(exit_code=0 if status == "success" else 1)
+
+
+def table_rows(record: Mapping[str, Any]) -> list[list[Any]]:
+    """A row of `COLUMNS` for each eigenpair of a record."""
+    layer = record.get("layer")
+    of = [
+        record.get("model"),
+        layer if isinstance(layer, str) or layer is None else "+".join(layer),
+        (record.get("image") or {}).get("name"),
+    ]
+    rows = []
+    for i, index in enumerate(record["eigenindex"]):
+        value, (low, high) = record["eigenvalues"][i], record["intervals"][i]
+        evidence = (record.get("evidence") or {}).get("top" if index < record["n"] / 2 else "bottom")
+        threshold = value**-0.5 if value and value > 0 else None
+        known = [value, low, high, record["residuals"][i], threshold, evidence, record.get("verified")]
+        rows.append([*of, index, *known, record.get("fisher_vector_products")])
+    return rows

@@ -1,0 +1,156 @@
+"""Everything that is sent to W&B is in its offline files: curves, pictures, table, artifact, summary."""
+
+import base64
+import hashlib
+import json
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+
+from eigexp.compose import compose
+from eigexp.errors import ConfigurationError
+from eigexp.report import View
+from eigexp.report.pictures import captioned_pictures
+from eigexp.run import run
+from eigexp.store import Store
+from eigexp.training import TaskData
+from eigexp.training.callbacks import EigenvalueCurves, ResultWriter
+from eigexp.training.wandb_runs import COLUMNS, WandbRuns
+from tests.training.toys import module, task, trainer
+from tests.training.wandb_files import closed, config, history, kind, media, records, summary
+
+# W&B's client and its protobuf are third parties: what they warn of on the way is not ours.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:wandb", "ignore::DeprecationWarning:google")
+
+
+def fit(logger, tasks, *callbacks):
+    work = module()
+    trainer(EigenvalueCurves(), *callbacks, logger=logger).fit(work, TaskData(tasks))
+    return work
+
+
+def test_offline_wandb_has_every_eigenvalue_in_one_run_a_result(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "disabled")  # the setting wins
+    from PIL import Image
+
+    figure = tmp_path / "figure.png"
+    Image.new("L", (8, 8)).save(figure)
+
+    def write(done, pairs, curves, seconds):
+        kept.update(zip(done.ids, curves, strict=True))
+        return [{"record": {"id": i, "status": "budget"}, "figures": {"distortions": figure}} for i in done.ids]
+
+    kept = {}
+    logger = WandbRuns(save_dir=tmp_path, mode="offline", every=1)
+    fit(logger, [task("aaa"), task("bbb", "ccc")], ResultWriter(write))
+    assert logger.runs == []
+    for name in ("aaa", "bbb", "ccc"):
+        path = closed(tmp_path, name)
+        rows = [row for row in history(path) if "eigenvalue/0" in row]
+        assert [row["eigenvalue/0"] for row in rows] == [row["eigenvalue/0"] for row in kept[name]]
+        assert [row["solver/step"] for row in rows] == list(range(1, 31))
+        assert [row["solver/fisher_vector_products"] for row in rows] == [row["fisher_vector_products"] for row in kept[name]]
+        assert any(key.startswith("figure/distortions") for row in history(path) for key in row)
+        summaries = [r.summary for r in records(path) if r.WhichOneof("record_type") == "summary"]
+        assert any(item.key == "status" and item.value_json == '"budget"' for s in summaries for item in s.update)
+        run = next(r.run for r in records(path) if r.WhichOneof("record_type") == "run")
+        assert (run.run_id, run.project, run.display_name) == (name, "eigexp", f"network {name}")
+
+
+def test_wandb_sees_every_nth_step(tmp_path):
+    fit(WandbRuns(save_dir=tmp_path, mode="offline", every=8), [task("aaa")])
+    path = closed(tmp_path, "aaa")
+    assert [row["solver/step"] for row in history(path)] == [8, 16, 24, 30]
+
+
+def test_disabled_wandb_leaves_no_trace(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fit(WandbRuns(mode="disabled"), [task("a")])
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    fit(WandbRuns(mode=None), [task("a")])
+    assert not list(tmp_path.rglob("*.wandb"))
+
+
+def test_an_unknown_mode_names_the_nearest():
+    with pytest.raises(ConfigurationError, match=r"logger.wandb.mode=ofline is not a mode. Did you mean offline"):
+        WandbRuns(mode="ofline")
+
+
+@pytest.fixture(scope="module")
+def sent(tmp_path_factory):
+    """A run of two images: the store's results, and the files of W&B."""
+    folder = tmp_path_factory.mktemp("wandb")
+    words = ["model=ln", "images.names=[camera,coins]", "images.size=24", "logger=wandb", "callbacks.progress.mode=quiet"]
+    words += [f"store='{folder}/store'", f"logger.wandb.save_dir='{folder}'", "logger.wandb.mode=offline", "logger.wandb.every=3"]
+    outcome = run(compose([*words, "logger.wandb.tags=[pilot]"]))
+    store = Store(folder / "store")
+    return [(store.read(path.name), closed(folder, path.name)) for path in outcome.folders]
+
+
+def test_curves_are_those_of_the_store(sent):
+    for result, path in sent:
+        rows = [row for row in history(path) if "solver/step" in row]
+        kept = {row["step"]: row for row in result.curves}
+        assert [row["solver/step"] for row in rows] == [step for step in kept if step % 3 == 0 or step == max(kept)]
+        for row in rows:
+            own = kept[row["solver/step"]]
+            assert row["solver/fisher_vector_products"] == own["fisher_vector_products"]
+            for key in row:
+                if key.startswith(("eigenvalue/", "residual/")):
+                    assert row[key] == pytest.approx(own[key], rel=1e-12)
+
+
+def test_runs_are_grouped_by_model_and_image(sent):
+    for (_, path), image in zip(sent, ("camera", "coins"), strict=True):
+        (first, *_) = kind(path, "run")
+        assert (first.run_group, first.job_type, list(first.tags)) == ("ln", image, ["pilot"])
+        known = config(path)
+        assert (known["model_name"], known["layer_name"], known["image_name"]) == ("ln", "output", image)
+        assert known["solver"]["k"] == 1
+    axes = {metric.name or metric.glob_name: metric.step_metric for metric in kind(sent[0][1], "metric")}
+    assert axes["eigenvalue/*"] == axes["residual/*"] == axes["solver/fisher_vector_products"] == "solver/step"
+
+
+def test_pictures_have_their_pixels_and_captions(sent):
+    for result, path in sent:
+        shown = {key.removeprefix("distortions/"): value for key, value in media(path).items() if key.startswith("distortions/")}
+        wanted = captioned_pictures(View.of(result))
+        assert (
+            set(shown) == set(wanted) == {"image", *(f"{end} noticeable {how}" for end in ("most", "least") for how in ("alone", "added"))}
+        )
+        for name, (pixels, caption) in wanted.items():
+            assert shown[name]["caption"] == caption
+            with PillowImage.open(path.parent / "files" / shown[name]["path"]) as picture:
+                assert (np.asarray(picture.convert("L")) == pixels).all()
+
+
+def test_the_table_has_a_row_for_each_pair(sent):
+    for result, path in sent:
+        table = json.loads((path.parent / "files" / media(path)["results"]["path"]).read_text())
+        assert table["columns"] == list(COLUMNS)
+        record = result.record
+        assert [row[3] for row in table["data"]] == record["eigenindex"]
+        assert [row[4] for row in table["data"]] == record["eigenvalues"]
+        assert [row[5:7] for row in table["data"]] == record["intervals"]
+        assert [row[9] for row in table["data"]] == [record["evidence"]["top"], record["evidence"]["bottom"]]
+        assert {tuple(row[:3]) for row in table["data"]} == {("ln", None, record["image"]["name"])}
+
+
+def test_the_artifact_is_pairs_and_record(sent):
+    for result, path in sent:
+        (artifact,) = [artifact for artifact in kind(path, "artifact") if artifact.type == "eigenpairs"]  # beside the table's own
+        assert (artifact.name, artifact.run_id) == (f"eigenpairs-{result.id}", result.id)
+        contents = {entry.path: entry for entry in artifact.manifest.contents}
+        assert set(contents) == {"pairs.safetensors", "record.json", "curves.csv", "config.yaml"}
+        for name, entry in contents.items():
+            data = (result.folder / name).read_bytes()
+            assert entry.digest == base64.b64encode(hashlib.md5(data).digest()).decode()
+            assert entry.local_path == str(result.folder / name)
+
+
+def test_the_summary_is_the_record(sent):
+    for result, path in sent:
+        known = summary(path)
+        for key in ("id", "status", "verified", "eigenvalues", "intervals", "residuals", "evidence", "fisher_vector_products"):
+            assert known[key] == result.record[key], key
