@@ -119,11 +119,15 @@ def mlflow(
         from lightning.pytorch.loggers import MLFlowLogger
 
         tags = {"model": task.model_name, "layer": layer_words(task, image), "image": task.names[image]}
-        if tracking_uri:
-            return MLFlowLogger(experiment_name=experiment, run_name=task.ids[image], tracking_uri=tracking_uri, tags=tags)
-        folder.mkdir(parents=True, exist_ok=True)
-        place = {"tracking_uri": f"sqlite:///{folder / 'mlflow.db'}", "artifact_location": (folder / "artifacts").as_uri()}
-        return MLFlowLogger(experiment_name=experiment, run_name=task.ids[image], tags=tags, **place)
+        if not tracking_uri:
+            folder.mkdir(parents=True, exist_ok=True)
+        return MLFlowLogger(
+            experiment_name=experiment,
+            run_name=task.ids[image],
+            tracking_uri=tracking_uri or f"sqlite:///{folder / 'mlflow.db'}",
+            artifact_location=None if tracking_uri else (folder / "artifacts").as_uri(),
+            tags=tags,
+        )
 
     return ResultLogger(open_run, every=every)
 

@@ -140,7 +140,7 @@ class _WandbRun:
         self._run.finish(exit_code=0 if status == "success" else 1)
 
 
-def table_rows(record: Mapping[str, Any]) -> list[list[Any]]:
+def table_rows(record: Mapping[str, Any]) -> list[Any]:
     """A row of `COLUMNS` for each eigenpair of a record."""
     layer = record.get("layer")
     of = [
@@ -148,7 +148,7 @@ def table_rows(record: Mapping[str, Any]) -> list[list[Any]]:
         layer if isinstance(layer, str) or layer is None else "+".join(layer),
         (record.get("image") or {}).get("name"),
     ]
-    rows = []
+    rows: list[Any] = []
     for i, index in enumerate(record["eigenindex"]):
         value, (low, high) = record["eigenvalues"][i], record["intervals"][i]
         evidence = (record.get("evidence") or {}).get("top" if index < record["n"] / 2 else "bottom")
