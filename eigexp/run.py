@@ -121,7 +121,7 @@ def _share(work: _Work, on_ready: Callable[[], None] | None) -> tuple[list[str],
         rest.await_ready()
         with ranks.joined():
             signum = _compute(work, ranks.all_started(), rank=ranks.rank)
-        rest.finish(signum)
+        rest.finish(None)  # it knows of the signal
         return work.tasks.ids if ranks.rank == 0 else [], signum
 
 

@@ -139,7 +139,8 @@ class Others:
             if signum is not None and process.poll() is None:
                 process.send_signal(signum)
         for rank, process in self._processes.items():
-            if process.wait() in (1, 2) or process.returncode < 0:
+            asked = signum is not None and process.wait() == -signum  # it was between two fits
+            if not asked and (process.wait() in (1, 2) or process.returncode < 0):
                 raise ProcessError(_ended(rank, process.returncode))
 
     def leave(self) -> None:

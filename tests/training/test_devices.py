@@ -1,0 +1,114 @@
+"""Two processes on one run: under our own start, Lightning's launcher and torchrun; images shared out, or one image's block of vectors."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from eigexp.errors import ConfigurationError
+from eigexp.store import Store
+from eigexp.training.ranks import Ranks
+from tests.sweep.sweeps import SLOW, SMALL, command, eigexp, environment, same_numbers, serial
+
+IMAGES = ["model=ln", "images.names=[camera,coins,coffee]", "trainer.accelerator=cpu", *SMALL]
+BLOCK = ["model=lg", "solver=subspace", "solver.k=3", "solver.tol=0.02", "images.names=[camera,coins]", "images.size=16"]
+BLOCK = [*BLOCK, "logger=none", "callbacks.checkpoint.every_steps=3", "trainer.accelerator=cpu"]
+WHO = ["+callbacks.who._target_=tests.sweep.slow.Who", "+callbacks.who.path=who.txt"]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "eigexp"]
+OURS = [sys.executable, "-m", "eigexp"]
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    return {kind: serial(words, tmp_path_factory.mktemp(kind)) for kind, words in (("images", IMAGES), ("block", BLOCK))}
+
+
+def run(folder, launch, *words):
+    done = subprocess.run([*launch, "run", *words], cwd=folder, env=environment(), capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def begun(folder):
+    return sorted(line.split()[:2] for line in (folder / "who.txt").read_text().splitlines())
+
+
+@pytest.mark.parametrize("launch", [OURS, TORCHRUN], ids=["ours", "torchrun"])
+def test_images_are_spread_and_none_is_done_twice(tmp_path, expected, launch):
+    done = run(tmp_path, launch, *IMAGES, *WHO, "trainer.devices=2", "store=results")
+    assert same_numbers(Store(tmp_path / "results"), expected["images"])
+    assert sorted(id for _, id in begun(tmp_path)) == sorted(expected["images"].ids())
+    assert [rank for rank, _ in begun(tmp_path)] == ["0", "0", "1"]
+    if launch is OURS:
+        assert len(done.stdout.splitlines()) == 3
+
+
+@pytest.mark.parametrize("launch", [OURS, TORCHRUN], ids=["ours", "torchrun"])
+def test_a_block_is_shared_out_with_the_same_bits(tmp_path, expected, launch):
+    done = run(tmp_path, launch, *BLOCK, *WHO, "trainer.devices=2", "trainer.strategy=block", "store=results")
+    assert same_numbers(Store(tmp_path / "results"), expected["block"])
+    assert len(begun(tmp_path)) == 4 and {rank for rank, _ in begun(tmp_path)} == {"0", "1"}
+    assert len(done.stdout.splitlines()) == 2
+    assert not list((tmp_path / "results" / "checkpoints").iterdir())
+
+
+def test_an_interrupted_block_goes_on_where_it_was(tmp_path, expected):
+    words = [*BLOCK, "trainer.devices=2", "trainer.strategy=block", "store=results"]
+    process = subprocess.Popen(command("run", *words, *SLOW, "+callbacks.slow.seconds=0.2"), cwd=tmp_path, env=environment())
+    checkpoints, deadline = tmp_path / "results" / "checkpoints", time.monotonic() + 60
+    while not list(checkpoints.glob("*.ckpt")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGTERM)  # the first process alone; both stop after the same step
+    assert process.wait(30) == 128 + signal.SIGTERM
+    assert len(list(checkpoints.glob("*.ckpt"))) == 1
+    again = run(tmp_path, OURS, *words, *WHO)
+    assert "Starting this task anew" not in again.stderr
+    assert same_numbers(Store(tmp_path / "results"), expected["block"])
+
+
+def test_a_process_that_fails_is_named_and_the_others_results_stay(tmp_path, expected):
+    failing = ["+callbacks.bad._target_=tests.sweep.slow.FailsOn", "+callbacks.bad.image=coins"]
+    done = eigexp(tmp_path, "run", *IMAGES, *failing, "trainer.devices=2", "store=results")
+    assert done.returncode == 1
+    assert "coins is cursed" in done.stderr and done.stderr.splitlines()[-1].startswith("eigexp: Process 1 ")
+    assert len(Store(tmp_path / "results").ids()) == 2
+
+
+SCRIPT = """
+from eigexp.sweep.callback import Sweep
+from eigexp.sweep.plan import make_plan
+from eigexp.training.callbacks import Convergence, EigenvalueCurves
+from eigexp.training.trainer import make_trainer
+from tests.sweep.slow import Who
+from tests.training.test_devices import BLOCK
+
+sweep = Sweep(make_plan([*BLOCK, "store=results"]))
+callbacks = [sweep, Convergence(), EigenvalueCurves(), Who("who.txt")]
+trainer = make_trainer(accelerator="cpu", devices=2, strategy="block", callbacks=callbacks)
+trainer.fit(sweep.module(), sweep.data)
+"""
+
+
+def test_a_block_under_lightnings_own_launcher(tmp_path, expected):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert same_numbers(Store(tmp_path / "results"), expected["block"])
+    assert len(begun(tmp_path)) == 4 and {rank for rank, _ in begun(tmp_path)} == {"0", "1"}
+
+
+def test_the_number_of_processes_has_to_fit(monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    assert (Ranks.of(3).rank, Ranks.of(3).started) == (1, True)
+    assert Ranks.of(1).size == 1
+    with pytest.raises(ConfigurationError, match=r"devices=2, but 3"):
+        Ranks.of(2)
+    with pytest.raises(ConfigurationError, match="at least 1"):
+        Ranks.of(0)
