@@ -7,6 +7,7 @@ start, not proven.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -77,8 +78,22 @@ def _certified(A: SensitivityOperator, proposal: RitzPairs, standing: Progress, 
         m=m,
         fisher_vector_products=standing.fisher_vector_products + len(index),
         steps=standing.steps,
-        notes=("the solver's residuals were not confirmed by fresh products",) if standing.status == "converged" and not asked_met else (),
+        notes=_notes(standing, met, fresh, rtol, rounding, A.dtype),
     )
+
+
+def _notes(
+    standing: Progress, met: dict[str, Any], fresh: _Fresh, rtol: float | None, rounding: float, dtype: torch.dtype
+) -> tuple[str, ...]:
+    """Why a solver that has converged did not meet what was asked."""
+    if standing.status != "converged" or (met["tol"] and met["bottom_rtol"] is not False):
+        return ()
+    smallest = float(fresh.values[-1])
+    if rtol is not None and met["tol"] and rtol * smallest < rounding:
+        name = str(dtype).removeprefix("torch.")
+        cure = "Set dtype=float64." if dtype == torch.float32 else "Ask for less."
+        return (f"bottom_rtol={rtol} of a bottom value of {smallest:.2g} is less than the rounding of {name} products. {cure}",)
+    return ("the solver's residuals were not confirmed by fresh products",)
 
 
 def _fresh_pairs(A: SensitivityOperator, proposal: RitzPairs) -> _Fresh:

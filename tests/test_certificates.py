@@ -129,3 +129,16 @@ def test_relative_accuracy_of_the_bottom_is_told_apart(rtol):
     assert pairs.tolerances["asked"]["bottom_rtol"] == rtol and pairs.tolerances["met"]["bottom_rtol"] is True
     assert abs(float(pairs.eigenvalues[-1]) - 1e-3) <= rtol * 1e-3
     assert pairs.intervals[-1, 0] > 0
+
+
+def test_a_relative_tolerance_below_rounding_says_so():
+    values = [1.0, *torch.linspace(0.5, 0.2, 37).tolist(), 1e-3, 3e-7]
+    matrix = random_map(40, 40, values, 5)
+    A, solver = DenseOperator(matrix), Krylov(bottom_rtol=1e-2)
+    (single,), (double,) = certified(DenseOperator(matrix.float()), solver), certified(A, solver)
+    assert single.status == "budget"
+    (note,) = single.notes
+    assert note.startswith("bottom_rtol=0.01 of a bottom value of 3.2e-07 is less than the rounding of float32 products")
+    assert note.endswith("Set dtype=float64.")
+    assert double.status == "converged"
+    assert double.notes == ()

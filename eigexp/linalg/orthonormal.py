@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from eigexp.linalg.gaussian import gaussian_rows
+
 _ENTRIES = 2**21  # of a part in float64: 16 MiB
 _SUM = 2**16  # terms in one sum, so that rounding does not grow with the length
 _MUCH = 0.7  # of a unit vector left by a projection: what rounding put back is then a unit of precision or so
@@ -58,3 +60,12 @@ def independent_rows(block: Tensor, rtol: float = 1e-3) -> Tensor:
         return block
     _, s, vh = torch.linalg.svd(block, full_matrices=False)
     return vh[s > rtol * s[0]]
+
+
+def random_orthogonal(rows: Tensor, n: int, rng: Tensor) -> tuple[Tensor, Tensor]:
+    """A random unit vector (n,) orthogonal to orthonormal rows (d < n, n), and the generator's next state."""
+    while True:
+        draw, rng = gaussian_rows(1, n, rng, rows)
+        t = orthogonal_to(rows, draw[0])
+        if t is not None:
+            return t, rng

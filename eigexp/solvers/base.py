@@ -189,7 +189,11 @@ class Solver(ABC):
         for key, value in flat.items():
             image, _, name = key.partition(".")
             parts[int(image)][name] = value
-        return SolverState(tuple(self.image_state.from_dict(parts[i]) for i in sorted(parts)))
+        return SolverState(tuple(self.load_image(parts[i]) for i in sorted(parts)))
+
+    def load_image(self, flat: dict[str, Any]) -> ImageState:
+        """The state of one image that `ImageState.to_dict` described."""
+        return self.image_state.from_dict(flat)
 
     @abstractmethod
     def start(self, A: SensitivityOperator, image: int, rng: Tensor) -> ImageState:

@@ -1,5 +1,6 @@
 """Every eigenpair, from the explicit Jacobian: its rows or columns a chunk a step, then a dense eigendecomposition in float64.
 
+That of J J^T does where there are fewer responses than coordinates and the bottom pairs that are asked for all lie in the null space.
 Eigenvalues are |J z|^2 of the computed vectors: their error at the bottom is of second order in that of the vectors, where the
 eigendecomposition of J^T J leaves one of lambda_1 times the rounding (Golub and Van Loan 2013, section 8.6).
 """
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from eigexp.linalg.basis import Basis
 from eigexp.linalg.memory import check_memory
+from eigexp.linalg.orthonormal import orthonormal_rows
 from eigexp.linalg.rayleigh_ritz import wanted_indices
 from eigexp.operators.base import SensitivityOperator
 from eigexp.pairs import Evidence, RitzPairs
@@ -20,6 +22,7 @@ from eigexp.solvers.base import Answer, ImageState, Progress, Request, Solver
 from eigexp.solvers.settings import check_counts, check_positive, check_precision, check_sizes
 
 _BLOCK = 512
+_WIDE_COPIES = 3  # of the right singular vectors, m x n in float64, while they are made orthonormal
 _DENSE_COPIES = 4  # F, its eigenvectors, and the workspace of the divide-and-conquer eigensolver, each n x n in float64
 
 
@@ -148,20 +151,15 @@ class Exact(Solver):
         return Request("adjoint" if state.by_rows else "forward", unit)
 
     def _decompose(self, state: ExactImage) -> ExactImage:
-        """All eigenpairs of F = J^T J; keeps those wanted."""
+        """All eigenpairs; keeps those wanted."""
         J = state.jacobian.rows if state.by_rows else state.jacobian.rows.T
-        F = torch.zeros(state.n, state.n, dtype=torch.float64, device=J.device)
-        for block in _in_float64(J):
-            F.addmm_(block.T, block)
-        vectors = torch.linalg.eigh(F).eigenvectors.T
-        values = _rayleigh_quotients(J, vectors)
-        values, order = values.sort(descending=True, stable=True)
         index = wanted_indices(state.n, state.n, 0) if self.k is None else wanted_indices(state.n, self.k, self.k)
-        kept = vectors[order[index.to(order.device)]].to(J.dtype).contiguous()
-        theta = _rayleigh_quotients(J, kept.double())
-        residuals = torch.cat([(z @ F - t[:, None] * z).norm(dim=1) for z, t in zip(_in_float64(kept), theta.split(_BLOCK), strict=True)])
-        largest = float(values[0])
+        vectors, spectrum = self._of_wide(J) if self._is_wide(state.m, state.n) else self._of_any(J, index)
+        kept = vectors.to(J.dtype).contiguous()
+        theta, residuals = _measured(J, kept)
+        largest = float(spectrum[0])
         met = bool((residuals <= self.tol * largest).all())
+        rank = int((spectrum > _zero(J.dtype) * largest).sum())
         return replace(
             state,
             phase="finished",
@@ -172,15 +170,45 @@ class Exact(Solver):
             vectors=kept,
             residuals=residuals.cpu(),
             largest=largest,
-            null_fraction=float((values <= _zero(J.dtype) * largest).double().mean()),
+            null_fraction=1 - rank / state.n,
         )
+
+    def _is_wide(self, m: int, n: int) -> bool:
+        return self.k is not None and m + self.k <= n
+
+    def _of_any(self, J: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        """The eigenvectors of J^T J of some ranks, and the spectrum (n,)."""
+        n = J.shape[1]
+        F = torch.zeros(n, n, dtype=torch.float64, device=J.device)
+        for block in _in_float64(J):
+            F.addmm_(block.T, block)
+        vectors = torch.linalg.eigh(F).eigenvectors.T
+        values, order = _rayleigh_quotients(J, vectors).sort(descending=True, stable=True)
+        return vectors[order[index.to(order.device)]], values
+
+    def _of_wide(self, J: Tensor) -> tuple[Tensor, Tensor]:
+        """The first k eigenvectors of J^T J, and k of its null space; the spectrum without n - m zeros, (m,)."""
+        assert self.k is not None
+        m, n = J.shape
+        gram = torch.zeros(m, m, dtype=torch.float64, device=J.device)
+        for columns in J.split(_BLOCK, dim=1):
+            gram.addmm_(columns.double(), columns.double().T)
+        images = _times(torch.linalg.eigh(gram).eigenvectors.T.contiguous(), J)
+        values, order = images.square().sum(dim=1).sort(descending=True)
+        rank = int((values > _zero(J.dtype) * values[0]).sum())
+        span = torch.linalg.qr(images[order[: max(rank, self.k)]].T).Q.T  # right singular vectors, largest first
+        draw = torch.randn(self.k, n, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(J.device)
+        for _ in range(2):
+            draw = draw - (draw @ span[:rank].T) @ span[:rank]
+        return torch.cat([span[: self.k], orthonormal_rows(draw)]), values
 
     def check_memory(self, A: SensitivityOperator) -> None:
         """The batch's Jacobians and one image's eigendecomposition."""
         b, m, n = A.shape
         kept = n if self.k is None else min(2 * self.k, n)
         jacobians, results = b * m * n * A.dtype.itemsize, b * kept * n * A.dtype.itemsize
-        needed = jacobians + results + 8 * (_DENSE_COPIES * n * n + _BLOCK * n)
+        dense = m * (_DENSE_COPIES * m + _WIDE_COPIES * n) if self._is_wide(m, n) else _DENSE_COPIES * n * n
+        needed = jacobians + results + 8 * (dense + _BLOCK * n)
         what = f"solver=exact for b={b} images of n={n} pixels and m={m} responses"
         check_memory(needed, A.device, what, "Take solver=krylov, a smaller images.size or images.batch_size, or a subspace.")
 
@@ -188,6 +216,24 @@ class Exact(Solver):
 def _in_float64(rows: Tensor) -> Iterator[Tensor]:
     """Blocks of at most 512 rows in float64."""
     return (block.double() for block in rows.split(_BLOCK))
+
+
+def _times(left: Tensor, J: Tensor) -> Tensor:
+    """left (k, m) times J (m, n), in float64."""
+    product = torch.zeros(len(left), J.shape[1], dtype=torch.float64, device=J.device)
+    for rows, block in zip(left.split(_BLOCK, dim=1), _in_float64(J), strict=True):
+        product.addmm_(rows, block)
+    return product
+
+
+def _measured(J: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """Rayleigh quotients and residual norms of vectors (k, n) under J^T J, each (k,), in float64."""
+    theta = _rayleigh_quotients(J, vectors.double())
+    residuals = []
+    for z, t in zip(_in_float64(vectors), theta.split(_BLOCK), strict=True):
+        responses = torch.cat([z @ block.T for block in _in_float64(J)], dim=1)
+        residuals.append((_times(responses, J) - t[:, None] * z).norm(dim=1))
+    return theta, torch.cat(residuals)
 
 
 def _rayleigh_quotients(J: Tensor, vectors: Tensor) -> Tensor:

@@ -11,30 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from eigexp.linalg.rayleigh_ritz import wanted_indices
+from eigexp.solvers.both_ends import Wanted
 from eigexp.solvers.krylov_space import KrylovSpace
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Which of n eigenpairs are asked for: the `top` first and the `bottom` last."""
-
-    n: int
-    top: int
-    bottom: int
-
-    @property
-    def eigenindex(self) -> Tensor:
-        """Their ranks, increasing, none twice."""
-        return wanted_indices(self.n, self.top, self.bottom)
-
-    def held(self, d: int) -> tuple[Tensor, Tensor]:
-        """Ranks that d Ritz pairs can stand for, tops first, and the positions of those pairs, from the end if negative."""
-        index = self.eigenindex.tolist()
-        tops = [(i, i) for i in index if i < self.top][:d]
-        bottoms = [(i, i - self.n) for i in index if i >= self.top][len(tops) - d :] if d > len(tops) else []
-        ranks, positions = zip(*tops, *bottoms, strict=True) if d else ((), ())
-        return torch.tensor(ranks, dtype=torch.int64), torch.tensor(positions, dtype=torch.int64)
 
 
 @dataclass(frozen=True)

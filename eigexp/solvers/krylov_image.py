@@ -7,7 +7,9 @@ from torch import Tensor
 
 from eigexp.pairs import Evidence
 from eigexp.solvers.base import ImageState
+from eigexp.solvers.bottom_check import BottomCheck
 from eigexp.solvers.krylov_space import KrylovSpace
+from eigexp.solvers.preconditioners import PRECONDITIONERS, Preconditioner
 
 
 @dataclass(frozen=True)
@@ -15,15 +17,16 @@ class KrylovImage(ImageState):
     """One image's state.
 
     Attributes:
-        phase: krylov | guess | multiplicity | verify | finished.
+        phase: krylov | guess | probe | multiplicity | verify | finished.
         space: the space that both ends come from.
-        check: the space that verifies the bottom, orthogonal to `found`.
-        found: the bottom vectors under verification (k, n).
+        check: the verification of the bottom, while it goes on.
         queue: kept guesses (q, n) not yet expanded, best first.
         quotients: their Rayleigh quotients (q,), float64.
         rounds: rounds of guesses tried.
         guessed_at: the step after which the last round was sifted.
-        guess_kept: a guess is in the space, so that its bottom no longer rests on a random start alone.
+        probes: gradients A^T u (p, n) of random responses, until they make a preconditioner.
+        preconditioner: for the bottom's residuals, once there is one.
+        assisted: a guess or a preconditioner has had a hand in the space, so that its bottom no longer rests on a random start alone.
         fresh: steps left of the check for repeated eigenvalues.
         reference: wanted top values when that check began.
         distinct: it has ended, and found nothing.
@@ -41,13 +44,14 @@ class KrylovImage(ImageState):
 
     phase: str
     space: KrylovSpace
-    check: KrylovSpace
-    found: Tensor
+    check: BottomCheck | None
     queue: Tensor
     quotients: Tensor
     rounds: int
     guessed_at: int
-    guess_kept: bool
+    probes: Tensor
+    preconditioner: Preconditioner | None
+    assisted: bool
     fresh: int
     reference: Tensor
     distinct: bool
@@ -63,17 +67,37 @@ class KrylovImage(ImageState):
     null_fraction: float | None
     rng: Tensor
 
+    @property
+    def largest(self) -> float:
+        """The largest Ritz value; 0.0 before there is one."""
+        return float(self.space.values[0]) if len(self.space) else 0.0
+
     def to_dict(self) -> dict[str, Any]:
-        """Flat, spaces as their tensors."""
+        """Flat: space, check and preconditioner as their tensors."""
         flat = super().to_dict()
-        for name in ("space", "check"):
-            flat |= {f"{name}.{key}": value for key, value in flat.pop(name).to_dict().items()}
-        return flat
+        parts = {"space": flat.pop("space").to_dict()}
+        check, preconditioner = flat.pop("check"), flat.pop("preconditioner")
+        if check is not None:
+            parts["check"] = {"found": check.found, **check.space.to_dict()}
+        parts |= {kind: preconditioner.to_dict() for kind, cls in PRECONDITIONERS.items() if isinstance(preconditioner, cls)}
+        return flat | {f"{name}.{key}": value for name, part in parts.items() for key, value in part.items()}
 
     @classmethod
     def from_dict(cls, flat: dict[str, Any]) -> Self:
         """The state that `to_dict` described."""
         values = dict(flat)
-        for name in ("space", "check"):
-            values[name] = KrylovSpace.from_dict({key: values.pop(f"{name}.{key}") for key in ("V", "G", "H", "gram")})
-        return super().from_dict(values)
+        space, check = _part(values, "space"), _part(values, "check")
+        made = [made(**part) for kind, made in PRECONDITIONERS.items() if (part := _part(values, kind))]
+        return super().from_dict(
+            values
+            | {
+                "space": KrylovSpace.from_dict(space),
+                "check": BottomCheck(check.pop("found"), KrylovSpace.from_dict(check)) if check else None,
+                "preconditioner": made[0] if made else None,
+            }
+        )
+
+
+def _part(flat: dict[str, Any], name: str) -> dict[str, Any]:
+    """Takes the entries "<name>.<key>" out of a flat dict."""
+    return {key.removeprefix(f"{name}."): flat.pop(key) for key in list(flat) if key.startswith(f"{name}.")}

@@ -98,6 +98,11 @@ class KrylovSpace:
         gram = coefficients @ self.gram @ coefficients.T if complete else self.gram[:0, :0]
         return self.of(V, G, torch.diag(values), gram)
 
+    def restarted(self, top: int, bottom: int) -> Self:
+        """The space of its extreme Ritz vectors."""
+        keep = sorted({*range(top), *range(len(self) - bottom, len(self))})
+        return self.restart(self.vectors[keep], self.values[keep])
+
     def to_dict(self) -> dict[str, Any]:
         """V, G, H and the Gram matrix as plain tensors."""
         return {"V": self.V.rows.clone(), "G": self.G.rows.clone(), "H": self.H, "gram": self.gram}

@@ -13,11 +13,12 @@ from torch import Tensor
 from eigexp.errors import ConfigurationError
 from eigexp.linalg.gaussian import gaussian_rows
 from eigexp.linalg.orthonormal import orthonormal_rows
-from eigexp.linalg.rayleigh_ritz import ritz, wanted_indices
+from eigexp.linalg.rayleigh_ritz import ritz
 from eigexp.operators.base import SensitivityOperator
 from eigexp.pairs import Evidence, RitzPairs
-from eigexp.solvers.base import Answer, ImageState, Progress, Request, Solver
-from eigexp.solvers.settings import check_counts, check_positive, check_precision, check_sizes
+from eigexp.solvers.base import Answer, ImageState, Progress, Request
+from eigexp.solvers.both_ends import BothEnds
+from eigexp.solvers.settings import check_positive
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,10 @@ class SubspaceImage(ImageState):
 
 
 @dataclass(frozen=True)
-class Subspace(Solver):
+class Subspace(BothEnds):
     """Extremal pairs by block power iteration: the classical method, and the baseline of the others.
 
     Attributes:
-        k: number of pairs at each end.
-        k_top: number at the top, if other than k.
-        k_bottom: number at the bottom, if other than k.
-        tol: residual norms wanted, relative to the largest eigenvalue.
-        bottom_rtol: residual norms wanted at the bottom, relative to the bottom eigenvalue itself; None does not ask.
         max_steps: iterations a single image may take, both ends together; the top leaves half of them to a bottom that is asked.
         stop: "residual" ends an iteration on `tol`, "delta" where the eigenvalues have ceased to change, which is no proof of convergence.
         stop_criterion: change of the eigenvalues (Euclidean norm, their units) that ends an iteration with stop="delta".
@@ -66,37 +62,22 @@ class Subspace(Solver):
     name: ClassVar[str] = "subspace"
     image_state: ClassVar[type[ImageState]] = SubspaceImage
 
-    k: int = 1
-    k_top: int | None = None
-    k_bottom: int | None = None
-    tol: float = 1e-4
-    bottom_rtol: float | None = None
-    max_steps: int = 1000
     stop: Literal["residual", "delta"] = "residual"
     stop_criterion: float = 1e-7
 
     def __post_init__(self) -> None:
-        check_positive(tol=self.tol, bottom_rtol=self.bottom_rtol, max_steps=self.max_steps, stop_criterion=self.stop_criterion)
-        check_counts(k=self.k, k_top=self.k_top, k_bottom=self.k_bottom)
+        super().__post_init__()
+        check_positive(stop_criterion=self.stop_criterion)
         if self.stop not in ("residual", "delta"):
             raise ConfigurationError(f"solver.stop={self.stop} is not a rule to stop by. Choose residual or delta.")
-
-    @property
-    def _top(self) -> int:
-        return self.k if self.k_top is None else self.k_top
-
-    @property
-    def _bottom(self) -> int:
-        return self.k if self.k_bottom is None else self.k_bottom
 
     def start(self, A: SensitivityOperator, image: int, rng: Tensor) -> SubspaceImage:
         """A random block for the top; of one vector where only the bottom is asked, whose shift it gives."""
         n = A.shape.n
-        check_sizes(self._top, self._bottom, n)
-        check_precision(self.tol, A.dtype)
+        self.check(A)
         rows = torch.empty(0, n, dtype=A.dtype, device=A.device)
         none = torch.empty(0, dtype=torch.float64)
-        block, rng = gaussian_rows(max(self._top, 1), n, rng, rows)
+        block, rng = gaussian_rows(max(self.num_top, 1), n, rng, rows)
         return SubspaceImage(
             request=Request("fisher", orthonormal_rows(block)),
             fisher_vector_products=0.0,
@@ -136,14 +117,14 @@ class Subspace(Solver):
 
     def image_pairs(self, state: SubspaceImage) -> RitzPairs:
         """The Ritz pairs of the ends that have begun."""
-        index, values, vectors, _ = self._wanted(state)
+        index, values, vectors, _ = self._at_hand(state)
         top: Evidence = "converged" if state.top_met else "budget"
         bottom: Evidence = "converged" if self._bottom_is_met(state) else "budget"
-        return RitzPairs(index, values, vectors, top if self._top else None, bottom if self._bottom else None)
+        return RitzPairs(index, values, vectors, top if self.num_top else None, bottom if self.num_bottom else None)
 
     def image_progress(self, state: SubspaceImage) -> Progress:
         """As plain numbers."""
-        index, values, _, residuals = self._wanted(state)
+        index, values, _, residuals = self._at_hand(state)
         return Progress(
             phase=state.phase,
             eigenindex=tuple(index.tolist()),
@@ -175,7 +156,7 @@ class Subspace(Solver):
         return replace(state, phase="bottom", request=Request("fisher", orthonormal_rows(block)), rng=rng)
 
     def _finish(self, state: SubspaceImage) -> SubspaceImage:
-        met = (state.top_met or not self._top) and (self._bottom_is_met(state) or not self._bottom)
+        met = (state.top_met or not self.num_top) and (self._bottom_is_met(state) or not self.num_bottom)
         return replace(state, request=None, phase="finished", status="converged" if met else "budget")
 
     def _top_budget(self, state: SubspaceImage) -> int:
@@ -183,21 +164,18 @@ class Subspace(Solver):
 
     def _bottom_size(self, state: SubspaceImage) -> int:
         """Vectors of the bottom block: those that the top block does not hold already."""
-        return min(self._bottom, state.n - self._top)
+        return min(self.num_bottom, state.n - self.num_top)
 
     def _bottom_is_met(self, state: SubspaceImage) -> bool:
         return state.bottom_met if self._bottom_size(state) else state.top_met
 
     def _met(self, norms: Tensor, values: Tensor, largest: float, dtype: torch.dtype, *, bottom: bool) -> bool:
-        met = norms <= self.tol * largest
-        if bottom and self.bottom_rtol is not None:
-            met &= (values <= 4 * torch.finfo(dtype).eps * largest) | (norms <= self.bottom_rtol * values)
-        return bool(met.all())
+        return bool(self.met(values, norms, torch.full((len(values),), bottom), largest, dtype).all())
 
-    def _wanted(self, state: SubspaceImage) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _at_hand(self, state: SubspaceImage) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Eigenindices, values, vectors and residuals of the wanted pairs at hand."""
-        index = wanted_indices(state.n, self._top, self._bottom)
-        tops = min(self._top, len(state.top_values))
+        index = self.wanted(state.n).eigenindex
+        tops = min(self.num_top, len(state.top_values))
         bottoms = len(state.bottom_values)
         return (
             torch.cat([index[:tops], index[len(index) - bottoms :]]),

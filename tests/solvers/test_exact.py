@@ -62,6 +62,33 @@ def test_a_finished_state_lets_go_of_the_jacobian():
     assert state.to_dict()["0.jacobian"].numel() == 0
 
 
+@pytest.mark.parametrize("rank", [20, 13])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_few_responses_take_a_small_decomposition_and_give_the_null_space_exactly(rank, dtype, monkeypatch):
+    monkeypatch.setattr(Exact, "_of_any", None)  # the large one is not called
+    values = (*linear(rank, 1.0, 0.01), *[0.0] * (20 - rank))
+    problem = Problem(20, 400, (values,))
+    A, solver = problem.operator(dtype), Exact(k=3)
+    state = run(solver, A)
+    (pairs,) = certify(A, solver.pairs(state), solver=solver, state=state)
+    assert pairs.eigenindex.tolist() == [0, 1, 2, 397, 398, 399]
+    assert torch.allclose(pairs.eigenvalues[:3], problem.truth[0][:3], rtol=0, atol=20 * torch.finfo(dtype).eps)
+    assert bool((pairs.eigenvalues[3:] <= (20 * torch.finfo(dtype).eps) ** 2).all())
+    vectors = pairs.eigendistortions.to(dtype)
+    assert torch.allclose(vectors @ vectors.T, torch.eye(6, dtype=dtype), atol=20 * torch.finfo(dtype).eps)
+    assert pairs.evidence == {"top": "proven", "bottom": "proven"}
+    assert pairs.null_space.dimension_estimate == pytest.approx(400 - rank)
+    assert state.images[0].fisher_vector_products == 10
+
+
+def test_the_small_decomposition_fits_where_the_large_one_does_not(monkeypatch):
+    monkeypatch.setattr(memory, "free_memory", lambda device: 2**28)
+    wide = DenseOperator(torch.zeros(1, 1, 1).expand(1, 20, 40_000))
+    Exact(k=2).init(wide, 0)
+    with pytest.raises(MemoryLimitError):
+        Exact().init(wide, 0)
+
+
 def test_on_a_network():
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Conv2d(1, 3, 3), torch.nn.Softplus()).double().requires_grad_(False)

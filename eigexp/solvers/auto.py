@@ -1,0 +1,108 @@
+"""The solver that suits the sizes: the explicit Jacobian where it is cheaper, else one Krylov space."""
+
+import logging
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from eigexp.operators.base import OperatorShape, SensitivityOperator
+from eigexp.pairs import RitzPairs
+from eigexp.solvers.base import Answer, ImageState, Progress, Solver
+from eigexp.solvers.exact import Exact, ExactImage
+from eigexp.solvers.krylov import Krylov
+from eigexp.solvers.krylov_image import KrylovImage
+
+log = logging.getLogger(__name__)
+
+_PER_PAIR = 80  # rows of the Jacobian, with its decomposition, for the products of one pair at each end
+_RELATIVE = 1500  # for those of a bottom that is accurate relative to itself
+_LARGEST = 4096  # side of a decomposition that takes seconds
+
+
+@dataclass(frozen=True)
+class Auto(Solver):
+    """Chooses between `Exact` and `Krylov`, and hands its settings on.
+
+    `Exact` where min(m, n) <= 80 k, or min(m, n) <= 1500 with `bottom_rtol`, as long as the matrix to decompose has a side of at most 4096.
+    The choice rests on sizes alone, never on a clock or on free memory: the same task is the same computation everywhere.
+
+    Attributes:
+        k: number of pairs at each end.
+        tol: residual norms wanted, relative to the largest eigenvalue.
+        bottom_rtol: residual norms wanted at the bottom, relative to the bottom eigenvalue itself; None does not ask.
+        max_steps: products that a single image may take in a Krylov space.
+    """
+
+    name: ClassVar[str] = "auto"
+    image_state: ClassVar[type[ImageState]] = ImageState
+
+    k: int = 1
+    tol: float = 1e-4
+    bottom_rtol: float | None = None
+    max_steps: int = 1000
+
+    def __post_init__(self) -> None:
+        for make in (self._exact, self._krylov):
+            make()  # their checks are this one's
+
+    def check_memory(self, A: SensitivityOperator) -> None:
+        """As the solver chosen."""
+        self.choice(A.shape).check_memory(A)
+
+    def start(self, A: SensitivityOperator, image: int, rng: Tensor) -> ImageState:
+        """The first state of the solver chosen; the log says which, and why."""
+        solver = self.choice(A.shape)
+        if image == 0:
+            log.info(
+                "solver=auto: %s for m=%d responses and n=%d coordinates (%s)", solver.name, A.shape.m, A.shape.n, self._reason(A.shape)
+            )
+        return solver.start(A, image, rng)
+
+    def advance(self, A: SensitivityOperator, image: int, state: Any, answer: Answer) -> ImageState:
+        """As the solver whose state it is."""
+        return self._of(state).advance(A, image, state, answer)
+
+    def image_pairs(self, state: Any) -> RitzPairs:
+        """As the solver whose state it is."""
+        return self._of(state).image_pairs(state)
+
+    def image_progress(self, state: Any) -> Progress:
+        """As the solver whose state it is."""
+        return self._of(state).image_progress(state)
+
+    def load_image(self, flat: dict[str, Any]) -> ImageState:
+        """One image's state; only the exact solver's has a Jacobian."""
+        return (ExactImage if "jacobian" in flat else KrylovImage).from_dict(flat)
+
+    def choice(self, shape: OperatorShape) -> Solver:
+        """The solver for an operator of this shape."""
+        return self._exact() if self._few(shape) <= self._limit and self._side(shape) <= _LARGEST else self._krylov()
+
+    @property
+    def _limit(self) -> int:
+        return max(_PER_PAIR * self.k, _RELATIVE if self.bottom_rtol is not None else 0)
+
+    def _reason(self, shape: OperatorShape) -> str:
+        if self._few(shape) > self._limit:
+            return f"min(m, n)={self._few(shape)} rows of the Jacobian, more than the {self._limit} that pay"
+        if self._side(shape) > _LARGEST:
+            return f"the matrix to decompose has {self._side(shape)} rows, more than {_LARGEST}"
+        return f"min(m, n)={self._few(shape)} rows of the Jacobian, at most the {self._limit} that pay"
+
+    @staticmethod
+    def _few(shape: OperatorShape) -> int:
+        return min(shape.m, shape.n)
+
+    def _side(self, shape: OperatorShape) -> int:
+        """Of the matrix that the exact solver decomposes."""
+        return shape.m if shape.m + self.k <= shape.n else shape.n
+
+    def _exact(self) -> Exact:
+        return Exact(k=self.k, tol=self.tol)
+
+    def _krylov(self) -> Krylov:
+        return Krylov(k=self.k, tol=self.tol, bottom_rtol=self.bottom_rtol, max_steps=self.max_steps)
+
+    def _of(self, state: Any) -> Solver:
+        return self._exact() if isinstance(state, ExactImage) else self._krylov()

@@ -1,0 +1,97 @@
+"""What the iterations for both ends of the spectrum share: how many pairs, how well, and how long."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from eigexp.linalg.rayleigh_ritz import wanted_indices
+from eigexp.operators.base import SensitivityOperator
+from eigexp.solvers.base import Solver
+from eigexp.solvers.settings import check_counts, check_positive, check_precision, check_sizes
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which of n eigenpairs are asked for: the `top` first and the `bottom` last."""
+
+    n: int
+    top: int
+    bottom: int
+
+    @property
+    def eigenindex(self) -> Tensor:
+        """Their ranks, increasing, none twice."""
+        return wanted_indices(self.n, self.top, self.bottom)
+
+    def held(self, d: int) -> tuple[Tensor, Tensor]:
+        """Ranks that d Ritz pairs can stand for, tops first, and the positions of those pairs, from the end if negative."""
+        index = self.eigenindex.tolist()
+        tops = [(i, i) for i in index if i < self.top][:d]
+        bottoms = [(i, i - self.n) for i in index if i >= self.top][len(tops) - d :] if d > len(tops) else []
+        ranks, positions = zip(*tops, *bottoms, strict=True) if d else ((), ())
+        return torch.tensor(ranks, dtype=torch.int64), torch.tensor(positions, dtype=torch.int64)
+
+
+@dataclass(frozen=True)
+class BothEnds(Solver):
+    """Base of the iterations.
+
+    Attributes:
+        k: number of pairs at each end.
+        k_top: number at the top, if other than k.
+        k_bottom: number at the bottom, if other than k.
+        tol: residual norms wanted, relative to the largest eigenvalue.
+        bottom_rtol: residual norms wanted at the bottom, relative to the bottom eigenvalue itself; None does not ask.
+        max_steps: steps that a single image may take, before it stops as "budget".
+    """
+
+    k: int = 1
+    k_top: int | None = None
+    k_bottom: int | None = None
+    tol: float = 1e-4
+    bottom_rtol: float | None = None
+    max_steps: int = 1000
+
+    def __post_init__(self) -> None:
+        check_positive(tol=self.tol, bottom_rtol=self.bottom_rtol, max_steps=self.max_steps)
+        check_counts(k=self.k, k_top=self.k_top, k_bottom=self.k_bottom)
+
+    @property
+    def num_top(self) -> int:
+        """Pairs asked for at the top."""
+        return self.k if self.k_top is None else self.k_top
+
+    @property
+    def num_bottom(self) -> int:
+        """Pairs asked for at the bottom."""
+        return self.k if self.k_bottom is None else self.k_bottom
+
+    def wanted(self, n: int) -> Wanted:
+        """Which of n pairs are asked for."""
+        return Wanted(n, self.num_top, self.num_bottom)
+
+    def check(self, A: SensitivityOperator) -> None:
+        """Refuse what cannot be had of an operator.
+
+        Raises:
+            ConfigurationError: if there are fewer eigenvalues than asked for, or `tol` is below the rounding of the products.
+        """
+        check_sizes(self.num_top, self.num_bottom, A.shape.n)
+        check_precision(self.tol, A.dtype)
+
+    def met(self, values: Tensor, residuals: Tensor, bottom: Tensor, largest: float, dtype: torch.dtype) -> Tensor:
+        """Which pairs have met the tolerances, shape (k,); of a value that is zero up to rounding `bottom_rtol` asks nothing.
+
+        Args:
+            values: (k,).
+            residuals: their residual norms (k,).
+            bottom: which of them are at the bottom (k,).
+            largest: lambda_1.
+            dtype: of the products.
+        """
+        met = residuals <= self.tol * largest
+        if self.bottom_rtol is None:
+            return met
+        zero = values <= 4 * torch.finfo(dtype).eps * largest
+        return met & (~bottom | zero | (residuals <= self.bottom_rtol * values))

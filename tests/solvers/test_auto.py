@@ -1,0 +1,65 @@
+"""The choice of a solver by sizes."""
+
+import logging
+
+import pytest
+import torch
+
+from eigexp.certificates import certify
+from eigexp.errors import ConfigurationError
+from eigexp.operators.base import OperatorShape
+from eigexp.solvers.auto import Auto
+from eigexp.solvers.exact import Exact
+from eigexp.solvers.krylov import Krylov
+from tests.solvers.spectra import Problem, differences, linear, run, through_disk
+
+SMALL, LARGE = Problem(60, 50, (linear(50, 1.0, 0.01),)), Problem(300, 250, (linear(250, 1.0, 0.01),))
+
+
+@pytest.mark.parametrize(
+    ("settings", "m", "n", "chosen"),
+    [
+        ({}, 80, 65536, "exact"),
+        ({}, 81, 65536, "krylov"),
+        ({"k": 5}, 400, 3072, "exact"),
+        ({"k": 5}, 3072, 401, "krylov"),
+        ({"bottom_rtol": 0.01}, 1500, 4000, "exact"),
+        ({"bottom_rtol": 0.01}, 1600, 4000, "krylov"),
+        ({"k": 100}, 8000, 5000, "krylov"),  # a decomposition of 5000 x 5000
+    ],
+)
+def test_the_rule(settings, m, n, chosen):
+    assert Auto(**settings).choice(OperatorShape(1, m, n)).name == chosen
+
+
+@pytest.mark.parametrize(("problem", "solver", "reason"), [(SMALL, Exact(k=1), "at most the 80"), (LARGE, Krylov(), "more than the 80")])
+def test_it_computes_what_the_chosen_one_computes_and_says_why(problem, solver, reason, caplog):
+    A = problem.operator()
+    with caplog.at_level(logging.INFO):
+        state = run(Auto(), A)
+    assert f"solver=auto: {solver.name}" in caplog.text
+    assert reason in caplog.text
+    assert differences(state.to_dict(), run(solver, A).to_dict()) == []
+    (pairs,) = certify(A, Auto().pairs(state), solver=Auto(), state=state)
+    assert pairs.verified
+    assert pairs.method == "auto"
+
+
+@pytest.mark.parametrize("problem", [SMALL, LARGE])
+def test_a_saved_state_goes_on(problem):
+    A, solver = problem.operator(), Auto()
+    state = solver.step(A, solver.init(A, 0))
+    again = through_disk(solver, state)
+    assert type(again.images[0]) is type(state.images[0])
+    assert differences(solver.step(A, again).to_dict(), solver.step(A, state).to_dict()) == []
+
+
+@pytest.mark.parametrize("settings", [{"k": 0}, {"tol": -1.0}, {"bottom_rtol": 0.0}, {"max_steps": 0}])
+def test_settings_that_cannot_work_are_refused(settings):
+    with pytest.raises(ConfigurationError, match=rf"solver\.{next(iter(settings))}="):
+        Auto(**settings)
+
+
+def test_the_batch_is_one_choice():
+    A = Problem(60, 50, (linear(50, 1.0, 0.01), linear(50, 2.0, 0.1))).operator(torch.float32)
+    assert all(pairs.evidence_top == "proven" for pairs in Auto().pairs(run(Auto(), A)))
