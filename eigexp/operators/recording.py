@@ -198,7 +198,7 @@ def _without_writing(function: OpOverload, args: Sequence[Any], tangents: WeakTe
     """The call that returns what an in-place call leaves in its first argument, where there is one."""
     if function is aten.copy_.default:
         same = isinstance(args[1], Tensor) and args[1] in tangents and _kind(args[0]) == _kind(args[1])
-        return (aten.clone.default, args[1:2], {}) if same else None
+        return (aten.copy.default, args[:2], {}) if same else None
     if function is aten.as_strided_.default:
         return (aten.clone.default, args[:1], {}) if _is_layout_of(args[0], *args[1:]) else None
     name = function._schema.name.removeprefix("aten::")
