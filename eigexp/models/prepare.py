@@ -20,7 +20,8 @@ def prepare_model(module: nn.Module, *, layer: str | Sequence[str] | None = None
 
     Args:
         module: changed in place (mode, weights, requires_grad, in-place activations switched off).
-        layer: name of the layer whose output is the response, or several; None for the module's own output.
+        layer: name of the layer whose output is the response; several names are one response, their outputs concatenated (a result a
+            layer is what `NetworkLayers` and the command's `model.layer=[a,b]` give); None for the module's own output.
         weights: a local file (safetensors, or .pth of tensors only). For networks of `eigexp.models.zoo` also "default" or "random".
 
     Raises:

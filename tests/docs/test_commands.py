@@ -77,6 +77,13 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
     "eigexp results --where model=onoff --format csv": Run(),
     "eigexp report": Run([], "outputs/report.html"),
     "eigexp report --where model=onoff --output onoff.html": Run([], "onoff.html"),
+    "eigexp run model=efficientnet_lite0 'model.layer=[_blocks.1,_blocks.4,_blocks.10]' images.grey=false images.size=64": Run(
+        ["images.size=32", "model.layer=[_blocks.1,_blocks.4]", "logger=csv"], "outputs/results/sensitivity/*.json"
+    ),
+    "eigexp plot sensitivity --output layers.pdf": Run([], "layers.pdf"),
+    "eigexp results --sensitivity --format csv": Run(),
+    "eigexp sweep experiment=berardino2017": Run(["model=ln,lg", "images.size=24", "images.names=[coins]"], RESULT),
+    "eigexp plot thresholds --output thresholds.pdf": Run([], "thresholds.csv"),
     "eigexp plot distortions 3f2a9c --width 2 --output figure.pdf": Run([], "figure.pdf"),
     "eigexp doctor": Run(),
     "eigexp models resnet18 images.size=64": Run(["model.weights=random"]),
@@ -110,6 +117,7 @@ PYTHON: dict[str, tuple[str, dict[str, str]]] = {
         {"synthesize(k=2)": "synthesize(k=2, progress=False)"},
     ),
     "from pathlib import Path\n\nfrom eigexp import Store": ("", {}),
+    "from eigexp import Store\nfrom eigexp.store.sensitivity import sensitivity_tables": ("", {}),
 }
 
 RETINA = """
@@ -131,7 +139,7 @@ def entered(kind: type) -> list[str]:
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """Photographs, a model of one's own with its weights, and a store of two results."""
+    """Photographs, a model of one's own with its weights, and a store of two results, and of two layers with their table."""
     from PIL import Image
 
     folder = tmp_path_factory.mktemp("user")
@@ -143,7 +151,10 @@ def prepared(tmp_path_factory):
     (folder / "mylab" / "models.py").write_text(RETINA)
     generator = torch.Generator().manual_seed(0)
     save_file({"filter.weight": torch.randn(2, 1, 5, 5, generator=generator), "filter.bias": torch.zeros(2)}, folder / "retina.safetensors")
-    serial(["model=onoff,ln", "images.size=24", "logger=none", "callbacks.progress.mode=quiet"], folder / "outputs/results")
+    small = ["images.size=24", "logger=none", "callbacks.progress.mode=quiet"]
+    serial(["model=onoff,ln", *small], folder / "outputs/results")
+    layers = ["model._target_=tests.models.small_network.SmallNetwork", "model.name=small", "model.layer=[stem,head]"]
+    serial([*layers, *small], folder / "outputs/results")
     return folder
 
 
@@ -242,7 +253,7 @@ def test_python(first, user, capsys):
     stored = len(Store("outputs/results").ids())
     namespace = {"__name__": "__main__"}
     exec(compile(before + text, first.splitlines()[0], "exec"), namespace)
-    assert list(user.glob("*.png")) or len(Store("outputs/results").ids()) > stored or namespace["eig"].verified
+    assert list(user.glob("*.png")) or len(Store("outputs/results").ids()) > stored or "table" in namespace or namespace["eig"].verified
 
 
 def test_words_replace_those_of_the_same_key():
