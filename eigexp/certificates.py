@@ -14,6 +14,7 @@ from torch import Tensor
 
 from eigexp.operators.base import SensitivityOperator
 from eigexp.pairs import EigenPairs, Evidence, NullSpace, RitzPairs
+from eigexp.shapes import Chosen, Distortions, Intervals, Ranks, Rows, Values
 from eigexp.solvers.base import Progress, Solver, SolverState
 
 _CHUNK = 64
@@ -24,9 +25,9 @@ _ZERO: dict[torch.dtype, float] = {torch.float32: 1e-12, torch.float64: 1e-24}  
 class _Fresh:
     """Pairs of one image by fresh products, in the order of their eigenindices."""
 
-    vectors: Tensor
-    values: Tensor
-    residuals: Tensor
+    vectors: Rows
+    values: Values
+    residuals: Values
 
 
 def certify(A: SensitivityOperator, pairs: list[RitzPairs], *, solver: Solver, state: SolverState) -> list[EigenPairs]:
@@ -114,7 +115,7 @@ def _fresh_pairs(A: SensitivityOperator, proposal: RitzPairs) -> _Fresh:
     return _Fresh(torch.cat(vectors)[order.to(proposal.vectors.device)], theta[order], torch.cat(residuals)[order])
 
 
-def _ends(index: Tensor, n: int, proposal: RitzPairs) -> tuple[Tensor, Tensor]:
+def _ends(index: Ranks, n: int, proposal: RitzPairs) -> tuple[Chosen, Chosen]:
     """Which pairs belong to the top and which to the bottom: a gap of the indices parts them."""
     if proposal.evidence_bottom is None:
         return torch.ones(len(index), dtype=torch.bool), torch.zeros(len(index), dtype=torch.bool)
@@ -148,7 +149,9 @@ def _bottom_evidence(
     return proposal.evidence_bottom
 
 
-def _intervals(proposal: RitzPairs, fresh: _Fresh, top: Tensor, evidence: dict[str, Evidence | None], largest: float, eps: float) -> Tensor:
+def _intervals(
+    proposal: RitzPairs, fresh: _Fresh, top: Chosen, evidence: dict[str, Evidence | None], largest: float, eps: float
+) -> Intervals:
     """Bounds of each eigenvalue, shape (k, 2): by interlacing on one side, by the residual and what verification left open on the other."""
     rounding = 8 * eps * largest
     below, above = torch.full_like(fresh.values, rounding), torch.full_like(fresh.values, rounding)
@@ -164,7 +167,7 @@ def _intervals(proposal: RitzPairs, fresh: _Fresh, top: Tensor, evidence: dict[s
     return torch.stack([lower, upper], dim=1)
 
 
-def _clusters(index: Tensor, fresh: _Fresh, rounding: float) -> tuple[tuple[int, ...], ...]:
+def _clusters(index: Ranks, fresh: _Fresh, rounding: float) -> tuple[tuple[int, ...], ...]:
     """Runs of neighbours whose gap does not exceed twice a residual: their vectors are determined only together."""
     runs: list[list[int]] = []
     for i in range(1, len(index)):
@@ -179,12 +182,12 @@ def _clusters(index: Tensor, fresh: _Fresh, rounding: float) -> tuple[tuple[int,
     return tuple(tuple(run) for run in runs)
 
 
-def _null_space(proposal: RitzPairs, zero: Tensor, n: int, m: int) -> NullSpace:
+def _null_space(proposal: RitzPairs, zero: Chosen, n: int, m: int) -> NullSpace:
     estimate = None if proposal.null_fraction is None else n * proposal.null_fraction
     return NullSpace(dimension_at_least=max(n - m, int(zero.sum()), 0), dimension_estimate=estimate)
 
 
-def _as_images(A: SensitivityOperator, vectors: Tensor) -> Tensor:
+def _as_images(A: SensitivityOperator, vectors: Rows) -> Distortions:
     """Pixels (k, *image shape), each with its entry of largest magnitude positive."""
     pixels = A.to_pixels(vectors)
     if not len(pixels):

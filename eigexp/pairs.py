@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from torch import Tensor
+from eigexp.shapes import Distortions, Intervals, Ranks, Rows, Values
 
 Evidence = Literal["proven", "krylov", "converged", "budget"]
 
@@ -22,9 +22,9 @@ class RitzPairs:
         bottom_margin: how far below its smallest Ritz value the solver's evidence leaves room for an eigenvalue.
     """
 
-    eigenindex: Tensor
-    eigenvalues: Tensor
-    vectors: Tensor
+    eigenindex: Ranks
+    eigenvalues: Values
+    vectors: Rows
     evidence_top: Evidence | None
     evidence_bottom: Evidence | None
     null_fraction: float | None = None
@@ -61,11 +61,11 @@ class EigenPairs:
         steps: solver steps spent on this image.
     """
 
-    eigenindex: Tensor
-    eigenvalues: Tensor
-    eigendistortions: Tensor
-    residuals: Tensor
-    intervals: Tensor
+    eigenindex: Ranks
+    eigenvalues: Values
+    eigendistortions: Distortions
+    residuals: Values
+    intervals: Intervals
     clusters: tuple[tuple[int, ...], ...]
     null_space: NullSpace
     evidence: dict[str, Evidence | None]

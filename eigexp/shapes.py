@@ -1,13 +1,40 @@
 """Shape annotations, and the one legend of their letters.
 
 b images in a batch; k vectors of each image; n coordinates of one image's distortion (its pixels, unless a pixel subspace is chosen);
-m responses of the model to one image; c h w an image's channels, height and width.
+m responses of the model to one image; c h w an image's channels, height and width; d rows of a basis.
 """
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 Vectors = Float[Tensor, "b k n"]
 Responses = Float[Tensor, "b k m"]
 
-__all__ = ["Responses", "Vectors"]
+Vector = Float[Tensor, "n"]
+Rows = Float[Tensor, "k n"]
+BasisRows = Float[Tensor, "d n"]
+
+Ranks = Int64[Tensor, "k"]
+Values = Float64[Tensor, "k"]
+Intervals = Float64[Tensor, "k 2"]
+
+Chosen = Bool[Tensor, "k"]
+Distortions = Float[Tensor, "k *image"]
+
+Images = Float[Tensor, "b c h w"]
+Picture = Float[Tensor, "c h w"]
+
+__all__ = [
+    "BasisRows",
+    "Chosen",
+    "Distortions",
+    "Images",
+    "Intervals",
+    "Picture",
+    "Ranks",
+    "Responses",
+    "Rows",
+    "Values",
+    "Vector",
+    "Vectors",
+]

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 from torch.nn import functional as F
 
 from eigexp.errors import ImageError
+from eigexp.shapes import Picture
 
 GREY_WEIGHTS = (0.2125, 0.7154, 0.0721)
 _STEPS = 2**20
@@ -31,7 +32,7 @@ def check_size(size: Size) -> tuple[int, int] | None:
     return sides[0], sides[1]
 
 
-def transform(array: NDArray[np.float64], size: tuple[int, int] | None, grey: bool | None) -> Tensor:
+def transform(array: Float64[np.ndarray, "h w c"], size: tuple[int, int] | None, grey: bool | None) -> Float32[Tensor, "_ _ _"]:
     """Pixels (h, w, 1 or 3) as (c, h, w) float32 in [0, 1].
 
     Args:
@@ -46,7 +47,7 @@ def transform(array: NDArray[np.float64], size: tuple[int, int] | None, grey: bo
     return pixels.clamp(0, 1).to(torch.float32).contiguous()
 
 
-def to_grey(pixels: Tensor) -> Tensor:
+def to_grey(pixels: Picture) -> Float[Tensor, "1 h w"]:
     """Luminance (1, h, w) of (3, h, w); grey images stay as they are."""
     if pixels.shape[0] == 1:
         return pixels
@@ -54,7 +55,7 @@ def to_grey(pixels: Tensor) -> Tensor:
     return (GREY_WEIGHTS[0] * red + GREY_WEIGHTS[1] * green + GREY_WEIGHTS[2] * blue).unsqueeze(0)
 
 
-def scale_to_cover(pixels: Tensor, size: tuple[int, int]) -> Tensor:
+def scale_to_cover(pixels: Picture, size: tuple[int, int]) -> Float[Tensor, "c _ _"]:
     """The image scaled, antialiased and in proportion, until it just covers (height, width).
 
     Computed in float64 and rounded to multiples of 2^-20, so that processors that add in another order give the same bytes.
@@ -68,7 +69,7 @@ def scale_to_cover(pixels: Tensor, size: tuple[int, int]) -> Tensor:
     return (resized.squeeze(0) * _STEPS).round() / _STEPS
 
 
-def center_crop(pixels: Tensor, size: tuple[int, int]) -> Tensor:
+def center_crop(pixels: Float[Tensor, "*more h w"], size: tuple[int, int]) -> Float[Tensor, "*more {size[0]} {size[1]}"]:
     """The central (height, width) of a larger image; of an odd margin, the larger half is cut at the bottom and the right."""
     top, left = (pixels.shape[-2] - size[0]) // 2, (pixels.shape[-1] - size[1]) // 2
     return pixels[..., top : top + size[0], left : left + size[1]]

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from eigexp.shapes import BasisRows, Rows, Vector
+
 
 class _Storage:
     """Rows with spare room; `used` is how many of them somebody holds."""
@@ -25,7 +27,7 @@ class Basis:
     size: int
 
     @staticmethod
-    def of(rows: Tensor) -> "Basis":
+    def of(rows: BasisRows) -> "Basis":
         """A basis of given rows, shape (d, n)."""
         return Basis(_Storage(rows, len(rows)), len(rows))
 
@@ -39,11 +41,11 @@ class Basis:
         """An empty basis whose storage holds `capacity` rows of length n from the start."""
         return Basis(_Storage(torch.empty(capacity, n, dtype=dtype, device=device), 0), 0)
 
-    def append(self, row: Tensor) -> "Basis":
+    def append(self, row: Vector) -> "Basis":
         """The basis with one more row, shape (n,)."""
         return self.extend(row[None])
 
-    def extend(self, rows: Tensor) -> "Basis":
+    def extend(self, rows: Rows) -> "Basis":
         """The basis with more rows, shape (k, n)."""
         storage, size = self.storage, self.size + len(rows)
         if storage.used != self.size or size > len(storage.rows):

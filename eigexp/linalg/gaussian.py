@@ -3,8 +3,10 @@
 import torch
 from torch import Tensor
 
+from eigexp.shapes import Rows
 
-def gaussian_rows(k: int, n: int, rng: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+
+def gaussian_rows(k: int, n: int, rng: Tensor, like: Tensor) -> tuple[Rows, Tensor]:
     """Standard normal rows (k, n) in the dtype and on the device of `like`, and the generator's next state.
 
     Drawn on the CPU in float64, so that devices and precisions see the same vectors.

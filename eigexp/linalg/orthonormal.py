@@ -1,16 +1,18 @@
 """Inner products that keep their digits, and orthonormal vectors."""
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from eigexp.linalg.gaussian import gaussian_rows
+from eigexp.shapes import BasisRows, Rows, Vector
 
 _ENTRIES = 2**21  # of a part in float64: 16 MiB
 _SUM = 2**16  # terms in one sum, so that rounding does not grow with the length
 _MUCH = 0.7  # of a unit vector left by a projection: what rounding put back is then a unit of precision or so
 
 
-def inner(rows: Tensor, vectors: Tensor) -> Tensor:
+def inner(rows: BasisRows, vectors: Vector | Rows) -> Float64[Tensor, " d"] | Float64[Tensor, "d k"]:
     """Inner products of rows (d, n) with a vector (n,), shape (d,), or with several (k, n), shape (d, k); in float64, on the CPU.
 
     Converted a few columns at a time, which takes half the time of float32 sums over short blocks, and no memory to speak of.
@@ -23,12 +25,12 @@ def inner(rows: Tensor, vectors: Tensor) -> Tensor:
     return (products if vectors.ndim == 2 else products[:, 0]).cpu()
 
 
-def norm(vector: Tensor) -> float:
+def norm(vector: Vector) -> float:
     """Euclidean norm, summed in float64."""
     return float(torch.linalg.vector_norm(vector, dtype=torch.float64))
 
 
-def orthogonal_to(rows: Tensor, vector: Tensor) -> Tensor | None:
+def orthogonal_to(rows: BasisRows, vector: Vector) -> Vector | None:
     """The unit vector along the part of `vector` (n,) that is orthogonal to orthonormal `rows` (d, n), or None if nothing is left.
 
     Classical Gram-Schmidt, a second time where the first took away much (Daniel, Gragg, Kaufman and Stewart 1976). What the first leaves is
@@ -47,12 +49,12 @@ def orthogonal_to(rows: Tensor, vector: Tensor) -> Tensor | None:
     return twice / after if after > max(0.1 * before, 10 * torch.finfo(vector.dtype).eps) else None
 
 
-def orthonormal_rows(block: Tensor) -> Tensor:
+def orthonormal_rows(block: Rows) -> Rows:
     """Orthonormal rows that span the rows of `block` (k, n), k <= n, by QR; a row that depends on earlier ones becomes arbitrary."""
     return torch.linalg.qr(block.T, mode="reduced").Q.T.contiguous()
 
 
-def independent_rows(block: Tensor, rtol: float = 1e-3) -> Tensor:
+def independent_rows(block: Rows, rtol: float = 1e-3) -> Float[Tensor, "r n"]:
     """Orthonormal rows (r <= k, n) that span the numerical range of the rows of `block` (k, n): by SVD, small directions dropped."""
     norms = torch.linalg.vector_norm(block, dim=1, keepdim=True)
     block = block[norms.squeeze(1) > 0] / norms[norms.squeeze(1) > 0]

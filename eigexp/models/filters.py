@@ -7,7 +7,10 @@ from itertools import pairwise
 from typing import Any
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
+
+from eigexp.shapes import Images
 
 KERNEL_SIZE = 31
 RADIUS = KERNEL_SIZE // 2
@@ -18,7 +21,7 @@ _BLOCK = 128
 Blocks = tuple[tuple[slice, Tensor], ...]
 
 
-def gaussian_taps(std: Tensor) -> Tensor:
+def gaussian_taps(std: Float[Tensor, " g"]) -> Float64[Tensor, "g taps"]:
     """One-dimensional Gaussians of KERNEL_SIZE taps that sum to one: (g,) standard deviations in pixels -> (g, taps), float64.
 
     The outer product of two of them is the normalised circular Gaussian of the published models.
@@ -27,7 +30,7 @@ def gaussian_taps(std: Tensor) -> Tensor:
     return torch.softmax(-(offset**2) / (2 * std.to(torch.float64).unsqueeze(-1) ** 2), dim=-1)
 
 
-def gaussian_matrices(std: Tensor, size: int) -> Tensor:
+def gaussian_matrices(std: Float[Tensor, " g"], size: int) -> Float64[Tensor, "g {size} {size}"]:
     """The matrices that filter a side of `size` pixels, reflected at both ends: (g,) -> (g, size, size), float64.
 
     Row i holds the weights of every pixel in filtered pixel i. `size` must be at least MIN_SIDE.
@@ -51,7 +54,7 @@ class GaussianStage:
     def __init__(self) -> None:
         self._cache: dict[tuple[Any, ...], tuple[tuple[Tensor, ...], Blocks, Blocks]] = {}
 
-    def __call__(self, x: Tensor, stds: tuple[Tensor, ...]) -> Tensor:
+    def __call__(self, x: Images, stds: tuple[Float[Tensor, " _"], ...]) -> Float[Tensor, "b g h w"]:
         """Images (b, 1, h, w), or (b, g, h, w) with one Gaussian a channel, -> (b, g, h, w).
 
         Args:

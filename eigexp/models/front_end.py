@@ -8,6 +8,7 @@ weights fitted there load here.
 """
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -41,7 +42,7 @@ class _CenterSurround(nn.Module):
         self.register_buffer("polarity", torch.tensor(polarity), persistent=False)
 
     @property
-    def amplitude(self) -> Tensor:
+    def amplitude(self) -> Float[Tensor, "channels 1 1"]:
         """Signed amplitude of each channel, shape (channels, 1, 1)."""
         return (self.amplitude_ratio * self.polarity).view(-1, 1, 1)
 
@@ -55,7 +56,7 @@ class FrontEnd(nn.Module):
         self._first_stage = GaussianStage()
         self._second_stage = GaussianStage()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Float[Tensor, "b channels h w"]:
         """Responses to images: (b, 1, h, w) luminance in [0, 1] -> (b, channels, h, w), in the image's dtype.
 
         Raises:
@@ -64,7 +65,7 @@ class FrontEnd(nn.Module):
         _check_image(x, type(self).__name__)
         return F.softplus(self._drive(x))
 
-    def _drive(self, x: Tensor) -> Tensor:
+    def _drive(self, x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b channels h w"]:
         """The response before the softplus."""
         raise NotImplementedError
 
@@ -76,7 +77,7 @@ class LinearNonlinear(FrontEnd):
         super().__init__()
         self.center_surround = _CenterSurround([0.5339], [6.148], [1.0])
 
-    def _drive(self, x: Tensor) -> Tensor:
+    def _drive(self, x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b channels h w"]:
         cs = self.center_surround
         center, surround = self._first_stage(x, (cs.center_std, cs.surround_std)).split(len(cs.center_std), dim=1)
         return cs.amplitude.to(x.dtype) * (center - surround)
@@ -104,7 +105,7 @@ class LuminanceGainControl(FrontEnd):
         self.luminance = _Gaussian(luminance_std)
         self.register_buffer("luminance_scalar", torch.tensor(luminance_scalar))
 
-    def _drive(self, x: Tensor) -> Tensor:
+    def _drive(self, x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b channels h w"]:
         cs = self.center_surround
         filtered = self._first_stage(x, (cs.center_std, cs.surround_std, self.luminance.std))
         center, surround, luminance = filtered.split(len(cs.center_std), dim=1)
@@ -129,7 +130,7 @@ class LuminanceContrastGainControl(LuminanceGainControl):
         self.contrast = _Gaussian(contrast_std)
         self.register_buffer("contrast_scalar", torch.tensor(contrast_scalar))
 
-    def _drive(self, x: Tensor) -> Tensor:
+    def _drive(self, x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b channels h w"]:
         normalised = super()._drive(x)
         energy = self._second_stage(normalised.square(), (self.contrast.std,))
         contrast = energy.clamp_min(torch.finfo(energy.dtype).tiny).sqrt() + 1e-6

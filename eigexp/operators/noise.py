@@ -4,16 +4,18 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+from jaxtyping import Float
 from torch import Tensor
 
 from eigexp.errors import ConfigurationError
+from eigexp.shapes import Responses
 
 
 class Noise(ABC):
     """A response-noise covariance; `whiten` is symmetric, so that it serves the adjoint too."""
 
     @abstractmethod
-    def whiten(self, u: Tensor, response: Tensor) -> Tensor:
+    def whiten(self, u: Responses, response: Float[Tensor, "b m"]) -> Responses:
         """W^(1/2) u for vectors (b, k, m), given the responses (b, m) at the images."""
 
 
@@ -31,6 +33,6 @@ class GaussianNoise(Noise):
         if not (math.isfinite(self.variance) and self.variance > 0):
             raise ConfigurationError(f"noise.variance={self.variance} must be a positive number, in squared response units.")
 
-    def whiten(self, u: Tensor, response: Tensor) -> Tensor:
+    def whiten(self, u: Responses, response: Float[Tensor, "b m"]) -> Responses:
         """u / sqrt(variance)."""
         return u if self.variance == 1.0 else u / math.sqrt(self.variance)

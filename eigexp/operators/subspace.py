@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Literal
 
 import torch
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from eigexp.errors import ConfigurationError, ImageError
@@ -21,11 +22,11 @@ class PixelSubspace(ABC):
         """n, the number of coordinates."""
 
     @abstractmethod
-    def to_pixels(self, v: Tensor, image_shape: tuple[int, ...]) -> Tensor:
+    def to_pixels(self, v: Float[Tensor, "*more n"], image_shape: tuple[int, ...]) -> Float[Tensor, "*more pixels"]:
         """P v: (..., n) -> (..., c * h * w)."""
 
     @abstractmethod
-    def from_pixels(self, pixels: Tensor, image_shape: tuple[int, ...]) -> Tensor:
+    def from_pixels(self, pixels: Float[Tensor, "*more pixels"], image_shape: tuple[int, ...]) -> Float[Tensor, "*more n"]:
         """P^T of pixels: (..., c * h * w) -> (..., n)."""
 
 
@@ -57,16 +58,16 @@ class Mask(PixelSubspace):
         """Number of kept pixels, all channels together."""
         return len(self._kept(image_shape))
 
-    def to_pixels(self, v: Tensor, image_shape: tuple[int, ...]) -> Tensor:
+    def to_pixels(self, v: Float[Tensor, "*more n"], image_shape: tuple[int, ...]) -> Float[Tensor, "*more pixels"]:
         """The kept pixels' values in their places, zero elsewhere."""
         pixels = v.new_zeros(*v.shape[:-1], torch.Size(image_shape).numel())
         return pixels.index_copy(-1, self._kept(image_shape, v.device), v)
 
-    def from_pixels(self, pixels: Tensor, image_shape: tuple[int, ...]) -> Tensor:
+    def from_pixels(self, pixels: Float[Tensor, "*more pixels"], image_shape: tuple[int, ...]) -> Float[Tensor, "*more n"]:
         """The values of the kept pixels."""
         return pixels.index_select(-1, self._kept(image_shape, pixels.device))
 
-    def _kept(self, image_shape: tuple[int, ...], device: torch.device = _CPU) -> Tensor:
+    def _kept(self, image_shape: tuple[int, ...], device: torch.device = _CPU) -> Int64[Tensor, " n"]:
         """Positions of the kept pixels, found once for an image shape and device."""
         key = (tuple(image_shape), device)
         if key not in self._known:

@@ -41,6 +41,7 @@ def test_a_matrix_takes_the_fewer_of_rows_and_columns(m, n, chunk):
 
 
 @pytest.mark.parametrize("shape", [(2, 7), (1, 3, 7), (2, 3, 5)])
+@pytest.mark.usefixtures("unchecked_shapes")
 def test_vectors_of_a_wrong_shape_are_refused(shape):
     with pytest.raises(OperatorError, match=r"apply takes vectors of shape \(b=2, k, n=7\), but got"):
         DenseOperator(matrix()).apply(torch.zeros(*shape, dtype=torch.float64))

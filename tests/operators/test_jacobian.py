@@ -172,6 +172,7 @@ def test_a_selection_is_linearised_once():
 
 @each_way
 @pytest.mark.parametrize(("call", "shape"), [("apply", (2, 60)), ("apply", (1, 1, 60)), ("apply", (2, 1, 59)), ("adjoint", (2, 1, 60))])
+@pytest.mark.usefixtures("unchecked_shapes")
 def test_vectors_of_a_wrong_shape_are_refused(way, call, shape):
     A = linearise(convolution(), images(2, 5, 6), way=way)
     with pytest.raises(OperatorError, match=rf"{call} takes vectors of shape \(b=2, k, .*got \({', '.join(map(str, shape))}\)"):
