@@ -25,6 +25,7 @@ SHOWN = ("torch", "lightning", "hydra-core", "wandb")
 EXTRAS = {
     "slurm": "launcher=slurm",
     "models": "timm, EfficientNet-Lite and plenoptic models",
+    "loggers": "logger=tensorboard and logger=mlflow",
     "table": "results as pandas or parquet tables",
 }
 WANDB_MODES = ("online", "offline", "disabled")

@@ -73,7 +73,12 @@ def test_an_uninstalled_source_tree_fails_once(packages):
 def test_an_absent_extra_warns_and_names_the_extra(packages):
     del packages["submitit"]
     checks = {check.name: check for check in check_extras()}
-    assert {name: check.status for name, check in checks.items()} == {"extra: slurm": "warn", "extra: models": "ok", "extra: table": "ok"}
+    assert {name: check.status for name, check in checks.items()} == {
+        "extra: slurm": "warn",
+        "extra: models": "ok",
+        "extra: loggers": "ok",
+        "extra: table": "ok",
+    }
     assert checks["extra: slurm"].cure == "pip install 'eigexp[slurm]'"
     assert checks["extra: models"].detail == "timm 1.0"
 

@@ -85,6 +85,8 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
     "eigexp sweep experiment=berardino2017": Run(["model=ln,lg", "images.size=24", "images.names=[coins]"], RESULT),
     "eigexp plot thresholds --output thresholds.pdf": Run([], "thresholds.csv"),
     "eigexp plot distortions 3f2a9c --width 2 --output figure.pdf": Run([], "figure.pdf"),
+    "eigexp plot compare --output compare.svg": Run([], "compare.svg"),
+    "eigexp export 3f2a9c --alpha 0.5 --alpha 5": Run([], "outputs/stimuli/*_linearity.pdf"),
     "eigexp doctor": Run(),
     "eigexp models resnet18 images.size=64": Run(["model.weights=random"]),
     "eigexp sweep model=ln,lg,lgg,onoff images.names=[] solver.k=1,5 --dry-run": Run(["images.size=24"]),
