@@ -2,8 +2,10 @@
 
 from eigexp.models.features import Features, layer_shapes
 from eigexp.models.front_end import LinearNonlinear, LuminanceContrastGainControl, LuminanceGainControl, OnOff
+from eigexp.models.metrics import NormalizedLaplacianPyramid, PerceptualFeatures
 from eigexp.models.network import ImageNetwork
 from eigexp.models.prepare import prepare_model
+from eigexp.models.structural_similarity import StructuralSimilarity
 from eigexp.models.weights import weights_digest
 
 __all__ = [
@@ -12,7 +14,10 @@ __all__ = [
     "LinearNonlinear",
     "LuminanceContrastGainControl",
     "LuminanceGainControl",
+    "NormalizedLaplacianPyramid",
     "OnOff",
+    "PerceptualFeatures",
+    "StructuralSimilarity",
     "layer_shapes",
     "prepare_model",
     "weights_digest",

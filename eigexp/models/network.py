@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,25 @@ from eigexp.errors import ModelError
 from eigexp.models.weights import load_weights
 
 log = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class ChoosesWeights(Protocol):
+    """A model that is built before its weights are chosen."""
+
+    @property
+    def architecture(self) -> str:
+        """Its name, for messages."""
+        ...
+
+    @property
+    def weights(self) -> str | None:
+        """The choice that was made, or None."""
+        ...
+
+    def choose_weights(self, weights: str) -> None:
+        """Take "default" or "imagenet" (the library's own weights), "random" (those it was built with), or a local file."""
+        ...
 
 
 class Normalise(nn.Module):

@@ -7,7 +7,7 @@ from torch import nn
 
 from eigexp.errors import ModelError
 from eigexp.models.features import Features, out_of_place
-from eigexp.models.network import ImageNetwork
+from eigexp.models.network import ChoosesWeights
 from eigexp.models.weights import load_weights, weights_digest
 
 __all__ = ["prepare_model", "weights_digest"]
@@ -27,7 +27,7 @@ def prepare_model(module: nn.Module, *, layer: str | Sequence[str] | None = None
     Raises:
         ModelError: if the weights do not fit or were not chosen, or a layer is unknown.
     """
-    if isinstance(module, ImageNetwork):
+    if isinstance(module, ChoosesWeights):
         _choose_weights(module, weights)
     elif weights is not None:
         load_weights(module, weights)
@@ -38,7 +38,7 @@ def prepare_model(module: nn.Module, *, layer: str | Sequence[str] | None = None
     return prepared.eval().requires_grad_(False)
 
 
-def _choose_weights(network: ImageNetwork, weights: str | None) -> None:
+def _choose_weights(network: ChoosesWeights, weights: str | None) -> None:
     if weights is not None:
         network.choose_weights(weights)
     elif network.weights is None:
