@@ -41,7 +41,8 @@ def sensitivity_svg(table: SensitivityTable) -> str:
     lowest = _lowest(maps)
     for at, (title, values) in enumerate(maps):
         left = _LEFT + at * (_SIDE + _GAP)
-        _label(svg, left, 14, title, anchor="start")
+        _label(svg, left, 14, f"{title} the row's layer,", anchor="start")
+        _label(svg, left, 28, "as the column's layer sees it", anchor="start")
         for i, name in enumerate(names):
             if at == 0:
                 _label(svg, left - 6, _TOP + (i + 0.5) * cell + 4, shortened(name, 20), anchor="end")
