@@ -72,7 +72,7 @@ def insert_readme_sections(app: Any, docname: str, source: list[str]) -> None:
 
 
 def read_as_written(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
-    """Let docstrings write (b, *image shape) and ||v|| plainly: stars and bars are characters, outside of `code`, **bold** and *emphasis*."""
+    """Let docstrings write (b, *image shape) and ||v|| plainly: stars and bars are characters outside of `code`, **bold**, *emphasis*."""
     for i, line in enumerate(lines):
         if what == "property":
             line = line.replace(": ", " \N{EN DASH} ")  # napoleon would take what stands before a colon for the type

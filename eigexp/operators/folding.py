@@ -53,8 +53,9 @@ def _without_copies(recording: Recording) -> tuple[list[Operation], int]:
         if operation.function in _SHAPED:
             operation = replace(operation, function=aten.reshape.default, arguments=operation.arguments[:2])
         earlier = seen.setdefault(_signature(operation), operation)
-        if _is_copy(operation, recording.kinds):
-            same[operation.results[0]] = operation.inputs[0]
+        copied = _copied(operation, recording.kinds)
+        if copied is not None:
+            same[operation.results[0]] = copied
         elif earlier is not operation:
             same.update(zip(operation.results, earlier.results, strict=True))
         else:
@@ -68,16 +69,23 @@ def _signature(operation: Operation) -> Hashable:
     return operation.function, str(nesting), tuple((type(a), id(a) if isinstance(a, Tensor) else a) for a in leaves)
 
 
-def _is_copy(operation: Operation, kinds: dict[int, tuple[Any, ...]]) -> bool:
-    if len(operation.inputs) != 1 or len(operation.results) != 1:
+def _copied(operation: Operation, kinds: dict[int, tuple[Any, ...]]) -> int | None:
+    """The number of the result that an operation gives back, if it does no more."""
+    if operation.function is aten.copy.default:
+        return operation.arguments[1].number
+    if len(operation.inputs) != 1 or len(operation.results) != 1 or kinds[operation.inputs[0]] != kinds[operation.results[0]]:
+        return None
+    return operation.inputs[0] if operation.function in _COPIES | _SHAPED or _adds_zero(operation) else None
+
+
+def _adds_zero(operation: Operation) -> bool:
+    """Whether a constant is added to, or taken from, a tangent, and is zero."""
+    if operation.function not in (aten.add.Tensor, aten.sub.Tensor):
         return False
-    if kinds[operation.inputs[0]] != kinds[operation.results[0]]:
+    if operation.function is aten.sub.Tensor and not isinstance(operation.arguments[0], Result):
         return False
-    if operation.function in _COPIES or operation.function in _SHAPED:
-        return True
-    if operation.function in (aten.add.Tensor, aten.sub.Tensor) and isinstance(operation.arguments[0], Result):
-        return isinstance(operation.arguments[1], Tensor) and not operation.arguments[1].any()
-    return operation.function is aten.add.Tensor and isinstance(operation.arguments[0], Tensor) and not operation.arguments[0].any()
+    constant = operation.arguments[1 if isinstance(operation.arguments[0], Result) else 0]
+    return isinstance(constant, Tensor) and not constant.any()
 
 
 def _merged(operations: list[Operation], output: int, merge: Any) -> list[Operation]:

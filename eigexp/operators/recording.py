@@ -26,6 +26,8 @@ aten = torch.ops.aten
 
 # Of autograd's own checks. They look at sizes, not at values.
 _ABOUT_SHAPES = {aten.is_same_size.default, aten._has_same_storage_numel.default}
+# They take the shape of a constant, not its values, which may change.
+_LIKE_CONSTANTS = {aten._new_zeros_with_same_feature_meta.default, aten.zeros_like.default, aten.empty_like.default}
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ class _Recorder(TorchDispatchMode):
         if not results or not all(isinstance(r, Tensor) for r in results):
             raise _unrecordable(f"{function} looks at a derivative's values")
         function, args, kwargs = as_scaling(function, args, kwargs, is_tangent=lambda t: t in self._numbers)
-        arguments, keywords = self._arguments(args, kwargs)
+        arguments, keywords = self._arguments(args, kwargs, watched=function not in _LIKE_CONSTANTS)
         self._operations.append(Operation(function, arguments, keywords, tuple(self._number(r) for r in results)))
         return out
 
@@ -170,17 +172,13 @@ class _Recorder(TorchDispatchMode):
         memory = tangent.untyped_storage()._cdata
         return sum(t.untyped_storage()._cdata == memory for t in self._numbers) == 1
 
-    def _arguments(self, args: Any, kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        return tree_map(self._argument, (tuple(args), dict(kwargs)))
-
-    def _argument(self, a: Any) -> Any:
-        if not isinstance(a, Tensor):
-            return a
-        if a in self._numbers:
-            return Result(self._numbers[a])
-        if not a.is_inference():
-            self._constants.append((a, a._version))
-        return a
+    def _arguments(self, args: Any, kwargs: Any, watched: bool = True) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Tangents as `Result`s; all else as it is, and `watched` for later writes."""
+        leaves = [a for a in tree_leaves((args, kwargs)) if isinstance(a, Tensor) and a not in self._numbers]
+        self._constants += [(a, a._version) for a in leaves if watched and not a.is_inference()]
+        return tree_map(
+            lambda a: Result(self._numbers[a]) if isinstance(a, Tensor) and a in self._numbers else a, (tuple(args), dict(kwargs))
+        )
 
     def _number(self, result: Tensor, anew: bool = False) -> int:
         if anew or result not in self._numbers:
@@ -200,7 +198,7 @@ def _without_writing(function: OpOverload, args: Sequence[Any], tangents: WeakTe
     """The call that returns what an in-place call leaves in its first argument, where there is one."""
     if function is aten.copy_.default:
         same = isinstance(args[1], Tensor) and args[1] in tangents and _kind(args[0]) == _kind(args[1])
-        return (aten.clone.default, args[1:2], {}) if same else None
+        return (aten.copy.default, args[:2], {}) if same else None
     if function is aten.as_strided_.default:
         return (aten.clone.default, args[:1], {}) if _is_layout_of(args[0], *args[1:]) else None
     name = function._schema.name.removeprefix("aten::")

@@ -77,13 +77,19 @@
     get scale() { return Number(this.element.dataset.scale) * 10 ** (Number(this.slider.value) / 100); }
 
     async load() {
-      if (this.data) return;
+      await Promise.all(this.images().map((img) => img.decode()));
+      this.prepare();
+    }
+
+    images() { return Array.from(this.element.querySelectorAll("img")); }
+
+    prepare() {
+      const imgs = this.images();
+      if (this.data || !imgs.every((img) => img.complete)) return;
       const { width, height } = this.element.querySelector(".pictures").dataset;
       this.width = Number(width);
       this.height = Number(height);
       this.element.querySelector(".pictures").classList.toggle("small", this.width < 150);
-      const imgs = Array.from(this.element.querySelectorAll("img"));
-      await Promise.all(imgs.map((img) => img.decode()));
       const [image, ...distortions] = imgs.map((img) => pixelsOf(img, this.width, this.height));
       this.data = { image, distortions, peaks: imgs.slice(1).map((img) => Number(img.dataset.peak)) };
       this.draw();
@@ -134,5 +140,5 @@
     entries.filter((entry) => entry.isIntersecting).forEach((entry) => { near.unobserve(entry.target); cards.get(entry.target).load(); });
   }, { rootMargin: "600px" });
   cards.forEach((_, element) => near.observe(element));
-  window.addEventListener("beforeprint", () => cards.forEach((card) => card.load()));
+  window.addEventListener("beforeprint", () => cards.forEach((card) => card.prepare())); // at once: paper does not wait
 })();

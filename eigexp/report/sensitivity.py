@@ -174,7 +174,8 @@ def _label(svg: Element, x: float, y: float, words: str, *, anchor: str, turn: i
 def _write_numbers(axis: Any, values: Map, lowest: float) -> None:
     if len(values) > _MOST_NUMBERS:
         return
+    size = 5.5 if axis.figure.get_figwidth() < 5 else 7
     for i, j in np.ndindex(values.shape):
         if not math.isnan(values[i, j]):
             _, text = _colours(_share(float(values[i, j]), lowest))
-            axis.text(j, i, _short(float(values[i, j])), ha="center", va="center", color=text, fontsize=5.5 if axis.figure.get_figwidth() < 5 else 7)
+            axis.text(j, i, _short(float(values[i, j])), ha="center", va="center", color=text, fontsize=size)

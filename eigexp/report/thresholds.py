@@ -184,7 +184,7 @@ def _draw(axes: Axes, groups: Mapping[tuple[str, str], Mapping[str, Row]], image
         moved = dodge(place, len(images), 0.56) if few else 0.0
         rows = [(at + moved, found[image]) for at, found in enumerate(points) if image in found]
         _draw_image(axes, rows, colour, marker, shortened(image, 24).lstrip("_"))
-    _label_rows(axes, list(groups))
+    _label_rows(axes, groups)
     axes.set_xlim(0, (1.25 if narrow else 1.1) * max(found.value for row in points for found in row.values()))
 
 
@@ -202,12 +202,13 @@ def _draw_image(axes: Axes, rows: Sequence[tuple[float, Separation]], colour: st
             axes.plot([found.low, found.high], [at, at], color=colour, linewidth=1.2)
 
 
-def _label_rows(axes: Axes, names: Sequence[tuple[str, str]]) -> None:
-    """A model's name stands with its first row; a line parts models."""
-    labels = []
-    for at, (model, layer) in enumerate(names):
+def _label_rows(axes: Axes, groups: Mapping[tuple[str, str], Mapping[str, Row]]) -> None:
+    """A model's name stands with its first row, and that its weights are random; a line parts models."""
+    names, labels = list(groups), []
+    for at, ((model, layer), by_image) in enumerate(groups.items()):
         first = at == 0 or names[at - 1][0] != model
-        labels.append(shortened(f"{model} {layer}".strip() if first else layer, 34))
+        random = " (random)" if any("random weights" in row["notes"] for row in by_image.values()) else ""
+        labels.append(shortened(f"{model}{random} {layer}".strip() if first else layer, 36))
         if first and at:
             axes.axhline(at - 0.5, color="#BBBBBB", linewidth=0.7)
     axes.set_yticks(range(len(names)), labels, parse_math=False)

@@ -43,7 +43,7 @@ def configurations(words: Sequence[str]) -> Iterator[tuple[list[str], DictConfig
     """Each point of the sweep: its overrides and its configuration, composed and resolved.
 
     An experiment may bring such words under `sweep`: a list of them, or several lists by name, which are sweeps one after the other.
-    What the command line says wins over a list; of several, it picks those that have its choice among theirs.
+    What the command line says wins over a list; of several, a choice of a group (model=lg) picks those that have it among theirs.
 
     Raises:
         ConfigurationError: as `expand` and `compose`.
@@ -97,7 +97,8 @@ def _chosen(sweeps: Mapping[str, list[str]], point: Sequence[str]) -> list[list[
 
 
 def _has_choices_of(words: Sequence[str], given: Mapping[str, str]) -> bool:
-    return all([given[_key(word)]] in expand([word]) for word in words if _key(word) in given)
+    groups = [word for word in words if _key(word) in given and "." not in _key(word)]
+    return all([given[_key(word)]] in expand([word]) for word in groups)
 
 
 def _key(word: str) -> str:

@@ -42,6 +42,10 @@ class ResultLogger(Logger):
         for run in runs:
             run.finalize(status)
 
+    def wants(self, image: int, step: int, seconds: float) -> bool:
+        """Whether it sees this step of an image, not its last, which was done so many seconds after the task began."""
+        return step % self.every == 0
+
     def log_image_metrics(self, image: int, metrics: Mapping[str, float], step: int) -> None:
         """Log to the run of one image."""
         if self.runs:

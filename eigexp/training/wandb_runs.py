@@ -25,6 +25,7 @@ COLUMNS = (
     "verified",
     "Fisher-vector products",
 )
+FREE_ROWS = 100
 MOST = 64  # characters of a group's name
 
 
@@ -40,6 +41,7 @@ class WandbRuns(ResultLogger):
         group: joins runs, such as those of a sweep.
         tags: of each run.
         init_timeout: seconds to wait for the network in online mode.
+        least_seconds: after the first hundred rows of a run, the time between two: one costs as much as many short steps.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class WandbRuns(ResultLogger):
         group: str | None = None,
         tags: list[str] | None = None,
         init_timeout: float = 30.0,
+        least_seconds: float = 0.5,
     ):
         self.mode = mode or environ.get("WANDB_MODE") or "offline"
         if self.mode not in ("online", "offline", "disabled"):
@@ -63,7 +66,8 @@ class WandbRuns(ResultLogger):
         super().__init__(self._init, every=every)
         self._save_dir = Path(save_dir)
         self._settings = {"project": project, "entity": entity, "group": group, "tags": list(tags or ())}
-        self._init_timeout = init_timeout
+        self._init_timeout, self._least_seconds = init_timeout, least_seconds
+        self._seen: dict[int, tuple[int, float]] = {}  # by image: rows, and when the last was
 
     @property
     @override
@@ -71,7 +75,16 @@ class WandbRuns(ResultLogger):
         return str(self._save_dir)
 
     @override
+    def wants(self, image: int, step: int, seconds: float) -> bool:
+        rows, last = self._seen.get(image, (0, 0.0))
+        if step % self.every or (rows >= FREE_ROWS and seconds - last < self._least_seconds):
+            return False
+        self._seen[image] = rows + 1, seconds
+        return True
+
+    @override
     def begin(self, task: Task) -> None:
+        self._seen = {}
         if self.mode != "disabled":
             super().begin(task)
 

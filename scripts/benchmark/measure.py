@@ -86,7 +86,7 @@ def product_cost(case: Case) -> Record:
     with torch.no_grad():
         forward = _least(lambda: model(image))
     record: Record = {"name": case.name, "words": case.words, "forward": forward, "ways": {}}
-    for way in ("double_backward", "forward"):
+    for way in ("program", "double_backward", "forward"):
         A = linearise(model, image, way=way)
         v = torch.randn(1, 1, A.shape.n, generator=torch.Generator().manual_seed(SEED))
         record["ways"][way] = _least(lambda A=A, v=v: A.fisher(v))

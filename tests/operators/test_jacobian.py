@@ -93,7 +93,7 @@ def resident_bytes() -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the resident memory from /proc")
-@pytest.mark.parametrize("way", ["double_backward", "forward"])
+@pytest.mark.parametrize("way", ["program", "double_backward", "forward"])
 def test_products_do_not_pile_up_memory(way):
     A = linearise(lambda x: x.square().repeat(1, 40, 1, 1).sin(), images(1, 64, 64, b=1), way=way)
     v = torch.randn(1, 1, 4096, dtype=torch.float64)

@@ -228,4 +228,7 @@ def test_narrow_windows_do_not_scroll_sideways_and_paper_works(page, browser):
     browser.get(page[1].as_uri())
     assert browser.execute_script("return document.documentElement.scrollWidth") <= 400
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    browser.get(page[1].as_uri())
     assert len(browser.print_page()) > 10_000
+    summed = [span.get_attribute("textContent") for span in browser.find_elements("css selector", ".clipped")]
+    assert len(summed) == 10 and all("clipped" in text for text in summed)  # also of cards that nobody has scrolled to

@@ -64,6 +64,15 @@ def test_wandb_sees_every_nth_step(tmp_path):
     assert [row["solver/step"] for row in history(path)] == [8, 16, 24, 30]
 
 
+def test_after_a_hundred_rows_short_steps_are_left_out(tmp_path):
+    runs = WandbRuns(save_dir=tmp_path, mode="disabled", every=2, least_seconds=0.5)
+    for image in (0, 1):
+        seen = [step for step in range(1, 1201) if runs.wants(image, step, 0.01 * step)]
+        assert seen == [*range(2, 201, 2), *range(250, 1201, 50)]
+    runs.begin(task("a"))
+    assert [step for step in range(1, 5) if runs.wants(0, step, 0.0)] == [2, 4]
+
+
 def test_disabled_wandb_leaves_no_trace(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     fit(WandbRuns(mode="disabled"), [task("a")])

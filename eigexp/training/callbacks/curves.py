@@ -93,11 +93,13 @@ class EigenvalueCurves(TaskCallback):
 
     def _send(self, logger: Logger, pending: list[tuple[int, dict[str, Any], int, bool]], module: EigenModule) -> None:
         assert module.task is not None
-        names, every = module.task.names, max(self.every, logger.every if isinstance(logger, ResultLogger) else 1)
+        names = module.task.names
         for image, row, step, last in pending:
-            if row["step"] % every and not last:
+            if row["step"] % self.every and not last:
                 continue
             if isinstance(logger, ResultLogger):
+                if not (last or logger.wants(image, row["step"], row["seconds"])):
+                    continue
                 logger.log_image_metrics(image, _metrics(row), row["step"])
             else:
                 logger.log_metrics(_metrics(row, "" if len(names) == 1 else f"{names[image]}/"), step)
