@@ -27,7 +27,8 @@ class Auto(Solver):
     """Chooses between `Exact` and `Krylov`, and hands its settings on.
 
     `Exact` where min(m, n) <= 80 k, or <= 400 k where m + k <= n, or <= 1500 with `bottom_rtol`; as long as the matrix to decompose has a
-    side of at most 4096, and the Jacobian at most 10^8 entries. The choice rests on sizes alone, never on a clock or on free memory: the same task is the same computation everywhere.
+    side of at most 4096, and the Jacobian at most 10^8 entries. The choice rests on sizes alone, never on a clock or on free memory: the
+    same task is the same computation everywhere.
 
     Attributes:
         k: number of pairs at each end.
