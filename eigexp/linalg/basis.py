@@ -7,6 +7,16 @@ from torch import Tensor
 
 from eigexp.shapes import BasisRows, Rows, Vector
 
+_LEAST, _MORE = 16, 64  # rows of a storage at first, and at most as many more when it grows
+
+
+def rows_at_most(size: int) -> tuple[int, int]:
+    """Rows of the storage of a basis that has grown one by one to `size`, and of those, how many were copied when it grew last."""
+    before, capacity = 0, _LEAST
+    while capacity < size:
+        before, capacity = capacity, min(2 * capacity, capacity + _MORE)
+    return capacity, before
+
 
 class _Storage:
     """Rows with spare room; `used` is how many of them somebody holds."""

@@ -16,16 +16,19 @@ from eigexp.solvers.krylov_image import KrylovImage
 log = logging.getLogger(__name__)
 
 _PER_PAIR = 80  # rows of the Jacobian, with its decomposition, for the products of one pair at each end
-_RELATIVE = 1500  # for those of a bottom that is accurate relative to itself
+_PER_PAIR_WIDE = 400  # the same where the decomposition is that of J J^T, m x m
+_RELATIVE = 1500  # for the products of a bottom that is accurate relative to itself
 _LARGEST = 4096  # side of a decomposition that takes seconds
+_ENTRIES = 10**8  # of a Jacobian that takes 3 GB with its copies
 
 
 @dataclass(frozen=True)
 class Auto(Solver):
     """Chooses between `Exact` and `Krylov`, and hands its settings on.
 
-    `Exact` where min(m, n) <= 80 k, or min(m, n) <= 1500 with `bottom_rtol`, as long as the matrix to decompose has a side of at most 4096.
-    The choice rests on sizes alone, never on a clock or on free memory: the same task is the same computation everywhere.
+    `Exact` where min(m, n) <= 80 k, or <= 400 k where m + k <= n, or <= 1500 with `bottom_rtol`; as long as the matrix to decompose has a
+    side of at most 4096, and the Jacobian at most 10^8 entries. The choice rests on sizes alone, never on a clock or on free memory: the
+    same task is the same computation everywhere.
 
     Attributes:
         k: number of pairs at each end.
@@ -77,26 +80,26 @@ class Auto(Solver):
 
     def choice(self, shape: OperatorShape) -> Solver:
         """The solver for an operator of this shape."""
-        return self._exact() if self._few(shape) <= self._limit and self._side(shape) <= _LARGEST else self._krylov()
+        _, m, n = shape
+        fits = self._side(shape) <= _LARGEST and m * n <= _ENTRIES
+        return self._exact() if min(m, n) <= self._limit(shape) and fits else self._krylov()
 
-    @property
-    def _limit(self) -> int:
-        return max(_PER_PAIR * self.k, _RELATIVE if self.bottom_rtol is not None else 0)
-
-    def _reason(self, shape: OperatorShape) -> str:
-        if self._few(shape) > self._limit:
-            return f"min(m, n)={self._few(shape)} rows of the Jacobian, more than the {self._limit} that pay"
-        if self._side(shape) > _LARGEST:
-            return f"the matrix to decompose has {self._side(shape)} rows, more than {_LARGEST}"
-        return f"min(m, n)={self._few(shape)} rows of the Jacobian, at most the {self._limit} that pay"
-
-    @staticmethod
-    def _few(shape: OperatorShape) -> int:
-        return min(shape.m, shape.n)
+    def _limit(self, shape: OperatorShape) -> int:
+        """Rows of the Jacobian that pay."""
+        per_pair = _PER_PAIR_WIDE if self._side(shape) < shape.n else _PER_PAIR
+        return max(per_pair * self.k, _RELATIVE if self.bottom_rtol is not None else 0)
 
     def _side(self, shape: OperatorShape) -> int:
         """Of the matrix that the exact solver decomposes."""
         return shape.m if shape.m + self.k <= shape.n else shape.n
+
+    def _reason(self, shape: OperatorShape) -> str:
+        rows, limit = min(shape.m, shape.n), self._limit(shape)
+        if rows > limit:
+            return f"min(m, n)={rows} rows of the Jacobian, more than the {limit} that pay"
+        if self._side(shape) > _LARGEST or shape.m * shape.n > _ENTRIES:
+            return f"a Jacobian of {shape.m} x {shape.n} is too large to decompose"
+        return f"min(m, n)={rows} rows of the Jacobian, at most the {limit} that pay"
 
     def _exact(self) -> Exact:
         return Exact(k=self.k, tol=self.tol)

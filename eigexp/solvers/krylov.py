@@ -6,6 +6,7 @@ the top has converged, and kept only where they beat the bottom at hand. What wa
 repeated eigenvalues at the top, and, where the bottom is not proven and a guess was used, a Krylov space of its own looks below it.
 """
 
+import sys
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from eigexp.errors import ConfigurationError
+from eigexp.linalg.basis import rows_at_most
 from eigexp.linalg.gaussian import gaussian_rows
 from eigexp.linalg.orthonormal import norm, random_orthogonal
 from eigexp.operators.base import SensitivityOperator
@@ -27,6 +29,7 @@ from eigexp.solvers.krylov_space import KrylovSpace
 from eigexp.solvers.preconditioners import PRECONDITIONERS, build_preconditioner, check_preconditioner, precondition
 from eigexp.solvers.settings import check_positive
 
+_SMALL_BASIS = 40  # below it a space restarts too often to be of use
 _PATIENCE = 12  # steps that the bottom is given after the first guesses before the next are tried, its value being proven
 
 
@@ -64,6 +67,19 @@ class Krylov(BothEnds):
     def _limit(self) -> int:
         """Size at which a space restarts: never so small that a restart leaves no room to grow."""
         return max(self.max_basis, 2 * (self.num_top + 3 + self.num_bottom + 8))
+
+    def vectors(self, n: int) -> int:
+        """V and G of the space, and of the one that verifies the bottom."""
+        storage, copied = rows_at_most(min(self._limit, self.max_steps, n))
+        doubted = self.verify and self.num_bottom and (self.guesses or self.preconditioner)
+        return (4 if doubted else 2) * storage + copied
+
+    def memory_cure(self, vectors: int) -> str:
+        """The largest `max_basis` that fits, if it is of any use."""
+        for size in range(self.max_basis - 1, _SMALL_BASIS - 1, -1):
+            if replace(self, max_basis=size).vectors(sys.maxsize) <= vectors:
+                return f"Set solver.max_basis={size}, which may take more products, or a smaller images.batch_size."
+        return super().memory_cure(vectors)
 
     def start(self, A: SensitivityOperator, image: int, rng: Tensor) -> KrylovImage:
         """A random direction, and nothing known."""

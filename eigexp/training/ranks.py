@@ -96,12 +96,20 @@ class Ranks:
         return values[0]
 
 
+class _Srun(SLURMEnvironment):
+    """The processes of srun, also where they were asked for by their whole number, `srun -n 2`, which Lightning refuses."""
+
+    @staticmethod
+    def _validate_srun_variables() -> None:
+        pass
+
+
 def _surroundings() -> tuple[ClusterEnvironment | None, int, int]:
     """Who has started processes, how many, and which this is."""
     if TorchElasticEnvironment.detect():
         environment: ClusterEnvironment = TorchElasticEnvironment()
     elif int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1:  # set in a step of srun, and not in the script around it
-        environment = SLURMEnvironment(auto_requeue=False)
+        environment = _Srun(auto_requeue=False)
     elif "LOCAL_RANK" in os.environ and "WORLD_SIZE" in os.environ:
         return LightningEnvironment(), int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_RANK"])
     else:

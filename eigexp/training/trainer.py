@@ -103,7 +103,7 @@ def make_trainer(
         "num_sanity_val_steps": 0,
         "use_distributed_sampler": False,
         "default_root_dir": default_root_dir,
-        "plugins": [AtomicCheckpointIO()] if ranks.size > 1 else [AtomicCheckpointIO(), LightningEnvironment()],
+        "plugins": [AtomicCheckpointIO(), ranks.environment or LightningEnvironment()],
     }
     if not isinstance(strategy, str):
         lean |= {"strategy": strategy, "devices": devices, "plugins": [AtomicCheckpointIO()]}

@@ -76,7 +76,7 @@ def run_line(run: Record) -> str:
     if run["seconds"] is None:
         return f"{head} not run: {run['note']}"
     ends = "  ".join(f"{end} {_error_words(run[end])}" for end in ("top", "bottom"))
-    seconds = f"{run['seconds']:>8.2f} s ({run['processor_seconds']:.2f} of processor)"
+    seconds = f"{run['seconds']:>8.2f} s ({run['processor_seconds']:.2f} of processor, {run['products']:.0%} in products)"
     return f"{head}{run['fvps']:>8.1f} FVPs {seconds} {run['ratio']:>7.1f}x  {ends}  {run['note']}"
 
 
@@ -142,6 +142,7 @@ def _once(case: Case, method: str, A: SensitivityOperator, cap: float) -> tuple[
         run |= {"stopped": True, "note": f"failed: {str(error).partition(chr(10))[0][:100]}"}
     seconds = time.perf_counter() - start
     run["processor_seconds"] = time.process_time() - processor  # of all threads; tells whether the machine was busy with something else
+    run["products"] = limited.seconds / seconds  # share of the time
     run["fvps"] = float(limited.fisher_vector_products[0]) + work.counted_elsewhere
     run |= {end: _checked(A, *pair) for end, pair in work.found.items()}
     return run, seconds

@@ -1,6 +1,7 @@
+import pytest
 import torch
 
-from eigexp.linalg.basis import Basis
+from eigexp.linalg.basis import Basis, rows_at_most
 
 
 def rows(k: int, start: int = 0) -> torch.Tensor:
@@ -41,3 +42,14 @@ def test_blocks_fill_the_room_that_was_made_for_them():
     assert basis.storage.rows.data_ptr() == place
     assert torch.equal(basis.extend(rows(4)).rows[5:], rows(4))
     assert len(basis.rows) == 5
+
+
+@pytest.mark.parametrize("size", [1, 16, 17, 40, 128, 129, 300])
+def test_the_storage_is_as_large_as_foretold(size):
+    basis, largest = Basis.of(torch.empty(0, 2)), 0
+    for _ in range(size):
+        before = len(basis.storage.rows)
+        basis = basis.append(torch.zeros(2))
+        if len(basis.storage.rows) != before:
+            largest = before
+    assert rows_at_most(size) == (len(basis.storage.rows), largest)

@@ -51,11 +51,14 @@ SlurmdSpoolDir={root}/spool.%n
 SlurmctldLogFile={root}/slurmctld.log
 SlurmdLogFile={root}/slurmd.%n.log
 SlurmdParameters=config_overrides
+GresTypes=gpu
 """
 PARTITIONS = """
-PartitionName=low Nodes=ALL Default=YES PriorityTier=1 PreemptMode=REQUEUE GraceTime=20 MaxTime=INFINITE State=UP
-PartitionName=high Nodes=ALL PriorityTier=10 PreemptMode=OFF MaxTime=INFINITE State=UP
+PartitionName=low Nodes={nodes} Default=YES PriorityTier=1 PreemptMode=REQUEUE GraceTime=20 MaxTime=INFINITE State=UP
+PartitionName=high Nodes={nodes} PriorityTier=10 PreemptMode=OFF MaxTime=INFINITE State=UP
+PartitionName=large Nodes={large} MaxTime=INFINITE State=UP
 """
+LARGE = "large"
 
 
 def missing() -> list[str]:
@@ -64,10 +67,14 @@ def missing() -> list[str]:
 
 
 class Cluster:
-    """Nodes n1, n2, ... of one CPU each, a partition `low` whose jobs `high` preempts."""
+    """Nodes n1, n2, ... of one CPU each, a partition `low` whose jobs `high` preempts; node and partition `large`: two CPUs, a GPU.
+
+    The GPU is a number that Slurm counts; there is no device behind it.
+    """
 
     def __init__(self, root: Path, nodes: int = 2):
         self.root, self.nodes = root, [f"n{i + 1}" for i in range(nodes)]
+        self._every = [*self.nodes, LARGE]
         self.environment = {**os.environ, "PATH": PATH, "SLURM_CONF": str(root / "slurm.conf")}
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
         self._told: list[subprocess.Popen[bytes]] = []
@@ -80,9 +87,9 @@ class Cluster:
         wait_until(lambda: (munge / "socket").exists(), 20, "munged")
         self._daemon("slurmctld", ["slurmctld", "-D", "-f", self.environment["SLURM_CONF"]])
         wait_until(lambda: "UP" in self.ask("scontrol", "ping"), 20, "slurmctld")
-        for node in self.nodes:
+        for node in self._every:
             self.start_node(node)
-        wait_until(lambda: self.ask("sinfo", "-h", "-p", "low", "-t", "idle", "-o", "%D").strip() == str(len(self.nodes)), 40, "nodes")
+        wait_until(lambda: set(self.ask("sinfo", "-h", "-N", "-t", "idle", "-o", "%N").split()) == set(self._every), 40, "nodes")
 
     def start_node(self, node: str) -> None:
         self._daemon(node, ["slurmd", "-D", "-N", node, "-f", self.environment["SLURM_CONF"]])
@@ -91,6 +98,13 @@ class Cluster:
         """Kill its daemon, as a crash would."""
         self._daemons[node].kill()
         self._daemons[node].wait()
+
+    def restart_controller(self) -> None:
+        """As an administrator would."""
+        self._daemons["slurmctld"].terminate()
+        self._daemons["slurmctld"].wait()
+        self._daemon("slurmctld", ["slurmctld", "-D", "-f", self.environment["SLURM_CONF"]])
+        wait_until(lambda: "UP" in self.ask("scontrol", "ping"), 30, "the controller")
 
     def stop(self) -> None:
         for command in self._told:
@@ -128,14 +142,17 @@ class Cluster:
         key.write_bytes(os.urandom(1024))
         key.chmod(0o600)
         (self.root / "state").mkdir()
-        for node in self.nodes:
+        for node in self._every:
             (self.root / f"spool.{node}").mkdir()
         (self.root / "cgroup.conf").write_text("CgroupAutomount=no\nConstrainCores=no\nConstrainRAMSpace=no\nConstrainDevices=no\n")
-        host, ports = socket.gethostname().partition(".")[0], free_ports(1 + len(self.nodes))
+        (self.root / "gres.conf").write_text(f"NodeName={LARGE} Name=gpu File=/dev/null\n")
+        host, ports = socket.gethostname().partition(".")[0], free_ports(1 + len(self._every))
         lines = [CONF.format(root=self.root, host=host, port=ports[0], user=os.environ.get("USER", "root"))]
-        for node, port in zip(self.nodes, ports[1:], strict=True):
-            lines.append(f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=1 RealMemory=4000 State=UNKNOWN\n")
-        (self.root / "slurm.conf").write_text("".join([*lines, PARTITIONS]))
+        for node, port in zip(self._every, ports[1:], strict=True):
+            size = "CPUs=2 Gres=gpu:1 Feature=roomy" if node == LARGE else "CPUs=1"
+            lines.append(f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} {size} RealMemory=4000 State=UNKNOWN\n")
+        lines.append(PARTITIONS.format(nodes=",".join(self.nodes), large=LARGE))
+        (self.root / "slurm.conf").write_text("".join(lines))
 
     def _daemon(self, name: str, command: Sequence[str]) -> None:
         with (self.root / f"{name}.out").open("ab") as log:

@@ -1,51 +1,15 @@
-"""Sweeps on a real Slurm: preempted, signalled, a node's daemon killed; every result whole, with the numbers of a serial run."""
-
-import os
-import shutil
-import tempfile
-from pathlib import Path
-
-import pytest
+"""Sweeps on a real Slurm: preempted, signalled, daemons killed and restarted; every result whole, with the numbers of a serial run."""
 
 from eigexp.store import Store
-from tests.slurm.cluster import Cluster, missing, wait_until
-from tests.sweep.sweeps import SLOW, SMALL, eigexp, environment, same_numbers, serial
+from tests.slurm.cluster import wait_until
+from tests.sweep.sweeps import SLOW, SMALL, same_numbers, serial
 
 from eigexp.sweep.standing import Standings  # isort: skip
 
-pytestmark = [
-    pytest.mark.skipif(bool(missing()), reason=f"Slurm is not installed here, lacking {', '.join(missing())}"),
-    pytest.mark.skipif(os.geteuid() != 0, reason="the daemons of a throw-away Slurm run as root only"),
-]
 NAMES = "images.names=[camera,coins,coffee]"
 TWELVE = ["model=ln,lg", NAMES, "seed=0,1", *SMALL]
+WHO = ["+callbacks.who._target_=tests.sweep.slow.Who", "+callbacks.who.path=who.txt"]
 ON_SLURM = ["launcher=slurm", "launcher.pack=3", "launcher.warning=5", "launcher.time=10"]
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    root = Path(tempfile.mkdtemp(prefix="eigexp-slurm-"))  # short: a socket's path has 107 characters at most
-    cluster = Cluster(root)
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.stop()
-        if not os.environ.get("KEEP"):
-            shutil.rmtree(root)
-
-
-@pytest.fixture
-def sweep(cluster, tmp_path):
-    around = environment(PATH=cluster.environment["PATH"], SLURM_CONF=cluster.environment["SLURM_CONF"])
-
-    def sweep(*words):
-        done = eigexp(tmp_path, "sweep", *words, environment=around)
-        assert done.returncode == 0, done.stderr
-        return done.stderr
-
-    sweep.command = lambda *words: eigexp(tmp_path, *words, environment=around)
-    return sweep
 
 
 def running(cluster, node):
@@ -62,9 +26,14 @@ def saved(store):
     return list((store.root / "checkpoints").glob("*.ckpt"))
 
 
-def test_preempted_signalled_and_a_daemon_killed(cluster, sweep, tmp_path):
+def resumed(folder):
+    """How many tasks began within their iterations."""
+    return sum(int(line.split()[2]) > 0 for line in (folder / "who.txt").read_text().splitlines())
+
+
+def test_preempted_signalled_and_daemons_restarted(cluster, sweep, tmp_path):
     store = Store(tmp_path / "outputs" / "results")
-    assert "submitted 12 tasks in 4 jobs" in sweep(*TWELVE, *SLOW, *ON_SLURM)
+    assert "submitted 12 tasks in 4 jobs" in sweep(*TWELVE, *SLOW, *WHO, *ON_SLURM)
     wait_until(lambda: len(saved(store)) >= 2, 90, "two tasks at work")
 
     victim = running(cluster, "n2")
@@ -75,6 +44,7 @@ def test_preempted_signalled_and_a_daemon_killed(cluster, sweep, tmp_path):
     cluster.kill_node("n2")
     cluster.start_node("n2")
     restarts = cluster.ask("scontrol", "show", "job", victim)
+    cluster.restart_controller()
 
     reference = serial(TWELVE, tmp_path / "serial")
     wait_until(lambda: not cluster.jobs(), 150, "the end of the queue")
@@ -82,6 +52,7 @@ def test_preempted_signalled_and_a_daemon_killed(cluster, sweep, tmp_path):
     assert len(store.ids()) == 12
     assert same_numbers(store, reference)
     assert not saved(store)
+    assert resumed(tmp_path) >= 2  # the preempted and the signalled, at least
 
     when = {id: (store.path(id) / "record.json").stat().st_mtime_ns for id in store.ids()}
     assert "12 done" in sweep(*TWELVE, *ON_SLURM)
@@ -94,8 +65,7 @@ def test_preempted_signalled_and_a_daemon_killed(cluster, sweep, tmp_path):
     assert when == {id: (store.path(id) / "record.json").stat().st_mtime_ns for id in when}
 
 
-def test_what_slurm_refuses_is_told_before_anything_runs(cluster, tmp_path):
-    around = environment(PATH=cluster.environment["PATH"], SLURM_CONF=cluster.environment["SLURM_CONF"])
-    done = eigexp(tmp_path, "sweep", "model=ln", *SMALL, "launcher=slurm", "launcher.partition=nowhere", environment=around)
+def test_what_slurm_refuses_is_told_before_anything_runs(sweep):
+    done = sweep.command("sweep", "model=ln", *SMALL, "launcher=slurm", "launcher.partition=nowhere")
     assert done.returncode == 2
     assert "invalid partition" in done.stderr and "launcher.*" in done.stderr

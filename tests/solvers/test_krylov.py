@@ -1,12 +1,16 @@
 """What the Krylov solver promises beyond the contract."""
 
+import re
+
 import pytest
 import torch
 
 from eigexp.certificates import certify
-from eigexp.errors import ConfigurationError
+from eigexp.errors import ConfigurationError, MemoryLimitError
+from eigexp.linalg import memory
 from eigexp.linalg.orthonormal import independent_rows
 from eigexp.operators import DenseOperator
+from eigexp.solvers import base
 from eigexp.solvers.exact import Exact
 from eigexp.solvers.guesses import ROUNDS, structural_guesses
 from eigexp.solvers.krylov import Krylov
@@ -132,6 +136,22 @@ def test_a_space_that_restarts_finds_the_same_pairs(k):
     assert state.images[0].status == "converged"
     assert torch.allclose(pairs.eigenvalues, problem.truth[0][pairs.eigenindex], rtol=0, atol=1e-4)
     assert pairs.null_fraction is None
+
+
+def test_memory_is_asked_for_before_the_first_product(monkeypatch):
+    A = DenseOperator(torch.zeros(1, 1, 1).expand(2, 10, 100_000))
+    vector = 2 * 100_000 * 4
+    monkeypatch.setattr(memory, "free_memory", lambda device: 500 * vector)
+    monkeypatch.setattr(base, "free_memory", lambda device: 500 * vector)
+    with pytest.raises(MemoryLimitError, match=r"b=2 images of n=100000 .* needs .* Set solver\.max_basis=(\d+)") as error:
+        Krylov().init(A, 0)
+    fitting = int(re.findall(r"max_basis=(\d+)", str(error.value))[0])
+    assert Krylov(max_basis=fitting).vectors(100_000) <= 500 < Krylov(max_basis=fitting + 1).vectors(100_000)
+    Krylov(max_basis=fitting).init(A, 0)
+    monkeypatch.setattr(base, "free_memory", lambda device: 50 * vector)
+    monkeypatch.setattr(memory, "free_memory", lambda device: 50 * vector)
+    with pytest.raises(MemoryLimitError, match=r"smaller images\.size"):
+        Krylov().init(A, 0)
 
 
 def test_a_space_never_exceeds_max_basis():
