@@ -42,6 +42,12 @@ def public_names() -> Iterator[str]:
         yield from (f"eigexp.{package}.{name}" for name in module.__all__)
 
 
+def configured_names() -> set[str]:
+    """The classes and functions that conf/ names."""
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "conf").rglob("*.yaml")]
+    return {name for text in texts for name in re.findall(r"_target_: eigexp[\w.]*\.(\w+)", text)}
+
+
 def test_the_site(tmp_path):
     """One test, so that workers side by side do not build it twice."""
     site = build(tmp_path)
@@ -53,7 +59,8 @@ def test_the_site(tmp_path):
     assert 'src="_images/main_job.png"' in pages["index.html"]
 
     reference = "".join(text for name, text in pages.items() if name.startswith("api/"))
-    assert not [name for name in public_names() if f'id="{name}"' not in reference]
+    assert not [name for name in public_names() if f'id="{name}"' not in reference], "these need an entry in docs/api"
+    assert not [name for name in configured_names() if not re.search(rf'id="eigexp[\w.]*\.{name}"', reference)], "and these"
     assert 'class="problematic"' not in "".join(pages.values())
     assert "README:" not in "".join(pages.values()), "every section of the README was found"
 
