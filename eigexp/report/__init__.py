@@ -4,9 +4,12 @@ from eigexp.report.compare import comparison_figure
 from eigexp.report.curves import curves_figure
 from eigexp.report.distortions import distortion_figure
 from eigexp.report.page import write_page
+from eigexp.report.panels import panels_figure
+from eigexp.report.sensitivity import sensitivity_figure
 from eigexp.report.spectrum import spectrum_figure
 from eigexp.report.stimuli import export_stimuli
-from eigexp.report.style import figure_png
+from eigexp.report.style import figure_bytes, figure_png
+from eigexp.report.thresholds import thresholds_figure
 from eigexp.report.view import View
 
 __all__ = [
@@ -15,7 +18,11 @@ __all__ = [
     "curves_figure",
     "distortion_figure",
     "export_stimuli",
+    "figure_bytes",
     "figure_png",
+    "panels_figure",
+    "sensitivity_figure",
     "spectrum_figure",
+    "thresholds_figure",
     "write_page",
 ]
