@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from torch import nn
 
 from eigexp.errors import ModelError
 from eigexp.models.layers import NetworkLayers
-from eigexp.operators import GaussianNoise
+from eigexp.operators import GaussianNoise, linearise
 from eigexp.operators.sensitivity import layer_sensitivities
 from tests.models.small_network import SmallNetwork, fisher
 
@@ -45,30 +46,26 @@ def test_noise_and_chunks():
 
 
 def test_the_vectors_share_passes_through_the_network():
-    calls = []
-    network = trunk()
-
-    def counted(x):
-        calls.append(len(x))
-        return network(x)
-
-    layer_sensitivities(counted, IMAGE, vectors(8), SIZES)
-    assert set(calls) == {8} and len(calls) < 8
+    passes = {}
+    for k in (1, 8):
+        calls, network = [], trunk()
+        layer_sensitivities(lambda x, calls=calls, network=network: calls.append(len(x)) or network(x), IMAGE, vectors(k), SIZES)
+        passes[k] = calls
+    assert passes[1] == passes[8] and set(passes[1]) == {1}
 
 
-def test_a_network_that_takes_one_image_at_a_time():
-    network = trunk()
-
-    def one(x):
-        assert len(x) == 1
-        return [part[0] for group in network(x) for part in group]
-
-    def refuses(x):
-        if len(x) > 1:
-            raise ModelError("one image, please")
-        return one(x)
-
-    torch.testing.assert_close(layer_sensitivities(refuses, IMAGE, vectors(3), SIZES), expected(vectors(3)), rtol=1e-12, atol=0)
+def test_a_kink_falls_as_it_does_for_the_layer_alone():
+    """Pooling over equal values picks one; which, rounding decides, and it must be the same one."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 32, 3))
+    image = torch.rand(3, 24, 24)
+    image[:, :12] = 0.25
+    layers = NetworkLayers(network, ("4", "5"))
+    v = torch.randn(4, 3, 24, 24) * (torch.arange(24) < 12)[:, None]
+    alone = [linearise(model, image[None]) for model in layers.models.values()]
+    expected = torch.stack([A.apply(v.flatten(1)[None])[0].double().square().sum(1) for A in alone], dim=1)
+    found = layer_sensitivities(layers.trunk(), image, v, [A.shape.m for A in alone])
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
 
 
 def test_other_sizes_than_the_network_has():
