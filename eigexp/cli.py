@@ -215,7 +215,8 @@ def _store(options: argparse.Namespace, rest: list[str]) -> int:
         if not options.other:
             raise ConfigurationError("`eigexp store merge` needs the folder of the other store.")
         merged = merge(store, Store(options.other))
-        print(f"{len(merged.copied)} copied, {len(merged.present)} were there, {len(merged.refused)} refused")
+        tables = f", {len(merged.tables)} tables of layers" if merged.tables else ""
+        print(f"{len(merged.copied)} copied{tables}, {len(merged.present)} were there, {len(merged.refused)} refused")
         for id, reason in merged.refused:
             print(f"refused {id}: {reason}")
         return int(bool(merged.refused))

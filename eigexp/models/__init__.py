@@ -2,6 +2,7 @@
 
 from eigexp.models.features import Features, layer_shapes
 from eigexp.models.front_end import LinearNonlinear, LuminanceContrastGainControl, LuminanceGainControl, OnOff
+from eigexp.models.layers import NetworkLayers
 from eigexp.models.metrics import NormalizedLaplacianPyramid, PerceptualFeatures
 from eigexp.models.network import ImageNetwork
 from eigexp.models.prepare import prepare_model
@@ -14,6 +15,7 @@ __all__ = [
     "LinearNonlinear",
     "LuminanceContrastGainControl",
     "LuminanceGainControl",
+    "NetworkLayers",
     "NormalizedLaplacianPyramid",
     "OnOff",
     "PerceptualFeatures",
