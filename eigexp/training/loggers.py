@@ -116,12 +116,13 @@ def mlflow(
     """
     for module in ("mlflow", *(() if tracking_uri else ("sqlalchemy", "alembic"))):
         need(module, "'eigexp[loggers]'", "mlflow")
-    logging.getLogger("mlflow").setLevel(logging.WARNING)  # not every table of a new database
     folder = Path(save_dir).absolute()
 
     def open_run(task: Task, image: int) -> Logger:
+        import mlflow  # noqa: F401  # its import sets up its logger
         from lightning.pytorch.loggers import MLFlowLogger
 
+        logging.getLogger("mlflow").setLevel(logging.WARNING)  # not every table of a new database
         tags = {"model": task.model_name, "layer": layer_words(task, image), "image": task.names[image]}
         if not tracking_uri:
             folder.mkdir(parents=True, exist_ok=True)
