@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from eigexp import io as io
+    from eigexp import results as results
     from eigexp.certificates import certify
     from eigexp.errors import EigexpError
     from eigexp.models import prepare_model
@@ -35,8 +36,8 @@ __all__ = ["EigenPairs", "Eigendistortion", "EigexpError", "Store", "__version__
 
 
 def __getattr__(name: str) -> Any:
-    if name == "io":
-        return import_module("eigexp.io")
+    if name in ("io", "results"):
+        return import_module(f"eigexp.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'eigexp' has no attribute {name!r}. It has {', '.join(__all__)}.")
     return getattr(import_module(_HOMES[name]), name)

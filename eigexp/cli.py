@@ -102,6 +102,10 @@ def _sweep_commands(commands: Any) -> None:
     work = _command(commands, "work", _work, "do tasks that a sweep has frozen (what jobs call)")
     work.add_argument("ids", nargs="+", metavar="ID", help="first ids of tasks; - reads them from standard input")
     _command(commands, "rank", _rank, "a further process of a run on several devices (what the first one starts)")
+    wandb = _command(commands, "wandb", _wandb, "send offline runs of W&B (further options go to `wandb sync`)")
+    wandb.add_argument("what", choices=("sync",))
+    wandb.add_argument("--save-dir", default="outputs", help="as logger.wandb.save_dir")
+    wandb.add_argument("--dry-run", action="store_true", help="show what would be sent")
     for parser in (status, cancel, work):
         parser.add_argument("--store", default="outputs/results", help="folder of the store")
 
@@ -193,6 +197,12 @@ def _work(options: argparse.Namespace, rest: list[str]) -> int:
     stop_on_signals()
     reply = replier()
     return work(Store(options.store), asked_for(sys.stdin) if options.ids == ["-"] else options.ids, run, reply)
+
+
+def _wandb(options: argparse.Namespace, rest: list[str]) -> int:
+    from eigexp.wandb_sync import sync
+
+    return sync(options.save_dir, dry_run=options.dry_run, more=rest)
 
 
 def _rank(options: argparse.Namespace, rest: list[str]) -> int:

@@ -15,8 +15,10 @@ def add_commands(command: Callable[[str, Action, str], argparse.ArgumentParser])
     Args:
         command: makes a subcommand of a name, an action and its description.
     """
-    results = command("results", _results, "stored results as a table, csv or json")
-    results.add_argument("--format", choices=("table", "csv", "json"), default="table")
+    results = command("results", _results, "stored results as a table, csv, json or parquet")
+    results.add_argument("--format", choices=("table", "csv", "json", "parquet"), default="table")
+    results.add_argument("--columns", metavar="NAME,..", help="which, in this order; csv has all by default")
+    results.add_argument("--output", metavar="FILE", help="a file instead of the screen; parquet needs one")
     results.add_argument("--sensitivity", action="store_true", help="instead, how sensitive each layer is to the distortions of others")
     report = command("report", _report, "one HTML page of stored results")
     report.add_argument("--output", default="outputs/report.html", help="the page")
@@ -55,14 +57,19 @@ def _add_export(export: argparse.ArgumentParser) -> None:
 def _results(options: argparse.Namespace) -> int:
     from eigexp.store import Store
     from eigexp.store.sensitivity import COLUMNS, sensitivity_tables
-    from eigexp.store.table import format_rows, render
+    from eigexp.store.table import export, format_rows, render
 
     store = Store(options.store)
     if options.sensitivity:
         tables = sensitivity_tables(store, options.where)
         print(format_rows([row for table in tables for row in table.rows()], options.format, COLUMNS))
+        return 0
+    columns = options.columns.split(",") if options.columns else None
+    if options.output:
+        export(store, options.output, options.format, options.where, columns)
+        print(options.output)
     else:
-        print(render(store, options.format, options.where))
+        print(render(store, options.format, options.where, columns))
     return 0
 
 

@@ -7,9 +7,11 @@ import json
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eigexp.errors import ConfigurationError, MissingDependencyError, StoreError, nearest
+from eigexp.store.files import write_whole
 from eigexp.store.index import cached_rows
 from eigexp.store.store import Store
 
@@ -56,7 +58,7 @@ _SHOWN = (
 _HEADINGS = {"evidence_top": "evidence", "evidence_bottom": "", "fisher_vector_products": "FVPs"}
 _CONDITION = re.compile(r"\s*(?P<column>\w+)\s*(?P<sign>>=|<=|!=|==|=|>|<)\s*(?P<value>.*?)\s*")
 _ORDERS: dict[str, Callable[[Any, Any], bool]] = {">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le}
-FORMATS = ("table", "csv", "json")
+FORMATS = ("table", "csv", "json", "parquet")
 
 
 def table(store: Store, where: Sequence[str] = (), *, index: bool = True) -> list[Row]:
@@ -125,27 +127,57 @@ def format_rows(rows: Sequence[Row], kind: str = "table", columns: Sequence[str]
         ConfigurationError: if `kind` is none of these.
     """
     if kind == "json":
-        return json.dumps(list(rows), indent=1, ensure_ascii=False)
+        return json.dumps([{name: r[name] for name in columns or r} for r in rows], indent=1, ensure_ascii=False)
     if kind == "csv":
         text = io.StringIO()
-        writer = csv.DictWriter(text, columns or COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(text, columns or COLUMNS, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         return text.getvalue().rstrip("\n")
+    if kind == "parquet":
+        raise ConfigurationError("format=parquet is no text. Give a file: --output results.parquet.")
     if kind != "table":
         raise ConfigurationError(f"format={kind} is unknown. {nearest(kind, FORMATS)}")
     shown = columns or _SHOWN
     return _aligned([[_HEADINGS.get(name, name) for name in shown], *([_short(name, r[name]) for name in shown] for r in rows)])
 
 
-def render(store: Store, kind: str = "table", where: Sequence[str] = ()) -> str:
+def render(store: Store, kind: str = "table", where: Sequence[str] = (), columns: Sequence[str] | None = None) -> str:
     """The table of a store as text; see `table` and `format_rows`.
 
     Raises:
-        ConfigurationError: if `kind` or a condition cannot be read.
+        ConfigurationError: if `kind`, a condition or a column cannot be read.
         StoreError: if the store cannot be read.
     """
-    return format_rows(table(store, where), kind)
+    return format_rows(table(store, where), kind, known_columns(columns))
+
+
+def export(store: Store, path: str | Path, kind: str, where: Sequence[str] = (), columns: Sequence[str] | None = None) -> None:
+    """Write the table of a store to a file, whole or not at all; parquet needs pandas and pyarrow.
+
+    Raises:
+        ConfigurationError: as `render`.
+        StoreError: if the store cannot be read or the file not be written.
+        MissingDependencyError: if a package is not installed.
+    """
+    if kind == "parquet":
+        data = frame(store, where)
+        content = data[list(known_columns(columns) or data.columns)].to_parquet(index=False)
+    else:
+        content = (render(store, kind, where, columns) + "\n").encode()
+    write_whole(Path(path), content)
+
+
+def known_columns(columns: Sequence[str] | None) -> Sequence[str] | None:
+    """The columns, if all exist.
+
+    Raises:
+        ConfigurationError: naming the first that does not.
+    """
+    unknown = next((name for name in columns or () if name not in COLUMNS), None)
+    if unknown is not None:
+        raise ConfigurationError(f"There is no column {unknown!r}. {nearest(unknown, COLUMNS)}")
+    return columns
 
 
 def frame(store: Store, where: Sequence[str] = (), *, index: bool = True) -> "pandas.DataFrame":

@@ -15,6 +15,7 @@ from eigexp.models.layers import read_layers
 from eigexp.store import Store
 from eigexp.store.sensitivity import name_of
 from eigexp.sweep.expand import configurations
+from eigexp.sweep.group import group_name, grouped
 from eigexp.tasks import BuiltModel, Planned, TaskList, one_layer
 
 
@@ -91,6 +92,7 @@ def make_plan(words: Sequence[str]) -> Plan:
     launchers: dict[str, Mapping[str, Any]] = {}
     built, checks = BuiltModel(), Checks()
     for point, overrides, config in _most_layers_first(words):
+        config = grouped(config, group_name(words))
         checks(config, overrides)
         stores[str(config["store"])] = None
         launchers[json.dumps(config["launcher"], sort_keys=True, default=str)] = config["launcher"]

@@ -102,7 +102,7 @@ class WandbRuns(ResultLogger):
         model = task.model_name if layer == "output" else f"{task.model_name} {layer}"
         settings = {**self._settings, "group": self._settings["group"] or model[:MOST]}
         run = wandb.init(
-            id=task.ids[image],
+            id=_run_id(task.ids[image]),
             name=f"{model} {name}",
             job_type=name[:MOST],
             config={**(task.config or {}), "model_name": task.model_name, "layer_name": layer, "image_name": name},
@@ -169,3 +169,8 @@ def table_rows(record: Mapping[str, Any]) -> list[Any]:
         known = [value, low, high, record["residuals"][i], threshold, evidence, record.get("verified")]
         rows.append([*of, index, *known, record.get("fisher_vector_products")])
     return rows
+
+
+def _run_id(result: str) -> str:
+    """The result's id; under `wandb agent` the one that it has given the run, for that is the one which its sweep shows."""
+    return environ.get("WANDB_RUN_ID", result) if environ.get("WANDB_SWEEP_ID") else result

@@ -28,7 +28,7 @@ def test_resources_reach_the_job(cluster, sweep, tmp_path):
     asked += ["launcher.account=lab", "launcher.constraint=roomy", "launcher.sbatch={comment: for a test}", "launcher.warning=33"]
     asked += ["launcher.environment=['export WHERE_AM_I=here', 'env > environment.txt']"]
     sweep("model=ln", *SMALL, *SLOW, *asked)
-    (job,) = {job for job, _, _ in cluster.jobs("-p", "large")}
+    (job,) = {job.partition("_")[0] for job, _, _ in cluster.jobs("-p", "large")}
     shown = dict(re.findall(r"(\S+?)=(.*?)(?=\s+\S+=|\n|$)", cluster.ask("scontrol", "show", "job", job)))
     expected = {
         "Partition": "large", "TimeLimit": "00:07:00", "Account": "lab", "Features": "roomy", "MinMemoryNode": "700M", "NumCPUs": "2",
@@ -36,7 +36,7 @@ def test_resources_reach_the_job(cluster, sweep, tmp_path):
     }  # fmt: skip
     assert {key: shown.get(key) for key in expected} == expected
     assert "gpu" in shown["TresPerNode"]
-    script = cluster.ask("scontrol", "write", "batch_script", job.partition("_")[0], "-")
+    script = cluster.ask("scontrol", "write", "batch_script", job, "-")
     assert "--signal=USR2@33" in script
     wait_until(lambda: not cluster.jobs(), 90, "the end of the queue")
     inside = (tmp_path / "environment.txt").read_text().splitlines()
@@ -50,7 +50,7 @@ def test_the_example_for_sbatch_goes_back_into_the_queue_when_warned(cluster, ar
     command.write_text(f'#!/bin/sh\nexec {sys.executable} -m eigexp "$@"\n')
     command.chmod(0o755)
     store = Store(tmp_path / "outputs/results")
-    words = ["images.names=[camera]", *SMALL, *SLOW, "+callbacks.slow.seconds=0.1", *WHO]
+    words = ["images.names=[camera]", *SMALL, *SLOW, "+callbacks.slow.seconds=0.5", *WHO]
     options = ["--array=0-1", "--cpus-per-task=1", "--mem=500M", f"--chdir={tmp_path}"]
     submitted = subprocess.run(
         ["sbatch", "--parsable", *options, SBATCH, *words],
