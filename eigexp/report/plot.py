@@ -83,7 +83,7 @@ def plot(
     """Write figures of results: of "distortions", "spectrum" and "curves" one a result, of "compare" and "thresholds" one of all.
 
     "thresholds" writes its table beside the figure, as CSV. "sensitivity" draws the tables of several layers against each other, one an
-    image; its ids are those of tables, and its conditions on model and image.
+    image; its ids are those of tables or of their results, its conditions on model and image.
 
     Args:
         store: the results.
@@ -169,7 +169,7 @@ def _draw_thresholds(results: Sequence[Result], path: Path, form: str, settings:
 
 def _tables(store: Store, beginnings: Sequence[str], where: Sequence[str]) -> list[SensitivityTable]:
     every = sensitivity_tables(store, where)
-    tables = [t for t in every if t.id.startswith(tuple(beginnings))] if beginnings else every
+    tables = [t for t in every if any(id.startswith(tuple(beginnings)) for id in (t.id, *t.ids))] if beginnings else every
     if not tables:
         raise ConfigurationError(f"{store.root} has no such table of layers. `eigexp run model.layer=[a,b]` makes one an image.")
     return tables

@@ -8,7 +8,8 @@ from PIL import Image as PillowImage
 from eigexp.errors import ConfigurationError, StoreError
 from eigexp.report.plot import KINDS, ONE_EACH, Settings, plot
 from eigexp.store import Store
-from tests.store.fakes import fake_image, write_fake
+from eigexp.store.sensitivity import write_table
+from tests.store.fakes import fake_image, fake_table, write_fake
 
 BEGINNINGS = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
 
@@ -20,6 +21,7 @@ def store(tmp_path_factory):
         for seed, image in enumerate(("camera", "<b>&$x_é\u753b")):
             write_fake(root, model, fake_image((3, 24, 16), image, seed=seed))
     write_fake(root, "tone", fake_image((30,), "tone"))
+    write_table(Store(root), fake_table([of(Store(root), "ln"), of(Store(root), "onoff")]))
     return Store(root)
 
 
@@ -33,7 +35,7 @@ def test_every_kind_in_every_format_the_same_twice(store, tmp_path, kind, form):
     ids = [of(store, "ln")[:6]] if kind in ONE_EACH else []
     contents = []
     for name in ("one", "two"):
-        (plotted,) = plot(store, kind, ids, output=tmp_path / f"{name}.{form}", settings=Settings(dpi=60))
+        plotted, *_ = plot(store, kind, ids, output=tmp_path / f"{name}.{form}", settings=Settings(dpi=60))
         assert plotted.path == tmp_path / f"{name}.{form}"
         contents.append(plotted.path.read_bytes())
     assert contents[0].startswith(BEGINNINGS[form])
@@ -43,7 +45,7 @@ def test_every_kind_in_every_format_the_same_twice(store, tmp_path, kind, form):
 @pytest.mark.parametrize(("columns", "inches"), [(1, 3.35), (2, 7.0)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_widths_are_columns_of_a_journal(store, tmp_path, kind, columns, inches):
-    (plotted,) = plot(store, kind, [of(store, "onoff")], output=tmp_path / "figure.png", settings=Settings(width=columns, dpi=100))
+    plotted, *_ = plot(store, kind, [of(store, "onoff")], output=tmp_path / "figure.png", settings=Settings(width=columns, dpi=100))
     with PillowImage.open(plotted.path) as picture:
         assert picture.width == round(100 * inches)
 

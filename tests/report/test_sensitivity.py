@@ -12,24 +12,12 @@ from eigexp.report.plot import Settings, plot
 from eigexp.report.sensitivity import sensitivity_charts, sensitivity_figure, sensitivity_svg
 from eigexp.store import Store
 from eigexp.store.sensitivity import sensitivity_tables, write_table
-from tests.store.fakes import fake_image, fake_pairs, fake_record
-
-
-def content(ids, layers=("a", "b<i>"), image="camera", bottom=1e-6):
-    count = len(layers)
-    return {
-        "model": "net",
-        "image": {"name": image},
-        "layers": [{"layer": name, "id": id, "m": 4, "n": 256, "largest": 2.0} for name, id in zip(layers, ids, strict=True)],
-        "vectors": [{"layer": i, "eigenindex": rank, "eigenvalue": 0.0} for i in range(count) for rank in (0, 255)],
-        "values": [[2.0 if i == j else 0.5 * scale for j in range(count)] for i in range(count) for scale in (1.0, bottom)],
-        "deviation": 0.0,
-    }
+from tests.store.fakes import fake_image, fake_pairs, fake_record, fake_table
 
 
 def table_of(tmp_path, count=2, **more):
     store, layers = Store(tmp_path), tuple(f"layer{i}<" for i in range(count))
-    write_table(store, content([f"{i:016d}" for i in range(count)], layers, **more))
+    write_table(store, fake_table([f"{i:016d}" for i in range(count)], layers, **more))
     return sensitivity_tables(store)[0]
 
 
@@ -61,7 +49,7 @@ def test_a_value_of_zero_and_an_end_that_is_not_there(tmp_path):
     zero = sensitivity_svg(table_of(tmp_path / "zero", 2, bottom=0.0))
     assert "0" in [text.text for text in parts(zero, "text")]
     store = Store(tmp_path / "top")
-    only_top = content(["0" * 16, "1" * 16])
+    only_top = fake_table(["0" * 16, "1" * 16])
     only_top |= {"vectors": only_top["vectors"][::2], "values": only_top["values"][::2]}
     write_table(store, only_top)
     (table,) = sensitivity_tables(store)
@@ -84,8 +72,8 @@ def store(tmp_path):
         record = fake_record(pairs, picture, "net", layer=layer)
         store.write(record, pairs, picture)
         ids.append(record["id"])
-    write_table(store, content(ids))
-    write_table(store, content(["0" * 16, "1" * 16], image="coins"))
+    write_table(store, fake_table(ids))
+    write_table(store, fake_table(["0" * 16, "1" * 16], image="coins"))
     return store
 
 

@@ -1,5 +1,6 @@
 """Results that look like real ones, made without a model."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +100,16 @@ def write_fake(
     record = fake_record(pairs, image, model)
     Store(root).write(record, pairs, image, fake_curves(pairs), config or {"model": {"name": model}, "seed": 0})
     return record["id"]
+
+
+def fake_table(ids: Sequence[str], layers: Sequence[str] = ("a", "b<i>"), image: str = "camera", bottom: float = 1e-6) -> dict[str, Any]:
+    """A table of layers: 1 on its diagonal, a quarter beside it, `bottom` times that for the bottom."""
+    count = len(layers)
+    return {
+        "model": "net",
+        "image": {"name": image},
+        "layers": [{"layer": name, "id": id, "m": 4, "n": 256, "largest": 2.0} for name, id in zip(layers, ids, strict=True)],
+        "vectors": [{"layer": i, "eigenindex": rank, "eigenvalue": 0.0} for i in range(count) for rank in (0, 255)],
+        "values": [[2.0 if i == j else 0.5 * scale for j in range(count)] for i in range(count) for scale in (1.0, bottom)],
+        "deviation": 0.0,
+    }
