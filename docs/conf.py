@@ -35,6 +35,7 @@ autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 python_maximum_signature_line_length = 100
 napoleon_use_ivar = True
+napoleon_attr_annotations = False  # signatures show the types
 suppress_warnings = ["ref.python"]  # an attribute's name that several classes have
 
 myst_enable_extensions = ["colon_fence", "deflist"]
@@ -42,7 +43,7 @@ myst_heading_anchors = 3
 nb_execution_mode = "force"
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
-nb_execution_timeout = 120
+nb_execution_timeout = 300  # of a cell, on a busy machine
 nb_output_stderr = "warn"  # and a warning fails the build
 copybutton_exclude = ".linenos, .gp, .go"
 

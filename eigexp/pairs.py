@@ -56,7 +56,8 @@ class EigenPairs:
         status: "converged" or "budget".
         tolerances: {"asked": {...}, "met": {...}}: `tol` on residual / lambda_1, `bottom_rtol` on residual / theta_bottom.
         method: the solver's name.
-        n: number of coordinates of a distortion. m: number of responses.
+        n: number of coordinates of a distortion.
+        m: number of responses.
         fisher_vector_products: products spent on this image, the certificate's included.
         steps: solver steps spent on this image.
     """
