@@ -87,36 +87,12 @@ class Krylov(BothEnds):
         self.check(A)
         if self.preconditioner:
             check_preconditioner(self.preconditioner, A)
-        none = torch.empty(0, n, dtype=A.dtype, device=A.device)
-        direction, rng = random_orthogonal(none, n, rng)
-        return KrylovImage(
-            request=Request("fisher", direction[None]),
-            fisher_vector_products=0.0,
-            steps=0,
-            status="running",
-            phase="krylov",
-            space=KrylovSpace.empty(n, A.dtype, A.device),
-            check=None,
-            queue=none,
-            quotients=torch.empty(0, dtype=torch.float64),
+        direction, rng = random_orthogonal(torch.empty(0, n, dtype=A.dtype, device=A.device), n, rng)
+        return KrylovImage.begin(
+            direction,
+            num_wanted=len(self.wanted(n).eigenindex),
             rounds=0 if self.guesses and self.num_bottom else ROUNDS,
-            guessed_at=0,
-            probes=none,
-            preconditioner=None,
-            assisted=False,
-            fresh=0,
-            reference=torch.empty(0, dtype=torch.float64),
             distinct=not (self.check_multiplicity and self.num_top),
-            eigenindex=torch.empty(0, dtype=torch.int64),
-            coefficients=torch.empty(0, 0, dtype=torch.float64),
-            values=torch.empty(0, dtype=torch.float64),
-            residuals=torch.full((len(self.wanted(n).eigenindex),), torch.nan, dtype=torch.float64),
-            n=n,
-            restarts=0,
-            margin=0.0,
-            evidence_top=None,
-            evidence_bottom=None,
-            null_fraction=None,
             rng=rng,
         )
 

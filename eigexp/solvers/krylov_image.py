@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Any, Self
 
+import torch
 from torch import Tensor
 
 from eigexp.pairs import Evidence
-from eigexp.solvers.base import ImageState
+from eigexp.solvers.base import ImageState, Request
 from eigexp.solvers.bottom_check import BottomCheck
 from eigexp.solvers.krylov_space import KrylovSpace
 from eigexp.solvers.preconditioners import PRECONDITIONERS, Preconditioner
@@ -66,6 +67,43 @@ class KrylovImage(ImageState):
     evidence_bottom: Evidence | None
     null_fraction: float | None
     rng: Tensor
+
+    @classmethod
+    def begin(cls, direction: Tensor, *, num_wanted: int, rounds: int, distinct: bool, rng: Tensor) -> Self:
+        """The state that asks for the product with a first direction (n,), and knows nothing."""
+        n = len(direction)
+        none = direction.new_empty(0, n)
+        unknown = torch.empty(0, dtype=torch.float64)
+        return cls(
+            request=Request("fisher", direction[None]),
+            fisher_vector_products=0.0,
+            steps=0,
+            status="running",
+            phase="krylov",
+            space=KrylovSpace.empty(n, direction.dtype, direction.device),
+            check=None,
+            queue=none,
+            quotients=unknown,
+            rounds=rounds,
+            guessed_at=0,
+            probes=none,
+            preconditioner=None,
+            assisted=False,
+            fresh=0,
+            reference=unknown,
+            distinct=distinct,
+            eigenindex=torch.empty(0, dtype=torch.int64),
+            coefficients=torch.empty(0, 0, dtype=torch.float64),
+            values=unknown,
+            residuals=torch.full((num_wanted,), torch.nan, dtype=torch.float64),
+            n=n,
+            restarts=0,
+            margin=0.0,
+            evidence_top=None,
+            evidence_bottom=None,
+            null_fraction=None,
+            rng=rng,
+        )
 
     @property
     def largest(self) -> float:
