@@ -14,7 +14,7 @@ from eigexp.errors import CheckpointError, ConfigurationError
 from eigexp.sensitivity import complete_tables
 from eigexp.solvers.base import Solver
 from eigexp.store import Store
-from eigexp.store.upkeep import set_aside
+from eigexp.store.upkeep import set_aside, torn
 from eigexp.tasks import BuiltModel, TaskList
 from eigexp.training import EigenModule, TaskData
 from eigexp.training.callbacks import Checkpoint, PreemptionGuard, ResultWriter
@@ -77,7 +77,7 @@ def run(
     plain = _plain(config)
     store = Store(plain["store"])
     work = _Work(plain, store, _solver(plain), TaskList(plain, built) if only is None else TaskList(plain, built).among(only))
-    reused = [id for id in work.tasks.ids if store.has(id)]
+    reused = [id for id in work.tasks.ids if _sound(store, id)]
     if len(reused) < len(work.tasks.ids):
         mine, signum = _share(work, on_ready)
     else:
@@ -86,6 +86,18 @@ def run(
     statuses = tuple(store.read(id).record["status"] for id in ids)
     tables = complete_tables(work.tasks.among(mine), store) if signum is None else []
     return Outcome(tuple(store.path(id) for id in ids), tuple(reused), statuses, signum, tuple(tables))
+
+
+def _sound(store: Store, id: str) -> bool:
+    """Whether the result is there and is what was written; one that is not is set aside."""
+    if not store.has(id):
+        return False
+    problem = torn(store.path(id))
+    if problem:
+        log.warning(
+            "The result %s is not to be trusted (%s). Computing it again; the old is %s.", id, problem, set_aside(store, store.path(id))
+        )
+    return not problem
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ Kind = Literal["torn", "orphan", "checkpoint"]
 ASIDE = ".torn"
 CHECKPOINTS = "checkpoints"
 FOREIGN_ORPHAN_SECONDS = 24 * 3600
+STALE_DAYS = 7  # a run that was given up leaves nothing but its checkpoint
 
 
 @dataclass(frozen=True)
@@ -166,9 +167,16 @@ def _torn_tables(store: Store) -> Iterator[Finding]:
 
 
 def _stale_checkpoints(store: Store) -> Iterator[Finding]:
-    for path in sorted((store.root / CHECKPOINTS).glob("*.ckpt")):
+    folder = store.root / CHECKPOINTS
+    for path in sorted(folder.glob("*.ckpt")):
+        days = (time.time() - path.stat().st_mtime) / 86400
         if store.has(path.stem):
             yield Finding("checkpoint", path, "the result is whole and needs no checkpoint")
+        elif days > STALE_DAYS and not store.path(path.stem).exists():
+            yield Finding("checkpoint", path, f"no sweep of this store has its task, and nobody has touched it for {days:.0f} days")
+    for path in sorted(folder.glob(".*.ckpt.tmp")):
+        if time.time() - path.stat().st_mtime > FOREIGN_ORPHAN_SECONDS:
+            yield Finding("orphan", path, "its writer is gone")
 
 
 def _orphans(store: Store) -> Iterator[Finding]:
