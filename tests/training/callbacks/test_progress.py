@@ -33,8 +33,8 @@ def test_plain_lines_where_there_is_no_terminal(capfd):
     out, err = fit(SolverProgress(line_seconds=0.1), capfd)
     lines = [line for line in err.splitlines() if re.match(r"[a-c]\b", line)]
     assert out == "" and "\x1b" not in err
-    assert 4 <= len(lines) <= 10
-    pattern = r"a: step \d+, power, top 2\.\d+, bottom –, residual \S+ \(tol 1e-09\), \d+ FVPs, 0\.\d s, (\?|[\d.]+ s) left"
+    assert 4 <= len(lines) <= 30  # of 60 steps; a busy machine has more time for lines
+    pattern = r"a: step \d+, power, top 2\.\d+, bottom –, residual \S+ \(tol 1e-09\), \d+ FVPs, [\d.]+ s, (\?|[\d.]+ s) left"
     assert re.fullmatch(pattern, lines[0]), lines[0]
     assert lines[-1].startswith("b (+1): budget after 30 steps, 30 FVPs")
 

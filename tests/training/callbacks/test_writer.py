@@ -41,9 +41,10 @@ def test_loggers_with_a_run_a_result_see_what_was_stored():
     shown = []
 
     class Shows(loggers.ResultLogger):
-        def log_result(self, image, record, figures):
-            shown.append((image, record, figures))
+        def log_result(self, image, result):
+            shown.append((image, result))
 
-    store = Store([{"record": {"id": "a"}, "figures": {"f": "f.png"}}, {"record": {"id": "b"}}])
+    answers = [{"record": {"id": "a"}, "figures": {"f": "f.png"}}, {"record": {"id": "b"}, "files": ["b"]}]
+    store = Store(answers)
     trainer(ResultWriter(store), logger=[Shows(lambda *_: DummyLogger()), DummyLogger()]).fit(module(), TaskData([task("a", "b")]))
-    assert shown == [(0, {"id": "a"}, {"f": "f.png"}), (1, {"id": "b"}, {})]
+    assert shown == list(enumerate(answers))
