@@ -70,7 +70,9 @@ class Power(Solver):
 
     def image_pairs(self, state: PowerImage) -> RitzPairs:
         v = state.request.block if state.request else torch.ones(1, state.n)
-        return RitzPairs(torch.tensor([0]), state.history[-1:], v, "converged" if state.status == "converged" else "budget", None)
+        known = min(state.steps, 1)  # before the first step there is no pair
+        evidence = "converged" if state.status == "converged" else "budget"
+        return RitzPairs(torch.zeros(known, dtype=torch.int64), state.history[-1:], v[:known], evidence, None)
 
     def image_progress(self, state: PowerImage) -> Progress:
         known = state.steps > 0
