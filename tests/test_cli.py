@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from eigexp.report.commands import run_command
 from eigexp.store import Store
 
 TINY = ["model=ln", "images.size=24", "logger=none"]
@@ -50,6 +52,15 @@ def test_multirun_results_and_filters(tmp_path):
     exported = eigexp("export", json.loads(listed.stdout)[0]["id"][:6], "--alpha", "2", cwd=tmp_path)
     assert exported.returncode == 0, exported.stderr
     assert list((tmp_path / "outputs/stimuli").glob("*.png"))
+
+
+def test_the_command_of_the_report_runs_a_result_again(tmp_path):
+    first = eigexp("run", *TINY, "store=a store", cwd=tmp_path)
+    result = Store(tmp_path / "a store").read(Path(first.stdout.splitlines()[-1]).name)
+    again = eigexp(*shlex.split(run_command(result))[1:], cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    other = Store(tmp_path / "outputs/again").read(result.id)
+    assert (other.eigenvalues == result.eigenvalues).all() and (other.eigendistortions == result.eigendistortions).all()
 
 
 def test_budget_exits_with_3_and_is_stored_as_such(tmp_path):

@@ -1,6 +1,8 @@
 """The page holds every result and nothing that runs but its own script."""
 
 import re
+import shlex
+import sys
 import time
 from html.parser import HTMLParser
 
@@ -120,6 +122,20 @@ def test_every_figure_has_the_command_that_draws_it(tmp_path, monkeypatch):
         for words in (f"distortions {id[:8]}", f"spectrum {id[:8]}", f"curves {id[:8]}", f"curves {id[:8]} --quantity eigenvalue"):
             assert f"eigexp plot {words} --store 's t'" in commands
     assert tags.tags.count("figure") - 2 * 5 == 1 + 2 * 3  # beside the pictures, which have one command together
+
+
+def test_the_commands_of_the_page_draw_its_figures(tmp_path, monkeypatch, capsys):
+    from eigexp import cli
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*sys.path])
+    id = write_fake("s t", "ln")
+    tags = Tags(write_page(Store("s t"), "page.html").read_text())
+    commands = [text for text in tags.texts if text.startswith("eigexp plot")]
+    for command in commands:
+        assert cli.main(shlex.split(command)[1:]) == 0, command
+    drawn = {path.name for path in (tmp_path / "outputs/figures").iterdir()}
+    assert drawn == {"compare.pdf", *(f"{kind}-{id[:8]}.pdf" for kind in ("distortions", "spectrum", "curves"))}
 
 
 def test_a_bottom_that_may_be_zero_is_given_by_its_bound(tmp_path):
