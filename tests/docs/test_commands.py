@@ -108,11 +108,7 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
 # How a piece of Python begins -> what stands before it, and what is smaller in it.
 PYTHON: dict[str, tuple[str, dict[str, str]]] = {
     "import eigexp\nfrom eigexp.images import SkimageImages": ("", {"size=96": "size=32", "synthesize()": "synthesize(progress=False)"}),
-    "plan = make_plan(": (
-        "from eigexp.sweep.plan import make_plan\nfrom eigexp.sweep.callback import Sweep\n"
-        "from eigexp.training.callbacks import Convergence, EigenvalueCurves\nfrom eigexp.training.trainer import make_trainer\n",
-        {"size=128": "size=24", "devices=4": "devices=1", "solver.k=1,5": "solver.k=1"},
-    ),
+    "from eigexp.sweep import Sweep": ("", {"devices=2": "devices=1", "images.size=64": "images.size=24"}),
     "import eigexp\n\nmodel = eigexp.prepare_model(model)": (
         "from eigexp.images import SkimageImages\nfrom eigexp.models import OnOff\n"
         "model, image = OnOff(), SkimageImages(['camera'], size=32, grey=True)[0].pixels[None]\n",
