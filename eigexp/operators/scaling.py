@@ -55,7 +55,7 @@ def _factor(function: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]
         other = args[1 - position]
         return other if isinstance(other, Tensor) else _number(other, args[position])
     if function in (aten.div.Tensor, aten.div.Scalar) and tangents[0]:
-        return args[1].reciprocal() if isinstance(args[1], Tensor) else _number(1 / args[1], args[0])
+        return args[1].reciprocal() if isinstance(args[1], Tensor) else _number(1 / args[1], args[0]) if args[1] else None
     if function is aten.neg.default:
         return _number(-1.0, args[0])
     if function is aten.where.self and not tangents[0]:
