@@ -14,6 +14,7 @@ from eigexp.errors import ModelError
 from eigexp.operators.base import OperatorShape, SensitivityOperator
 from eigexp.operators.noise import Noise
 from eigexp.operators.subspace import PixelSubspace
+from eigexp.operators.together import Together
 
 
 @dataclass(frozen=True)
@@ -94,14 +95,22 @@ class JacobianOperator(SensitivityOperator):
         """The images (b, *image shape)."""
         return self.point.images
 
-    def select(self, images: Sequence[int]) -> "JacobianOperator":
-        """The operator of some images, linearised anew in the same way; the last two selections are kept."""
-        key = tuple(images)
-        if key not in self._selected:
-            while len(self._selected) >= 2:
+    def select(self, images: Sequence[int]) -> SensitivityOperator:
+        """The operator of some images, in the order given.
+
+        On a CPU every image is linearised once by itself, in the same way, and kept, for images leave and rejoin a batch often. Elsewhere a
+        batch is worth a linearisation of its own, and the last two are kept.
+        """
+        if self.device.type == "cpu" and len(images) > 1:
+            return Together([self._linearised((i,), keep=self.shape.b) for i in images])
+        return self._linearised(tuple(images), keep=self.shape.b if self.device.type == "cpu" else 2)
+
+    def _linearised(self, images: tuple[int, ...], keep: int) -> "JacobianOperator":
+        if images not in self._selected:
+            while len(self._selected) >= keep:
                 self._selected.pop(next(iter(self._selected)))
-            self._selected[key] = type(self)(self.point.of(key))
-        return self._selected[key]
+            self._selected[images] = type(self)(self.point.of(images))
+        return self._selected[images]
 
 
 def columns(product: Callable[[Tensor], Tensor], block: Tensor) -> Tensor:
