@@ -8,3 +8,9 @@ plenoptic does its own way; eigexp's include its certificates. Runs below a seco
 Run: python -m scripts.benchmark --quick --json outputs/benchmark.json
      python -m scripts.benchmark --from outputs/benchmark.json --markdown --figure outputs/benchmark.png
 """
+
+import os
+
+# One thread for all: the pools of torch and of SciPy's BLAS would wait for each other's cores, at the peers' expense.
+for _pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_pool, "1")
