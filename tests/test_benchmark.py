@@ -2,6 +2,9 @@
 
 import copy
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -9,6 +12,7 @@ from scripts.benchmark.cases import ALL, QUICK, Case
 from scripts.benchmark.measure import machine, run_case
 from scripts.benchmark.methods import TOL
 from scripts.benchmark.present import figure, markdown
+from tests.docs.documented import ROOT, commands, words
 
 METHODS = ["ARPACK", "LOBPCG", "torch.lobpcg"]
 
@@ -83,3 +87,21 @@ def test_every_listed_case_has_a_model():
     assert set(QUICK) <= set(ALL)
     with pytest.raises(SystemExit, match="onof64"):
         Case.of("onof64")
+
+
+@pytest.mark.parametrize("command", [c for c in commands() if "scripts.benchmark" in c])
+def test_as_the_readme_says(command, tmp_path):
+    (tmp_path / "outputs").mkdir()
+    small = ["--cases", "lg16", "--methods", "ARPACK", "--no-costs"]
+    done = subprocess.run(
+        [sys.executable, *words(command)[1:], *small],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "LG, 16²" in done.stdout
+    for path in (word for word in words(command) if word.startswith("outputs/")):
+        assert (tmp_path / path).stat().st_size > 500

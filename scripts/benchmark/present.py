@@ -43,12 +43,12 @@ def figure(results: Record) -> bytes:
     """A PNG: bars of seconds and of products, a group for each case, hatched where a peer was stopped or failed."""
     methods, cases = _methods(results), results["cases"]
     with house_style():
-        drawn = new_figure(9.5, 1.2 + 0.155 * len(methods) * len(cases))
+        drawn = new_figure(9.5, 1.2 + 0.115 * len(methods) * len(cases))
         left, right = drawn.subplots(1, 2, sharey=True)
         _bars(left, cases, methods, "seconds", "seconds")
         _bars(right, cases, methods, "fvps", "Fisher-vector products")
         left.set_yticks(range(len(cases)), [case["words"] for case in cases])
-        left.invert_yaxis()
+        left.set_ylim(len(cases) - 0.5, -0.5)
         patches = [Patch(color=_COLOURS[j % len(_COLOURS)], label=method) for j, method in enumerate(methods)]
         drawn.legend(handles=patches, loc="outside lower center", ncols=len(methods))
         drawn.suptitle("Both ends of the spectrum to a residual of 1e-4 λ₁; hatched: stopped or failed", x=0.01, ha="left", fontsize=10)

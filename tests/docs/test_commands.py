@@ -60,6 +60,10 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
     "pip install -e '.[slurm]'": Install(),
     "pip install -e '.[docs]'": Install(),
     "python -m sphinx -W -b html docs outputs/docs": Elsewhere("tests/docs/test_site.py"),
+    "python -m scripts.benchmark --quick": Elsewhere("tests/test_benchmark.py"),
+    "python -m scripts.benchmark --cap 10 --markdown --json outputs/benchmark.json --figure outputs/benchmark.png": Elsewhere(
+        "tests/test_benchmark.py"
+    ),
     **{command: Elsewhere("tests/docs/test_patches.py") for command in patch_commands()},
     "eigexp run": Run(["model=lg", *TINY], RESULT),
     "eigexp run model=lgg images.names=[coffee] images.size=128": Run(TINY, RESULT),
