@@ -57,13 +57,15 @@ def _explain(error: Exception, overrides: Sequence[str]) -> str:
     text = str(error)
     unknown = re.search(r"Could not override '([^']+)'", text) or re.search(r"Could not append to config\. .*?'([^']+)'", text)
     if unknown:
-        return _unknown_key(unknown.group(1))
+        return _unknown_key(unknown.group(1), overrides)
     return f"{_first_line(error)} (in: {' '.join(overrides)})" if overrides else _first_line(error)
 
 
-def _unknown_key(key: str) -> str:
+def _unknown_key(key: str, overrides: Sequence[str]) -> str:
+    """Names of what stands beside it, with the groups' options that were chosen."""
     parent, _, name = key.rpartition(".")
     config = _compose(())
+    config = _compose([word for word in overrides if isinstance(config.get(word.partition("=")[0]), DictConfig)])
     node = OmegaConf.select(config, parent) if parent else config
     if not isinstance(node, DictConfig):
         return f"{key} is unknown: there is no {parent}. `eigexp run --cfg job` prints every key."

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from eigexp.errors import ConfigurationError, ImageError, nearest
+from eigexp.errors import ConfigurationError, EigexpError, ImageError, ModelError, nearest
 from eigexp.operators.autograd_ways import DoubleBackward, ForwardMode
 from eigexp.operators.explicit import ExplicitJacobian
 from eigexp.operators.jacobian import JacobianOperator, LinearisationPoint
@@ -49,7 +49,7 @@ def linearise(
 
     Raises:
         ImageError: if the images are not finite floats, or several where the model takes one.
-        ModelError: if the response is not finite, cannot be differentiated, or does not depend on the image.
+        ModelError: if the model fails on the images, or the response is not finite, cannot be differentiated, or does not depend on them.
         ConfigurationError: if `way` is unknown.
         OperatorError: if the way asked for cannot be taken, or fails the adjoint test.
         MemoryLimitError: if an explicit Jacobian was asked for that does not fit.
@@ -58,10 +58,38 @@ def linearise(
         raise ConfigurationError(f"linearise={way} is not a way to linearise. {nearest(way, ['auto', *WAYS])}")
     _check_images(images, batched)
     point = LinearisationPoint(model, images.detach(), noise, subspace, batched)
+    try:
+        return _linearised(point, way)
+    except (EigexpError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception:
+        _check_model(point)
+        raise
+
+
+def _linearised(point: LinearisationPoint, way: str) -> JacobianOperator:
     if way != "auto":
         return tested(WAYS[way](point))
     operator = program_or_double_backward(point)
     return tested(ExplicitJacobian(point)) if _small(operator) else operator
+
+
+def _check_model(point: LinearisationPoint) -> None:
+    """Whether the model takes such images at all, derivatives aside.
+
+    Raises:
+        ModelError: with the model's own words, and the settings of images that are wrong most often.
+    """
+    try:
+        with torch.no_grad():
+            point.response(point.images)
+    except Exception as error:
+        words = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        shape = "x".join(map(str, point.image_shape))
+        raise ModelError(
+            f"the model fails on images of {shape}: {words}. "
+            "If they have the wrong channels or size, set images.grey=true|false or images.size."
+        ) from error
 
 
 def _small(A: JacobianOperator) -> bool:

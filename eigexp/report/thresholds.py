@@ -167,7 +167,7 @@ def _separation(row: Row) -> Separation:
 def _draw(axes: Axes, groups: Mapping[tuple[str, str], Mapping[str, Row]], images: Sequence[str]) -> None:
     narrow = axes.figure.get_figwidth() < 5  # pyright: ignore[reportAttributeAccessIssue]
     what = "D = \u00bd ln(\u03bb\u2081/\u03bb\u2099)"
-    axes.set_title(what if narrow else f"{what}, how much easier the most noticeable distortion is to see than the least")
+    axes.set_title(what if narrow else f"{what}: how much easier the most noticeable is to see")
     axes.set_xlabel("D  (bar: mean; \u2192 at least)" if narrow else "difference of predicted log thresholds  (bar: mean; \u2192 at least)")
     axes.grid(visible=False, axis="y")
     if not groups:

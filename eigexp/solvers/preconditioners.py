@@ -6,6 +6,7 @@ estimate but speed: the space takes fresh products with F itself.
 """
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
@@ -20,7 +21,7 @@ _FLOOR = 1e-3  # relative to lambda_1 in the pixels, to the largest entry among 
 
 
 @dataclass(frozen=True)
-class Preconditioner:
+class Preconditioner(ABC):
     """The inverse of D^(1/2) B D^(1/2): D the diagonal of F in the pixels, and B what the probes show of D^(-1/2) F D^(-1/2) elsewhere.
 
     Attributes:
@@ -29,6 +30,7 @@ class Preconditioner:
     """
 
     num_probes: ClassVar[int]
+    even_sides: ClassVar[bool] = False  # whether images must have them
     scale: Tensor
     inverse: Tensor
 
@@ -43,21 +45,13 @@ class Preconditioner:
         return self.scale * self.divide(self.scale * planes)
 
     @staticmethod
+    @abstractmethod
     def inverse_of(probes: Tensor) -> Tensor:
         """The inverse of B, from probes (p, c, h, w) of unit variance."""
-        raise NotImplementedError
 
+    @abstractmethod
     def divide(self, planes: Tensor) -> Tensor:
         """B^-1 times an image (c, h, w)."""
-        raise NotImplementedError
-
-    @classmethod
-    def check(cls, shape: tuple[int, ...]) -> None:
-        """Refuse images (c, h, w) that it does not work for.
-
-        Raises:
-            ConfigurationError: naming the shape and the cure.
-        """
 
     def to_dict(self) -> dict[str, Any]:
         """As plain tensors."""
@@ -87,6 +81,7 @@ class AliasBlocks(Preconditioner):
     """
 
     num_probes = 16
+    even_sides = True
 
     @staticmethod
     def inverse_of(probes: Tensor) -> Tensor:
@@ -104,18 +99,6 @@ class AliasBlocks(Preconditioner):
         divided = (self.inverse @ aliases[..., None]).reshape(h // 2, w // 2, c, 2, 2)
         return torch.fft.ifft2(divided.permute(2, 3, 0, 4, 1).reshape(c, h, w), norm="ortho").real
 
-    @classmethod
-    def check(cls, shape: tuple[int, ...]) -> None:
-        """Sides must be even.
-
-        Raises:
-            ConfigurationError: where they are not.
-        """
-        if shape[-1] % 2 or shape[-2] % 2:
-            raise ConfigurationError(
-                f"solver.preconditioner=pb needs images of even sides, not {shape[-2]}x{shape[-1]}. Set images.size, or take pf."
-            )
-
 
 PRECONDITIONERS: dict[str, type[Preconditioner]] = {"pf": PixelFrequency, "pb": AliasBlocks}
 
@@ -128,7 +111,9 @@ def check_preconditioner(kind: str, A: SensitivityOperator) -> None:
     """
     if A.images is None or A.images.ndim < 3:
         raise ConfigurationError(f"solver.preconditioner={kind} needs images with height and width. Leave it out: null.")
-    PRECONDITIONERS[kind].check(tuple(A.images.shape[1:]))
+    h, w = A.images.shape[-2:]
+    if PRECONDITIONERS[kind].even_sides and (h % 2 or w % 2):
+        raise ConfigurationError(f"solver.preconditioner={kind} needs images of even sides, not {h}x{w}. Set images.size, or take pf.")
 
 
 def build_preconditioner(kind: str, A: SensitivityOperator, probes: Tensor, largest: float) -> Preconditioner:

@@ -284,3 +284,9 @@ def test_a_counted_operator_passes_errors_on():
     with pytest.raises(OperatorError, match="apply takes vectors"):
         A.apply(torch.zeros(2, 1, 5, dtype=torch.float64))
     assert A.fisher_vector_products.tolist() == [0, 0]
+
+
+@each_way
+def test_images_that_the_model_does_not_take_are_told_with_its_own_words(way):
+    message = r"the model fails on images of 2x5x6: .*to have 1 channels, but got 2.*images\.grey=true\|false"
+    refused(torch.nn.Conv2d(1, 2, 3).double().requires_grad_(False), images(2, 5, 6), ModelError, message, way=way)

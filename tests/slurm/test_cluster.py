@@ -8,6 +8,7 @@ from eigexp.sweep.standing import Standings  # isort: skip
 
 NAMES = "images.names=[camera,coins,coffee]"
 TWELVE = ["model=ln,lg", NAMES, "seed=0,1", *SMALL]
+LONG = [*SLOW, "+callbacks.slow.seconds=0.1"]  # tasks of some seconds, so that a signal hits each within its iterations
 WHO = ["+callbacks.who._target_=tests.sweep.slow.Who", "+callbacks.who.path=who.txt"]
 ON_SLURM = ["launcher=slurm", "launcher.pack=3", "launcher.warning=5", "launcher.time=10"]
 
@@ -33,7 +34,7 @@ def resumed(folder):
 
 def test_preempted_signalled_and_daemons_restarted(cluster, sweep, tmp_path):
     store = Store(tmp_path / "outputs" / "results")
-    assert "submitted 12 tasks in 4 jobs" in sweep(*TWELVE, *SLOW, *WHO, *ON_SLURM)
+    assert "submitted 12 tasks in 4 jobs" in sweep(*TWELVE, *LONG, *WHO, *ON_SLURM)
     wait_until(lambda: len(saved(store)) >= 2, 90, "two tasks at work")
 
     victim = running(cluster, "n2")
@@ -52,7 +53,7 @@ def test_preempted_signalled_and_daemons_restarted(cluster, sweep, tmp_path):
     assert len(store.ids()) == 12
     assert same_numbers(store, reference)
     assert not saved(store)
-    assert resumed(tmp_path) >= 1  # of the preempted, the signalled and the killed; one is caught between two tasks now and then
+    assert resumed(tmp_path) >= 2  # the preempted and the signalled, at least
 
     when = {id: (store.path(id) / "record.json").stat().st_mtime_ns for id in store.ids()}
     assert "12 done" in sweep(*TWELVE, *ON_SLURM)
