@@ -155,7 +155,7 @@ def _intervals(
     """Bounds of each eigenvalue, shape (k, 2): by interlacing on one side, by the residual and what verification left open on the other."""
     rounding = 8 * eps * largest
     below, above = torch.full_like(fresh.values, rounding), torch.full_like(fresh.values, rounding)
-    above[top] += fresh.residuals[top]
+    above[top] += fresh.residuals[top].clamp(min=proposal.top_margin)
     below[~top] += fresh.residuals[~top].clamp(min=proposal.bottom_margin)
     if evidence["top"] not in ("krylov", "proven"):
         below[top] += fresh.residuals[top]

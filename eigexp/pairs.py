@@ -20,6 +20,7 @@ class RitzPairs:
         evidence_bottom: what it knows about the smallest.
         null_fraction: estimated share of the n coordinates that lie in the null space, or None.
         bottom_margin: how far below its smallest Ritz value the solver's evidence leaves room for an eigenvalue.
+        top_margin: how far above its largest.
     """
 
     eigenindex: Ranks
@@ -29,6 +30,7 @@ class RitzPairs:
     evidence_bottom: Evidence | None
     null_fraction: float | None = None
     bottom_margin: float = 0.0
+    top_margin: float = 0.0
 
 
 @dataclass(frozen=True)

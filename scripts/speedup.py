@@ -1,7 +1,8 @@
 """What a second process brings: a sweep over eight images with one process and with two, one thread each.
 
-Run: python -m scripts.speedup [--model onoff] [--size 256] [--repeats 1]. Beside the wall clock stand processor seconds, from which follows
-what the ratio is where nobody else computes: the plan is made by one process, the rest is shared by two.
+Run: python -m scripts.speedup [--size 256] [--repeats 1] [model=onoff ...], with any further overrides. Beside the wall clock stand
+processor seconds, from which follows what the ratio is where nobody else computes: the plan is made by one process, the rest is shared by
+two.
 """
 
 import argparse
@@ -25,7 +26,7 @@ class Spent:
 
 
 def sweep(arguments: argparse.Namespace, processes: int, *more: str) -> Spent:
-    words = [f"model={arguments.model}", f"images.size={arguments.size}", f"images.names={IMAGES}", "logger=none"]
+    words = [f"images.size={arguments.size}", f"images.names={IMAGES}", "logger=none", *arguments.overrides]
     words += [f"launcher.processes={processes}", "launcher.threads=1", "trainer.accelerator=cpu"]
     with tempfile.TemporaryDirectory() as folder:
         before, began = _processor(), time.perf_counter()
@@ -43,10 +44,10 @@ def _processor() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="onoff")
+    parser.add_argument("overrides", nargs="*", help="such as model=vgg16; default: the main job's")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=1)
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} before")
     for _ in range(arguments.repeats):
         plan, one, two = (sweep(arguments, 1, "--dry-run"), sweep(arguments, 1), sweep(arguments, 2))

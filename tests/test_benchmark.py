@@ -12,6 +12,8 @@ from scripts.benchmark.cases import ALL, QUICK, Case
 from scripts.benchmark.measure import machine, run_case
 from scripts.benchmark.methods import TOL
 from scripts.benchmark.present import figure, markdown
+from scripts.benchmark.relative import CASES as RELATIVE
+from scripts.benchmark.relative import relative_bottom
 from tests.docs.documented import ROOT, commands, words
 
 METHODS = ["ARPACK", "LOBPCG", "torch.lobpcg"]
@@ -82,8 +84,18 @@ def test_a_run_that_was_stopped_or_failed_or_unsuitable_is_shown_as_such(results
     assert figure(changed).startswith(b"\x89PNG")
 
 
+def test_a_bottom_relative_to_itself_is_measured_against_dense_truth(results):
+    record = json.loads(json.dumps(relative_bottom(Case.of("eff0-12"), 2.0)))
+    runs = {run["method"]: run for run in record["runs"]}
+    assert [runs[name]["error"] < 1e-3 for name in ("sparse", "exact")] == [True, True]
+    assert runs["exact"]["fvps"] == 12 * 12 * 3 / 2 + 2
+    assert 50 < runs["sparse"]["fvps"] < 200
+    rows = [line for line in markdown(results | {"relative": [record]}).splitlines() if line.startswith("| sparse")]
+    assert len(rows) == 1
+
+
 def test_every_listed_case_has_a_model():
-    assert [Case.of(name).name for name in ALL] == ALL
+    assert [Case.of(name).name for name in [*ALL, *RELATIVE]] == [*ALL, *RELATIVE]
     assert set(QUICK) <= set(ALL)
     with pytest.raises(SystemExit, match="onof64"):
         Case.of("onof64")

@@ -87,7 +87,8 @@ class Eigendistortion(Attributes):
 
         Args:
             method: "krylov", both ends from one Krylov space; "power", block power iteration, both ends; "exact", all eigenpairs from the
-                explicit Jacobian, for small images; "randomized_svd", the top only, by a fixed number of passes.
+                explicit Jacobian, for small images; "randomized_svd", the top only, by a fixed number of passes; "sparse", both ends of
+                a model whose responses each depend on few pixels, for images in float64.
             k: pairs at each end; "exact" ignores it and gives all.
             max_iter: steps before "krylov" stops, or "power" at each end; the others ignore it.
             p: further vectors of "randomized_svd".
@@ -100,8 +101,8 @@ class Eigendistortion(Attributes):
             progress: False shows nothing; True a bar on a terminal and lines elsewhere; or "bar", "plain".
 
         Raises:
-            ConfigurationError: (a ValueError) if the method is unknown or a setting cannot work.
-            MemoryLimitError: if "exact" would not fit.
+            ConfigurationError: (a ValueError) if the method is unknown, or cannot work with a setting, this image or this model.
+            MemoryLimitError: if "exact" or "sparse" would not fit.
             ModelError: (a ValueError) if the model's derivative at this image is not finite, or zero everywhere.
 
         Warns:

@@ -22,6 +22,7 @@ from eigexp.solvers.base import Solver
 from eigexp.solvers.exact import Exact
 from eigexp.solvers.krylov import Krylov
 from eigexp.solvers.randomized_svd import RandomizedSVD
+from eigexp.solvers.sparse import Sparse
 from eigexp.solvers.subspace import Subspace
 from eigexp.store import build_record, environment, result_id
 from eigexp.training import EigenModule, Task, TaskData
@@ -29,7 +30,7 @@ from eigexp.training.callbacks import EigenvalueCurves, SolverProgress, TaskCall
 from eigexp.training.fingerprint import fingerprint
 from eigexp.training.trainer import make_trainer
 
-Method = Literal["krylov", "power", "exact", "randomized_svd"]
+Method = Literal["krylov", "power", "exact", "randomized_svd", "sparse"]
 METHODS: tuple[str, ...] = get_args(Method)
 Mode = Literal["auto", "bar", "plain", "quiet"]
 
@@ -76,7 +77,7 @@ def solver_for(method: str, *, k: int, max_iter: int, p: int, q: int, stop_crite
         return Subspace(k=k, max_steps=2 * max_iter, stop=stop, stop_criterion=stop_criterion, **asked)  # max_iter for each end
     if method == "randomized_svd":
         return RandomizedSVD(k=k, p=p, q=q, **asked)
-    return Exact(**asked)
+    return Sparse(k=k, **asked) if method == "sparse" else Exact(**asked)
 
 
 def fit(

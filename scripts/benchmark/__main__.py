@@ -11,14 +11,15 @@ from scripts.benchmark.cases import ALL, COSTS, QUICK, Case
 from scripts.benchmark.measure import batch_cost, machine, product_cost, run_case, warm_up
 from scripts.benchmark.methods import METHODS, SEED, TOL
 from scripts.benchmark.present import batch_words, cost_words, figure, header, markdown
+from scripts.benchmark.relative import CASES as RELATIVE
+from scripts.benchmark.relative import relative_bottom, relative_lines
 
 
 def main() -> None:
     """Parse, measure or read, write."""
     chosen = _arguments()
     results = json.loads(chosen.source.read_text()) if chosen.source else measure(chosen)
-    if chosen.json:
-        chosen.json.write_text(json.dumps(results, indent=1) + "\n")
+    _save(chosen.json, results)
     if chosen.figure:
         chosen.figure.write_bytes(figure(results))
     if chosen.markdown:
@@ -33,8 +34,7 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
     warm_up()
     for name in chosen.cases:
         results["cases"].append(run_case(Case.of(name), chosen.methods, chosen.cap, lambda line: print(line, flush=True)))
-        if chosen.json:
-            chosen.json.write_text(json.dumps(results, indent=1) + "\n")
+        _save(chosen.json, results)
     if not chosen.no_costs:
         results["costs"] = []
         print("\nCost of a product")
@@ -43,7 +43,17 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
             print("  " + cost_words(results["costs"][-1]), flush=True)
         results["batch"] = batch_cost()
         print("  " + batch_words(results["batch"]), flush=True)
+        results["relative"] = []
+        for name in RELATIVE[: 1 if chosen.quick else None]:
+            results["relative"].append(relative_bottom(Case.of(name), chosen.cap))
+            print("\n".join(relative_lines(results["relative"][-1])), flush=True)
+            _save(chosen.json, results)
     return results
+
+
+def _save(path: Path | None, results: dict[str, Any]) -> None:
+    if path:
+        path.write_text(json.dumps(results, indent=1) + "\n")
 
 
 def _arguments() -> argparse.Namespace:
@@ -52,7 +62,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help=f"{', '.join(QUICK)}, with a cap of 6 s")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS), help="default: all; eigexp always runs")
     parser.add_argument("--cap", type=float, help="seconds that a peer may take on a case; default 60")
-    parser.add_argument("--no-costs", action="store_true", help="leave out the cost of one product and the batch")
+    parser.add_argument(
+        "--no-costs", action="store_true", help="leave out the cost of one product, the batch, and the bottoms to 1 %% of themselves"
+    )
     parser.add_argument("--json", type=Path, help="write the measurements")
     parser.add_argument("--from", dest="source", type=Path, metavar="JSON", help="read measurements instead of measuring")
     parser.add_argument("--figure", type=Path, help="write a bar chart (PNG)")

@@ -23,6 +23,7 @@ MODELS: dict[str, tuple[Build, str | None, bool, str]] = {
     "ln": (LinearNonlinear, "LinearNonlinear", True, "LN"),
     "lg": (LuminanceGainControl, "LuminanceGainControl", True, "LG"),
     "lgg": (LuminanceContrastGainControl, "LuminanceContrastGainControl", True, "LGG"),
+    "eff0-": (_efficientnet(0), None, False, "EfficientNet-Lite0 block 0"),
     "eff1-": (_efficientnet(1), None, False, "EfficientNet-Lite0 block 1"),
     "eff3-": (_efficientnet(3), None, False, "EfficientNet-Lite0 block 3"),
     "eff9-": (_efficientnet(9), None, False, "EfficientNet-Lite0 block 9"),

@@ -8,6 +8,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from eigexp.report.style import PALETTE, figure_png, house_style, new_figure
+from scripts.benchmark.relative import relative_lines
 
 Record = dict[str, Any]
 _COLOURS = (*PALETTE, "#999999")
@@ -36,7 +37,10 @@ def markdown(results: Record) -> str:
         runs = {run["method"]: run for run in case["runs"]}
         cells = " | ".join(_cell(runs.get(method)) for method in methods)
         lines.append(f"| {case['words']} | {case['n']} | {case['m']} | {cells} |")
-    return "\n".join([*lines, *_cost_lines(results)]) + "\n"
+    lines += _cost_lines(results)
+    for record in results.get("relative", []):
+        lines += relative_lines(record)
+    return "\n".join(lines) + "\n"
 
 
 def figure(results: Record) -> bytes:

@@ -64,6 +64,10 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
     "python -m scripts.benchmark --cap 10 --markdown --json outputs/benchmark.json --figure outputs/benchmark.png": Elsewhere(
         "tests/test_benchmark.py"
     ),
+    "python -m scripts.speedup --size 128 model=vgg16 model.layer=features.16 model.weights=random images.grey=false": Elsewhere(
+        "tests/sweep/test_speedup.py"
+    ),
+    "python -m scripts.speedup --size 512": Elsewhere("tests/sweep/test_speedup.py"),
     **{command: Elsewhere("tests/docs/test_patches.py") for command in patch_commands()},
     "eigexp run": Run(["model=lg", *TINY], RESULT),
     "eigexp run model=lgg images.names=[coffee] images.size=128": Run(TINY, RESULT),
@@ -84,6 +88,8 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
     "eigexp run model=efficientnet_lite0 'model.layer=[_blocks.1,_blocks.4,_blocks.10]' images.grey=false images.size=64": Run(
         ["images.size=32", "model.layer=[_blocks.1,_blocks.4]", "logger=csv"], "outputs/results/sensitivity/*.json"
     ),
+    "eigexp run model=efficientnet_lite0 model.layer=_blocks.0 images.names=[coffee] images.grey=false images.size=64 solver=sparse "
+    "dtype=float64": Run(["images.size=20", "logger=csv"], RESULT),
     "eigexp plot sensitivity --output layers.pdf": Run([], "layers.pdf"),
     "eigexp results --sensitivity --format csv": Run(),
     "eigexp sweep experiment=berardino2017": Run(["model=ln,lg", "images.size=24", "images.names=[coins]"], RESULT),

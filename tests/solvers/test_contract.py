@@ -12,6 +12,7 @@ from eigexp.operators import CountedOperator
 from eigexp.solvers.exact import Exact
 from eigexp.solvers.krylov import Krylov
 from eigexp.solvers.randomized_svd import RandomizedSVD
+from eigexp.solvers.sparse import Sparse
 from eigexp.solvers.subspace import Subspace
 from tests.solvers.spectra import PROBLEMS, copied, differences, run, through_disk
 
@@ -20,10 +21,19 @@ SOLVERS = {
     "subspace": lambda k=1, **settings: Subspace(k=k, max_steps=4000, **settings),
     "exact": lambda k=1, **settings: Exact(k=k, chunk=5, **settings),
     "randomized_svd": lambda k=1, **settings: RandomizedSVD(k=k, q=300, **settings),
+    "sparse": lambda k=1, **settings: Sparse(k=k, chunk=3, **settings),
 }
 DTYPES = [torch.float32, torch.float64]
 
+
+def precision(name: str) -> torch.dtype:
+    return torch.float64 if name == "sparse" else torch.float32
+
+
 each_solver = pytest.mark.parametrize("name", SOLVERS)
+each_dtype = pytest.mark.parametrize(
+    ("name", "dtype"), [(name, dtype) for name in SOLVERS for dtype in DTYPES if name != "sparse" or dtype == torch.float64], ids=str
+)
 each_problem = pytest.mark.parametrize("problem", PROBLEMS)
 
 
@@ -31,9 +41,8 @@ def expected_index(name: str, n: int, k: int) -> list[int]:
     return wanted_indices(n, k, 0 if name == "randomized_svd" else k).tolist()
 
 
-@each_solver
+@each_dtype
 @each_problem
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("k", [1, 3, 10])
 def test_values_and_labels_agree_with_the_known_spectrum(name, problem, dtype, k):
     problem = PROBLEMS[problem]
@@ -49,9 +58,8 @@ def test_values_and_labels_agree_with_the_known_spectrum(name, problem, dtype, k
         assert pairs.vectors.dtype == dtype
 
 
-@each_solver
+@each_dtype
 @each_problem
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_own_residuals_equal_fresh_ones(name, problem, dtype):
     problem = PROBLEMS[problem]
     A, solver = problem.operator(dtype), SOLVERS[name](min(3, problem.n))
@@ -76,7 +84,7 @@ def trajectory(solver, A, at_most=40):
 @each_solver
 @pytest.mark.parametrize("problem", ["tall", "wide", "repeated top", "one coordinate", "three images"])
 def test_a_step_leaves_its_argument_alone_and_repeats_itself(name, problem):
-    A, solver = PROBLEMS[problem].operator(torch.float32), SOLVERS[name](min(2, PROBLEMS[problem].n))
+    A, solver = PROBLEMS[problem].operator(precision(name)), SOLVERS[name](min(2, PROBLEMS[problem].n))
     for state in trajectory(solver, A)[:-1]:
         before = copied(state.to_dict())
         first = copied(solver.step(A, state).to_dict())
@@ -88,7 +96,7 @@ def test_a_step_leaves_its_argument_alone_and_repeats_itself(name, problem):
 @each_solver
 @pytest.mark.parametrize("problem", ["tall", "wide", "repeated top", "one coordinate", "three images"])
 def test_resumed_from_disk_equals_uninterrupted_bit_for_bit_from_every_step(name, problem):
-    A, solver = PROBLEMS[problem].operator(torch.float32), SOLVERS[name](min(2, PROBLEMS[problem].n))
+    A, solver = PROBLEMS[problem].operator(precision(name)), SOLVERS[name](min(2, PROBLEMS[problem].n))
     states = trajectory(solver, A)
     for state, following in pairwise(states):
         assert differences(solver.step(A, through_disk(solver, state)).to_dict(), following.to_dict()) == []
@@ -97,7 +105,7 @@ def test_resumed_from_disk_equals_uninterrupted_bit_for_bit_from_every_step(name
 @each_solver
 @pytest.mark.parametrize("start", [0, 1, 3])
 def test_a_whole_run_resumed_from_disk_equals_uninterrupted(name, start):
-    A, solver = PROBLEMS["three images"].operator(torch.float32), SOLVERS[name](2)
+    A, solver = PROBLEMS["three images"].operator(precision(name)), SOLVERS[name](2)
     uninterrupted = run(solver, A, seed=3)
     state = through_disk(solver, trajectory(solver, A)[start])
     while not solver.done(state):
@@ -110,7 +118,7 @@ def test_a_whole_run_resumed_from_disk_equals_uninterrupted(name, start):
 @each_problem
 def test_products_are_counted_image_by_image(name, problem):
     problem = PROBLEMS[problem]
-    A, solver = CountedOperator(problem.operator(torch.float32)), SOLVERS[name](min(2, problem.n))
+    A, solver = CountedOperator(problem.operator(precision(name))), SOLVERS[name](min(2, problem.n))
     state = run(solver, A)
     assert [image.fisher_vector_products for image in state.images] == A.fisher_vector_products.tolist()
     assert [p.fisher_vector_products for p in solver.progress(state)] == A.fisher_vector_products.tolist()

@@ -1,0 +1,114 @@
+"""What it costs to know a tiny bottom eigenvalue to 1 % of itself: eigexp's solvers and two peers, in float64."""
+
+import time
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from eigexp.certificates import certify
+from eigexp.operators import SensitivityOperator, dense_matrix, linearise
+from eigexp.solvers.base import Solver
+from eigexp.solvers.exact import Exact
+from eigexp.solvers.krylov import Krylov
+from eigexp.solvers.sparse import Sparse
+from scripts.benchmark.cases import Case
+from scripts.benchmark.methods import DENSE_LIMIT, SEED, Limited, Stopped
+
+RTOL, CASES = 0.01, ["eff0-32", "eff0-64"]
+Record = dict[str, Any]
+Solve = Callable[[Limited], tuple[float, Tensor]]
+
+
+def relative_bottom(case: Case, cap: float) -> Record:
+    """Every method on one case: products, seconds, and how far its bottom is off, relative to itself."""
+    model, image = case.model().double(), case.image.double()
+    A = linearise(model, image)
+    record: Record = {"name": case.name, "words": case.words, "n": A.shape.n, "m": A.shape.m, "rtol": RTOL, "cap": cap, "runs": []}
+    dense = A.shape.n <= DENSE_LIMIT
+    truth = _truth(A) if dense else None
+    for method, solve in METHODS.items():
+        if method == "exact" and not dense:
+            continue
+        run = _timed(method, solve, linearise(model, image), cap)
+        if run["value"] is not None:
+            truth = truth or run["value"]  # without a dense one, that of the first method, which has a proof
+            run["error"] = abs(run["value"] / truth - 1)
+        record["runs"].append(run)
+    return record
+
+
+def relative_lines(record: Record) -> list[str]:
+    """A table in Markdown."""
+    head = f"The bottom of {record['words']} to {record['rtol']:.0%} of itself, float64, n = {record['n']}, at most {record['cap']:g} s:"
+    lines = ["", head, "", "| method | FVPs | seconds | error / λₙ | residual / λₙ |", "|---|---|---|---|---|"]
+    for run in record["runs"]:
+        known = "– | –" if run["value"] is None else f"{run['error']:.0e} | {run['residual']:.0e}"
+        seconds = f"> {run['seconds']:.0f}" if run["stopped"] else f"{run['seconds']:.1f}"
+        lines.append(f"| {run['method']} | {run['fvps']:.0f} | {seconds} | {known} |")
+    return lines
+
+
+def _timed(method: str, solve: Solve, A: SensitivityOperator, cap: float) -> Record:
+    start = time.perf_counter()
+    limited = Limited(A)
+    limited.deadline = start + cap
+    run: Record = {"method": method, "stopped": False, "value": None}
+    try:
+        value, vector = solve(limited)
+        run |= {"value": value, "residual": _residual(A, vector) / value}
+    except (Stopped, ArithmeticError, RuntimeError):  # the last two are how SciPy and PRIMME say it
+        run["stopped"] = True
+    return run | {"seconds": time.perf_counter() - start, "fvps": float(limited.fisher_vector_products[0])}
+
+
+def _truth(A: SensitivityOperator) -> float:
+    return float(torch.linalg.svdvals(dense_matrix(A)[0])[-1].square())
+
+
+def _residual(A: SensitivityOperator, vector: Tensor) -> float:
+    z = vector / vector.norm()
+    u = A.apply(z.view(1, 1, -1))
+    return float((A.adjoint(u).flatten() - u.square().sum() * z).norm())
+
+
+def _by(solver: Solver) -> Solve:
+    def solve(A: Limited) -> tuple[float, Tensor]:
+        state = solver.init(A, SEED)
+        while not solver.done(state):
+            state = solver.step(A, state)
+        (pairs,) = certify(A, solver.pairs(state), solver=solver, state=state)
+        return float(pairs.eigenvalues[-1]), pairs.eigendistortions[-1].flatten()
+
+    return solve
+
+
+def _peer(name: str) -> Solve:
+    """SciPy's or PRIMME's `eigsh` at the lower end; SciPy's tolerance is relative to the eigenvalue, PRIMME's to the norm of F."""
+
+    def solve(A: Limited) -> tuple[float, Tensor]:
+        from scipy.sparse.linalg import LinearOperator
+
+        n = A.shape.n
+        make: Any = LinearOperator
+        F = make((n, n), matvec=lambda v: A.fisher(torch.from_numpy(np.array(v)).view(1, 1, -1)).flatten().numpy(), dtype=np.float64)
+        eigsh: Any = import_module(name).eigsh
+        v0 = np.random.default_rng(SEED).standard_normal(n)
+        settings = {"tol": 1e-9, "v0": v0[:, None]} if name == "primme" else {"tol": RTOL, "v0": v0}
+        values, vectors = eigsh(F, k=1, which="SA", **settings)
+        return float(values[0]), torch.from_numpy(np.array(vectors[:, 0]))
+
+    return solve
+
+
+METHODS: dict[str, Solve] = {
+    "sparse": _by(Sparse(bottom_rtol=RTOL)),
+    "exact": _by(Exact(k=1)),
+    "krylov": _by(Krylov(bottom_rtol=RTOL, max_steps=10**5, max_basis=1500)),
+    "krylov, pb": _by(Krylov(bottom_rtol=RTOL, max_steps=10**5, max_basis=1500, preconditioner="pb")),
+    "ARPACK": _peer("scipy.sparse.linalg"),
+    "PRIMME": _peer("primme"),
+}

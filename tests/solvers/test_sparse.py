@@ -1,0 +1,151 @@
+"""What the sparse solver promises beyond the contract."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from eigexp.certificates import certify
+from eigexp.errors import ConfigurationError, MemoryLimitError
+from eigexp.images import SkimageImages
+from eigexp.models import prepare_model
+from eigexp.models.zoo import efficientnet_lite0
+from eigexp.operators import CountedOperator, SensitivityOperator, dense_matrix, linearise
+from eigexp.pairs import EigenPairs
+from eigexp.solvers.sparse import Sparse
+from tests.solvers.spectra import run
+from tests.solvers.test_combs import strided
+
+
+class Beside(nn.Module):
+    """A convolution, and one response more that sees the whole image."""
+
+    def __init__(self, weight: float):
+        super().__init__()
+        self.convolution, self.weight = nn.Conv2d(1, 3, 3, padding=1), weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.convolution(x).flatten(1), self.weight * x.flatten(1).mean(dim=1, keepdim=True)], dim=1)
+
+
+class Halves(nn.Module):
+    """The same for the left and the right half of an image, so that every eigenvalue of an image of two equal halves is there twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(1, 3, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.convolution(half) for half in x.chunk(2, dim=-1)], dim=-1)
+
+
+def image(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(1, *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def operator(model: nn.Module, x: Tensor) -> SensitivityOperator:
+    torch.manual_seed(0)
+    return linearise(model.double().eval(), x)
+
+
+def solved(A: SensitivityOperator, **settings) -> EigenPairs:
+    solver = Sparse(**settings)
+    state = run(solver, A)
+    return certify(A, solver.pairs(state), solver=solver, state=state)[0]
+
+
+def truth(A: SensitivityOperator) -> Tensor:
+    values = torch.linalg.svdvals(dense_matrix(A)[0]).square()
+    return torch.cat([values, values.new_zeros(A.shape.n - len(values))])
+
+
+def holds(pairs: EigenPairs, values: Tensor) -> bool:
+    """Whether every interval has its true value, but for the rounding of the truth itself."""
+    rounding = 1e-14 * float(values[0])
+    wanted = values[pairs.eigenindex]
+    return bool(((pairs.intervals[:, 0] - rounding <= wanted) & (wanted <= pairs.intervals[:, 1] + rounding)).all())
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("channels", "height", "width"), [(1, 24, 24), (3, 24, 17), (3, 13, 30)])
+@pytest.mark.parametrize("k", [1, 3])
+def test_both_ends_are_proven_and_true(seed, channels, height, width, k):
+    A = operator(strided(channels, seed), image(channels, height, width, seed=seed))
+    pairs, values = solved(A, k=k), truth(A)
+    assert pairs.evidence == {"top": "proven", "bottom": "proven"}
+    assert pairs.verified
+    assert pairs.status == "converged"
+    assert holds(pairs, values)
+    assert torch.allclose(pairs.eigenvalues[:k], values[:k], rtol=1e-12, atol=0)
+    if A.shape.m >= A.shape.n and values[-k] > 1e-12 * values[0]:
+        assert torch.allclose(pairs.eigenvalues[k:], values[-k:], rtol=1e-6, atol=0)
+
+
+def test_a_trained_first_block_is_known_to_a_millionth_of_its_bottom():
+    model = prepare_model(efficientnet_lite0(), layer="_blocks.0", weights="default").double()
+    A = linearise(model, SkimageImages(names=["coffee"], size=20, grey=False)[0].pixels[None].double())
+    pairs, values = solved(A, k=2, bottom_rtol=1e-6), truth(A)
+    assert 0 < float(values[-1]) < 1e-5 * float(values[0])
+    assert pairs.tolerances["met"] == {"tol": True, "bottom_rtol": True}
+    assert torch.allclose(pairs.eigenvalues, values[pairs.eigenindex], rtol=1e-7, atol=0)
+    assert holds(pairs, values)
+    assert float((pairs.intervals[2:, 1] / pairs.intervals[2:, 0] - 1).max()) < 1e-3
+
+
+def test_products_do_not_grow_with_the_image():
+    spent = []
+    for side in (20, 40):
+        A = CountedOperator(operator(strided(1), image(1, side, side)))
+        pairs = solved(A)
+        assert pairs.fisher_vector_products == A.fisher_vector_products[0]
+        spent.append(pairs.fisher_vector_products)
+    assert spent == [8 + 49 + 2 + 2] * 2
+
+
+def test_every_copy_of_a_repeated_eigenvalue_is_found():
+    half = image(1, 20, 20)
+    A = operator(Halves(), torch.cat([half, half], dim=-1))
+    for k in (1, 2, 3):
+        pairs = solved(A, k=k)
+        assert pairs.evidence == {"top": "proven", "bottom": "proven"}
+        assert torch.allclose(pairs.eigenvalues, truth(A)[pairs.eigenindex], rtol=1e-10, atol=0)
+
+
+def test_nothing_is_proven_where_there_is_no_gap():
+    pairs = solved(operator(nn.Conv2d(1, 1, 1), image(1, 20, 20)), k=2)
+    assert pairs.evidence == {"top": "krylov", "bottom": "converged"}
+    assert not pairs.verified
+
+
+def test_a_wide_window_of_a_few_responses_is_noticed():
+    for weight in (1.0, 1e-3):
+        with pytest.raises(ConfigurationError, match=r"20 x 20 of 20 x 20 pixels.*solver=krylov"):
+            solved(operator(Beside(weight), image(1, 20, 20)))
+
+
+@pytest.mark.parametrize("weight", [1e-9, 1e-11])
+def test_what_may_have_been_overlooked_is_in_the_interval(weight):
+    A = operator(Beside(weight), image(1, 24, 24))
+    pairs = solved(A)
+    assert holds(pairs, truth(A))
+    assert pairs.intervals[0, 1] - pairs.eigenvalues[0] > weight / 24 * pairs.eigenvalues[0] ** 0.5
+
+
+def test_a_wide_window_of_a_small_image_costs_every_column():
+    A = operator(Beside(1.0), image(1, 12, 12))
+    pairs = solved(A)
+    assert pairs.fisher_vector_products > 144
+    assert torch.allclose(pairs.eigenvalues, truth(A)[pairs.eigenindex], rtol=1e-9, atol=0)
+
+
+def test_single_precision_is_refused():
+    A = linearise(strided(1).float(), image(1, 20, 20).float())
+    with pytest.raises(ConfigurationError, match=r"solver=sparse cannot use float32 products\. Set dtype=float64\."):
+        Sparse().init(A, 0)
+
+
+def test_factors_that_may_not_fit_are_refused_after_the_windows(monkeypatch):
+    A = operator(strided(3), image(3, 64, 64))
+    monkeypatch.setenv("EIGEXP_MEMORY", "100MB")
+    solver = Sparse()
+    with pytest.raises(MemoryLimitError, match="solver=sparse for n=12288 pixels, of which a response depends on 7 x 7, needs"):
+        solver.step(A, solver.init(A, 0))
