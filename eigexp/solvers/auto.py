@@ -1,9 +1,10 @@
-"""The solver that suits the sizes: the explicit Jacobian where it is cheaper, else one Krylov space."""
+"""The solver that suits the work: the explicit Jacobian where it is cheaper, a sparse one where it helps, else one Krylov space."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from eigexp.operators.base import OperatorShape, SensitivityOperator
@@ -12,6 +13,7 @@ from eigexp.solvers.base import Answer, ImageState, Progress, Solver
 from eigexp.solvers.exact import Exact, ExactImage
 from eigexp.solvers.krylov import Krylov
 from eigexp.solvers.krylov_image import KrylovImage
+from eigexp.solvers.sparse import NotSparseError, Sparse, SparseImage
 
 log = logging.getLogger(__name__)
 
@@ -24,11 +26,12 @@ _ENTRIES = 10**8  # of a Jacobian that takes 3 GB with its copies
 
 @dataclass(frozen=True)
 class Auto(Solver):
-    """Chooses between `Exact` and `Krylov`, and hands its settings on.
+    """Chooses between `Exact`, `Sparse` and `Krylov`, and hands its settings on.
 
     `Exact` where min(m, n) <= 80 k, or <= 400 k where m + k <= n, or <= 1500 with `bottom_rtol`; as long as the matrix to decompose has a
-    side of at most 4096, and the Jacobian at most 10^8 entries. The choice rests on sizes alone, never on a clock or on free memory: the
-    same task is the same computation everywhere.
+    side of at most 4096, and the Jacobian at most 10^8 entries. Else, with `bottom_rtol` and products in float64, `Sparse` if the responses
+    see little enough of the image. Else `Krylov`. The choice rests on sizes and windows alone, never on a clock or on free memory: the same
+    task is the same computation everywhere.
 
     Attributes:
         k: number of pairs at each end.
@@ -46,16 +49,16 @@ class Auto(Solver):
     max_steps: int = 1000
 
     def __post_init__(self) -> None:
-        for make in (self._exact, self._krylov):
+        for make in (self._exact, self._sparse, self._krylov):
             make()  # their checks are this one's
 
     def check_memory(self, A: SensitivityOperator) -> None:
         """As the solver chosen."""
-        self.choice(A.shape).check_memory(A)
+        self.choice(A.shape, A.dtype).check_memory(A)
 
     def start(self, A: SensitivityOperator, image: int, rng: Tensor) -> ImageState:
         """The first state of the solver chosen; the log says which, and why."""
-        solver = self.choice(A.shape)
+        solver = self.choice(A.shape, A.dtype)
         if image == 0:
             log.info(
                 "solver=auto: %s for m=%d responses and n=%d coordinates (%s)", solver.name, A.shape.m, A.shape.n, self._reason(A.shape)
@@ -63,8 +66,15 @@ class Auto(Solver):
         return solver.start(A, image, rng)
 
     def advance(self, A: SensitivityOperator, image: int, state: Any, answer: Answer) -> ImageState:
-        """As the solver whose state it is."""
-        return self._of(state).advance(A, image, state, answer)
+        """As the solver whose state it is; where the Jacobian turns out not to be sparse, a Krylov space begins."""
+        try:
+            return self._of(state).advance(A, image, state, answer)
+        except NotSparseError as error:
+            log.info("solver=auto: krylov, for %s", error.why)
+            assert state.request is not None
+            self._krylov().check_memory(A)
+            spent = state.fisher_vector_products + len(state.request.block) / 2
+            return replace(self._krylov().start(A, image, state.rng), steps=state.steps + 1, fisher_vector_products=spent)
 
     def image_pairs(self, state: Any) -> RitzPairs:
         """As the solver whose state it is."""
@@ -75,14 +85,15 @@ class Auto(Solver):
         return self._of(state).image_progress(state)
 
     def load_image(self, flat: dict[str, Any]) -> ImageState:
-        """One image's state; only the exact solver's has a Jacobian."""
-        return (ExactImage if "jacobian" in flat else KrylovImage).from_dict(flat)
+        """One image's state; only the exact solver's has a Jacobian, and only the sparse solver's a compressed one."""
+        return (ExactImage if "jacobian" in flat else SparseImage if "compressed" in flat else KrylovImage).from_dict(flat)
 
-    def choice(self, shape: OperatorShape) -> Solver:
-        """The solver for an operator of this shape."""
+    def choice(self, shape: OperatorShape, dtype: torch.dtype) -> Solver:
+        """The solver to begin with, for an operator of this shape and precision."""
         _, m, n = shape
-        fits = self._side(shape) <= _LARGEST and m * n <= _ENTRIES
-        return self._exact() if min(m, n) <= self._limit(shape) and fits else self._krylov()
+        if min(m, n) <= self._limit(shape) and self._side(shape) <= _LARGEST and m * n <= _ENTRIES:
+            return self._exact()
+        return self._sparse() if self.bottom_rtol is not None and dtype == torch.float64 else self._krylov()
 
     def _limit(self, shape: OperatorShape) -> int:
         """Rows of the Jacobian that pay."""
@@ -107,5 +118,8 @@ class Auto(Solver):
     def _krylov(self) -> Krylov:
         return Krylov(k=self.k, tol=self.tol, bottom_rtol=self.bottom_rtol, max_steps=self.max_steps)
 
+    def _sparse(self) -> Sparse:
+        return Sparse(k=self.k, tol=self.tol, bottom_rtol=self.bottom_rtol)
+
     def _of(self, state: Any) -> Solver:
-        return self._exact() if isinstance(state, ExactImage) else self._krylov()
+        return self._exact() if isinstance(state, ExactImage) else self._sparse() if isinstance(state, SparseImage) else self._krylov()

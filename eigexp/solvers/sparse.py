@@ -33,6 +33,20 @@ _SMALL = 256  # coordinates up to which a Jacobian need not be sparse
 _BYTES = 48  # an entry of the factors: L, U, their indices, and a copy while they are compared
 
 
+class NotSparseError(ConfigurationError):
+    """The Jacobian is not sparse.
+
+    Attributes:
+        why: what responses depend on.
+    """
+
+    def __init__(self, why: str):
+        super().__init__(
+            f"solver=sparse has no use for {why}: the Jacobian is not sparse. Take solver=krylov, or solver=exact for a small image."
+        )
+        self.why = why
+
+
 @dataclass(frozen=True)
 class SparseImage(ImageState):
     """One image's state.
@@ -144,7 +158,7 @@ class Sparse(Solver):
         """Take the windows, the responses to combs, or the check; the last of them ends in the spectrum.
 
         Raises:
-            ConfigurationError: if the Jacobian is not sparse.
+            NotSparseError: if the Jacobian is not sparse.
             MemoryLimitError: if its factors may not fit.
         """
         assert state.request is not None
@@ -272,10 +286,7 @@ class Sparse(Solver):
         (rows, columns), (_, height, width) = combs.spacing, combs.planes
         vectors = combs.num_positions * combs.per_position
         if n > _SMALL and vectors > n:
-            raise ConfigurationError(
-                f"solver=sparse: responses depend on {rows} x {columns} of {height} x {width} pixels, so that the Jacobian is not sparse. "
-                "Take solver=krylov, or solver=exact for a small image."
-            )
+            raise NotSparseError(f"responses that depend on {rows} x {columns} of {height} x {width} pixels")
         reach = combs.planes[0] * min((rows - 1) * width, (columns - 1) * height)  # of the matrix F, ordered row by row
         needed = 8 * vectors * m + _BYTES * n * min(n, reach)
         what = f"solver=sparse for n={n} pixels, of which a response depends on {rows} x {columns},"

@@ -7,11 +7,15 @@ import torch
 
 from eigexp.certificates import certify
 from eigexp.errors import ConfigurationError
+from eigexp.operators import CountedOperator, linearise
 from eigexp.operators.base import OperatorShape
 from eigexp.solvers.auto import Auto
 from eigexp.solvers.exact import Exact
 from eigexp.solvers.krylov import Krylov
+from eigexp.solvers.sparse import Sparse
 from tests.solvers.spectra import Problem, differences, linear, run, through_disk
+from tests.solvers.test_combs import strided
+from tests.solvers.test_sparse import image
 
 SMALL, LARGE = Problem(40, 50, (linear(40, 1.0, 0.01),)), Problem(300, 250, (linear(250, 1.0, 0.01),))
 
@@ -33,7 +37,9 @@ SMALL, LARGE = Problem(40, 50, (linear(40, 1.0, 0.01),)), Problem(300, 250, (lin
     ],
 )
 def test_the_rule(settings, m, n, chosen):
-    assert Auto(**settings).choice(OperatorShape(1, m, n)).name == chosen
+    assert Auto(**settings).choice(OperatorShape(1, m, n), torch.float32).name == chosen
+    double = "sparse" if "bottom_rtol" in settings and chosen == "krylov" else chosen
+    assert Auto(**settings).choice(OperatorShape(1, m, n), torch.float64).name == double
 
 
 @pytest.mark.parametrize(("problem", "solver", "reason"), [(SMALL, Exact(k=1), "at most the 400"), (LARGE, Krylov(), "more than the 80")])
@@ -47,6 +53,28 @@ def test_it_computes_what_the_chosen_one_computes_and_says_why(problem, solver, 
     (pairs,) = certify(A, Auto().pairs(state), solver=Auto(), state=state)
     assert pairs.verified
     assert pairs.method == "auto"
+
+
+def test_a_relative_tolerance_takes_a_sparse_jacobian_where_there_is_one(caplog):
+    A, solver = linearise(strided(3), image(3, 40, 40)), Auto(bottom_rtol=0.01)
+    with caplog.at_level(logging.INFO):
+        state = run(solver, A)
+    assert "solver=auto: sparse" in caplog.text
+    assert differences(state.to_dict(), run(Sparse(bottom_rtol=0.01), A).to_dict()) == []
+    first = solver.step(A, solver.init(A, 0))
+    assert differences(solver.step(A, through_disk(solver, first)).to_dict(), solver.step(A, first).to_dict()) == []
+
+
+def test_a_krylov_space_begins_where_the_jacobian_is_not_sparse_and_its_cost_counts(caplog):
+    problem = Problem(1700, 1600, (linear(1600, 1.0, 0.5),))
+    A, solver = CountedOperator(problem.operator()), Auto(bottom_rtol=0.01)
+    with caplog.at_level(logging.INFO):
+        state = run(solver, A)
+    assert "solver=auto: krylov, for responses that depend on 1 x 1600 of 1 x 1600 pixels" in caplog.text
+    (pairs,) = certify(problem.operator(), solver.pairs(state), solver=solver, state=state)
+    assert pairs.status == "converged"
+    assert pairs.evidence == {"top": "krylov", "bottom": "krylov"}
+    assert state.images[0].fisher_vector_products == A.fisher_vector_products[0]
 
 
 @pytest.mark.parametrize("problem", [SMALL, LARGE])

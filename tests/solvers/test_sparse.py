@@ -11,7 +11,7 @@ from eigexp.models import prepare_model
 from eigexp.models.zoo import efficientnet_lite0
 from eigexp.operators import CountedOperator, SensitivityOperator, dense_matrix, linearise
 from eigexp.pairs import EigenPairs
-from eigexp.solvers.sparse import Sparse
+from eigexp.solvers.sparse import NotSparseError, Sparse
 from tests.solvers.spectra import run
 from tests.solvers.test_combs import strided
 
@@ -118,7 +118,7 @@ def test_nothing_is_proven_where_there_is_no_gap():
 
 def test_a_wide_window_of_a_few_responses_is_noticed():
     for weight in (1.0, 1e-3):
-        with pytest.raises(ConfigurationError, match=r"20 x 20 of 20 x 20 pixels.*solver=krylov"):
+        with pytest.raises(NotSparseError, match=r"20 x 20 of 20 x 20 pixels.*solver=krylov"):
             solved(operator(Beside(weight), image(1, 20, 20)))
 
 
