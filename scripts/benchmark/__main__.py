@@ -59,7 +59,7 @@ def _save(path: Path | None, results: dict[str, Any]) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m scripts.benchmark", description=words, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", nargs="+", metavar="CASE", help=f"of {', '.join(ALL)}, or any other side; default: all")
-    parser.add_argument("--quick", action="store_true", help=f"{', '.join(QUICK)}, with a cap of 6 s")
+    parser.add_argument("--quick", action="store_true", help=f"{', '.join(QUICK)}, with a cap of 5 s")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS), help="default: all; eigexp always runs")
     parser.add_argument("--cap", type=float, help="seconds that a peer may take on a case; default 60")
     parser.add_argument(
@@ -71,7 +71,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--markdown", action="store_true", help="print the README's table")
     chosen = parser.parse_args()
     chosen.cases = chosen.cases or (QUICK if chosen.quick else ALL)
-    chosen.cap = chosen.cap or (6.0 if chosen.quick else 60.0)
+    chosen.cap = chosen.cap or (5.0 if chosen.quick else 60.0)
     return chosen
 
 
