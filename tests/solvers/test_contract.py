@@ -132,7 +132,8 @@ def test_a_batch_gives_what_single_runs_give(name):
         (alone,) = solver.pairs(run(solver, A.select([i])))
         assert alone.eigenindex.tolist() == pairs.eigenindex.tolist()
         assert torch.allclose(alone.eigenvalues, pairs.eigenvalues, rtol=0, atol=1e-6)
-        assert torch.allclose(alone.vectors, pairs.vectors, rtol=0, atol=1e-4)
+        signs = (alone.vectors * pairs.vectors).sum(dim=1, keepdim=True).sign()  # a vector's sign is arbitrary until it is certified
+        assert torch.allclose(signs * alone.vectors, pairs.vectors, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["krylov", "subspace"])
