@@ -85,13 +85,15 @@ def test_a_run_that_was_stopped_or_failed_or_unsuitable_is_shown_as_such(results
 
 
 def test_a_bottom_relative_to_itself_is_measured_against_dense_truth(results):
-    record = json.loads(json.dumps(relative_bottom(Case.of("eff0-12"), 2.0)))
+    record = json.loads(json.dumps(relative_bottom(Case.of("eff0-12"), 1e6, ["sparse", "exact"])))
     runs = {run["method"]: run for run in record["runs"]}
     assert [runs[name]["error"] < 1e-3 for name in ("sparse", "exact")] == [True, True]
     assert runs["exact"]["fvps"] == 12 * 12 * 3 / 2 + 2
     assert 50 < runs["sparse"]["fvps"] < 200
     rows = [line for line in markdown(results | {"relative": [record]}).splitlines() if line.startswith("| sparse")]
     assert len(rows) == 1
+    late = relative_bottom(Case.of("eff0-12"), 0.0, ["krylov", "ARPACK"])
+    assert [(run["stopped"], run["value"]) for run in late["runs"]] == [(True, None)] * 2
 
 
 def test_every_listed_case_has_a_model():

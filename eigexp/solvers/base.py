@@ -66,6 +66,32 @@ class Progress:
     status: str
     fraction: float | None = None
 
+    @classmethod
+    def of(
+        cls,
+        state: "ImageState",
+        phase: str,
+        pairs: tuple[Tensor, Tensor, Tensor],
+        largest: float,
+        tol: float,
+        fraction: float | None = None,
+    ) -> Self:
+        """The standing of an image whose wanted pairs are known by ranks, values and residuals, each (k,)."""
+        eigenindex, values, residuals = (tuple(t.tolist()) for t in pairs)
+        return cls(
+            phase=phase,
+            eigenindex=eigenindex,
+            eigenvalues=values,
+            residuals=residuals,
+            largest=largest,
+            tolerance=tol,
+            fisher_vector_products=state.fisher_vector_products,
+            steps=state.steps,
+            done=state.done,
+            status=state.status,
+            fraction=fraction,
+        )
+
 
 @dataclass(frozen=True)
 class ImageState:

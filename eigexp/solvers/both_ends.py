@@ -81,17 +81,26 @@ class BothEnds(Solver):
         check_precision(self.tol, A.dtype)
 
     def met(self, values: Tensor, residuals: Tensor, bottom: Tensor, largest: float, dtype: torch.dtype) -> Tensor:
-        """Which pairs have met the tolerances, shape (k,); of a value that is zero up to rounding `bottom_rtol` asks nothing.
+        """Which pairs have met the tolerances, shape (k,); see `tolerances_met`."""
+        return tolerances_met(values, residuals, bottom, largest, dtype, self.tol, self.bottom_rtol)
 
-        Args:
-            values: (k,).
-            residuals: their residual norms (k,).
-            bottom: which of them are at the bottom (k,).
-            largest: lambda_1.
-            dtype: of the products.
-        """
-        met = residuals <= self.tol * largest
-        if self.bottom_rtol is None:
-            return met
-        zero = values <= 4 * torch.finfo(dtype).eps * largest
-        return met & (~bottom | zero | (residuals <= self.bottom_rtol * values))
+
+def tolerances_met(
+    values: Tensor, residuals: Tensor, bottom: Tensor, largest: float, dtype: torch.dtype, tol: float, bottom_rtol: float | None
+) -> Tensor:
+    """Which pairs have met the tolerances, shape (k,); of a value that is zero up to rounding `bottom_rtol` asks nothing.
+
+    Args:
+        values: (k,).
+        residuals: their residual norms (k,).
+        bottom: which of them are at the bottom (k,).
+        largest: lambda_1.
+        dtype: of the products.
+        tol: on residuals relative to lambda_1.
+        bottom_rtol: on residuals at the bottom relative to their values; None does not ask.
+    """
+    met = residuals <= tol * largest
+    if bottom_rtol is None:
+        return met
+    zero = values <= 4 * torch.finfo(dtype).eps * largest
+    return met & (~bottom | zero | (residuals <= bottom_rtol * values))

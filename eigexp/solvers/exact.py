@@ -128,19 +128,8 @@ class Exact(Solver):
 
     def image_progress(self, state: ExactImage) -> Progress:
         """As plain numbers; the fraction counts rows of the Jacobian."""
-        return Progress(
-            phase=state.phase,
-            eigenindex=tuple(state.eigenindex.tolist()),
-            eigenvalues=tuple(state.values.tolist()),
-            residuals=tuple(state.residuals.tolist()),
-            largest=state.largest,
-            tolerance=self.tol,
-            fisher_vector_products=state.fisher_vector_products,
-            steps=state.steps,
-            done=state.done,
-            status=state.status,
-            fraction=1.0 if state.done else state.jacobian.size / min(state.m, state.n),
-        )
+        fraction = 1.0 if state.done else state.jacobian.size / min(state.m, state.n)
+        return Progress.of(state, state.phase, (state.eigenindex, state.values, state.residuals), state.largest, self.tol, fraction)
 
     def _next(self, state: ExactImage) -> Request:
         """The next chunk of unit vectors."""

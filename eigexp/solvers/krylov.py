@@ -128,19 +128,10 @@ class Krylov(BothEnds):
 
     def image_progress(self, state: KrylovImage) -> Progress:
         """As plain numbers; nothing is known before the space holds every wanted pair."""
-        ready = len(state.eigenindex) == len(state.residuals)
-        return Progress(
-            phase=state.phase,
-            eigenindex=tuple(state.eigenindex.tolist()) if ready else (),
-            eigenvalues=tuple(state.values.tolist()) if ready else (),
-            residuals=tuple(state.residuals.tolist()) if ready else (),
-            largest=state.largest,
-            tolerance=self.tol,
-            fisher_vector_products=state.fisher_vector_products,
-            steps=state.steps,
-            done=state.done,
-            status=state.status,
-        )
+        pairs = (state.eigenindex, state.values, state.residuals)
+        if len(state.eigenindex) < len(state.residuals):
+            pairs = (state.eigenindex[:0], state.values[:0], state.residuals[:0])
+        return Progress.of(state, state.phase, pairs, state.largest, self.tol)
 
     # ------------------------------------------------------------------ growing
 

@@ -114,19 +114,9 @@ class RandomizedSVD(Solver):
 
     def image_progress(self, state: RandomizedSVDImage) -> Progress:
         """As plain numbers; the fraction counts passes."""
-        return Progress(
-            phase=state.phase,
-            eigenindex=tuple(range(len(state.values))),
-            eigenvalues=tuple(state.values.tolist()),
-            residuals=tuple(state.residuals.tolist()),
-            largest=float(state.values[0]) if len(state.values) else 0.0,
-            tolerance=self.tol,
-            fisher_vector_products=state.fisher_vector_products,
-            steps=state.steps,
-            done=state.done,
-            status=state.status,
-            fraction=state.steps / (self.q + 3),
-        )
+        largest = float(state.values[0]) if len(state.values) else 0.0
+        pairs = (torch.arange(len(state.values)), state.values, state.residuals)
+        return Progress.of(state, state.phase, pairs, largest, self.tol, state.steps / (self.q + 3))
 
     def range_error(self, state: SolverState) -> list[float]:
         """Estimated error of each image's range, in units of the eigenvalues: the mean of ||(1 - Q Q^T) F g|| over 20 Gaussian g.

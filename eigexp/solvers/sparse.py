@@ -19,10 +19,12 @@ from eigexp.linalg.gaussian import gaussian_rows
 from eigexp.linalg.memory import check_memory
 from eigexp.linalg.rayleigh_ritz import wanted_indices
 from eigexp.operators.base import SensitivityOperator
-from eigexp.pairs import Evidence, RitzPairs
+from eigexp.pairs import RitzPairs
 from eigexp.solvers.base import Answer, ImageState, Progress, Request, Solver
+from eigexp.solvers.both_ends import tolerances_met
 from eigexp.solvers.combs import Combs, window
 from eigexp.solvers.settings import check_counts, check_positive, check_precision, check_sizes
+from eigexp.solvers.sparse_image import SparseImage
 from eigexp.solvers.sparse_spectrum import End, ends
 
 _RESPONSES = 16  # whose windows are looked at
@@ -30,7 +32,8 @@ _CHECKS = 4  # random vectors for which the Jacobian found is compared with the 
 _FACTOR = 100.0  # the norm of what was overlooked exceeds this many times what they show with a probability below 1e-7
 _WRONG = 1e-9  # of the responses' norm: more than rounding
 _SMALL = 256  # coordinates up to which a Jacobian need not be sparse
-_BYTES = 48  # an entry of the factors: L, U, their indices, and a copy while they are compared
+_FACTORS = 48  # bytes an entry of the factors takes: L, U, their indices, and a copy while they are compared
+_FOUND = 68  # bytes a response to a comb takes: itself, and as an entry with its place, in parts, in one, and in the sparse matrix
 
 
 class NotSparseError(ConfigurationError):
@@ -45,50 +48,6 @@ class NotSparseError(ConfigurationError):
             f"solver=sparse has no use for {why}: the Jacobian is not sparse. Take solver=krylov, or solver=exact for a small image."
         )
         self.why = why
-
-
-@dataclass(frozen=True)
-class SparseImage(ImageState):
-    """One image's state.
-
-    Attributes:
-        phase: window | combs | check | finished.
-        n: coordinates of a vector.
-        rows, columns: distance of the combs' teeth; 0 before the windows are known.
-        compressed: responses to the combs so far.
-        check: random vectors (4, n) for the check.
-        eigenindex, values, vectors, residuals: the wanted pairs, empty before the end.
-        largest: the largest eigenvalue.
-        evidence_top, evidence_bottom: what is known of an end.
-        margin_top, margin_bottom: how far beyond its value an end's eigenvalue may be.
-        rng: state of the image's own random generator.
-    """
-
-    phase: str
-    n: int
-    rows: int
-    columns: int
-    compressed: Basis
-    check: Tensor
-    eigenindex: Tensor
-    values: Tensor
-    vectors: Tensor
-    residuals: Tensor
-    largest: float
-    evidence_top: Evidence
-    evidence_bottom: Evidence
-    margin_top: float
-    margin_bottom: float
-    rng: Tensor
-
-    def to_dict(self) -> dict[str, Any]:
-        """Flat, the compressed Jacobian as the tensor of its rows."""
-        return super().to_dict() | {"compressed": self.compressed.rows.clone()}
-
-    @classmethod
-    def from_dict(cls, flat: dict[str, Any]) -> "SparseImage":
-        """The state that `to_dict` described."""
-        return super().from_dict(flat | {"compressed": Basis.of(flat["compressed"])})
 
 
 @dataclass(frozen=True)
@@ -130,35 +89,14 @@ class Sparse(Solver):
         single = torch.zeros(len(chosen), m, dtype=A.dtype, device=A.device)
         single[torch.arange(len(chosen)), chosen] = 1.0
         check, rng = gaussian_rows(_CHECKS, n, rng, torch.empty(0, dtype=A.dtype, device=A.device))
-        none = torch.empty(0, dtype=torch.float64)
-        return SparseImage(
-            request=Request("adjoint", single),
-            fisher_vector_products=0.0,
-            steps=0,
-            status="running",
-            phase="window",
-            n=n,
-            rows=0,
-            columns=0,
-            compressed=Basis.of(torch.empty(0, m, dtype=A.dtype, device=A.device)),
-            check=check,
-            eigenindex=torch.empty(0, dtype=torch.int64),
-            values=none,
-            vectors=torch.empty(0, n, dtype=A.dtype, device=A.device),
-            residuals=none,
-            largest=0.0,
-            evidence_top="budget",
-            evidence_bottom="budget",
-            margin_top=0.0,
-            margin_bottom=0.0,
-            rng=rng,
-        )
+        return SparseImage.begin(Request("adjoint", single), check, m, rng)
 
     def advance(self, A: SensitivityOperator, image: int, state: SparseImage, answer: Answer) -> SparseImage:
         """Take the windows, the responses to combs, or the check; the last of them ends in the spectrum.
 
         Raises:
             NotSparseError: if the Jacobian is not sparse.
+            ConfigurationError: if its spectrum cannot be found.
             MemoryLimitError: if its factors may not fit.
         """
         assert state.request is not None
@@ -185,20 +123,8 @@ class Sparse(Solver):
         )
 
     def image_progress(self, state: SparseImage) -> Progress:
-        """As plain numbers; the fraction counts responses to combs."""
-        return Progress(
-            phase=state.phase,
-            eigenindex=tuple(state.eigenindex.tolist()),
-            eigenvalues=tuple(state.values.tolist()),
-            residuals=tuple(state.residuals.tolist()),
-            largest=state.largest,
-            tolerance=self.tol,
-            fisher_vector_products=state.fisher_vector_products,
-            steps=state.steps,
-            done=state.done,
-            status=state.status,
-            fraction=None,
-        )
+        """As plain numbers; nothing is known before the end."""
+        return Progress.of(state, state.phase, (state.eigenindex, state.values, state.residuals), state.largest, self.tol)
 
     # ------------------------------------------------------------------ the Jacobian
 
@@ -231,7 +157,10 @@ class Sparse(Solver):
             return self._begin(A, state, combs.wider())
         overlooked = _FACTOR * float((missing**2).sum(axis=1).max()) ** 0.5
         start, rng = gaussian_rows(1, state.n, state.rng, torch.empty(0, dtype=torch.float64))
-        upper, lower = ends(J, self.k, start[0].numpy())
+        try:
+            upper, lower = ends(J, self.k, start[0].numpy())
+        except RuntimeError as error:  # how ARPACK and SuperLU say it
+            raise ConfigurationError(f"solver=sparse: {error}. Take solver=krylov, or solver=exact for a small image.") from error
         return self._finish(replace(state, rng=rng), J, upper, lower, overlooked)
 
     def _jacobian(self, state: SparseImage, combs: Combs) -> Any:
@@ -254,10 +183,7 @@ class Sparse(Solver):
         z = vectors.numpy()
         residuals = torch.tensor(np.linalg.norm((J.T @ (J @ z.T)).T - values.numpy()[:, None] * z, axis=1))
         largest = float(upper.values[0])
-        zero = values <= 4 * torch.finfo(torch.float64).eps * largest
-        met = bool((residuals <= self.tol * largest).all())
-        if self.bottom_rtol is not None:
-            met = met and bool(((index < self.k) | zero | (residuals <= self.bottom_rtol * values)).all())
+        met = bool(tolerances_met(values, residuals, index >= self.k, largest, torch.float64, self.tol, self.bottom_rtol).all())
         return replace(
             state,
             request=None,
@@ -288,7 +214,7 @@ class Sparse(Solver):
         if n > _SMALL and vectors > n:
             raise NotSparseError(f"responses that depend on {rows} x {columns} of {height} x {width} pixels")
         reach = combs.planes[0] * min((rows - 1) * width, (columns - 1) * height)  # of the matrix F, ordered row by row
-        needed = 8 * vectors * m + _BYTES * n * min(n, reach)
+        needed = _FOUND * vectors * m + _FACTORS * n * min(n, reach)
         what = f"solver=sparse for n={n} pixels, of which a response depends on {rows} x {columns},"
         check_memory(needed, torch.device("cpu"), what, "Take a smaller images.size, or solver=krylov.")
 

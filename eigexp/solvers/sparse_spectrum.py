@@ -17,7 +17,7 @@ from eigexp.linalg.inertia import count_below, factorised
 
 _DENSE = 256  # coordinates up to which the whole spectrum is made
 _MORE = 3  # pairs beyond those wanted, to find a gap among
-_ATTEMPTS = 3  # to find a gap, or what a count found missing
+_MOST = 60  # the same, at most: a larger cluster is not worth its proof
 _UNIT = float(np.finfo(np.float64).eps) / 2
 
 
@@ -71,8 +71,8 @@ def ends(J: Any, k: int, start: np.ndarray) -> tuple[End, End]:
 def _proven(J: Any, F: Any, k: int, doubt: float, top: bool, search: Callable[[int], np.ndarray]) -> End:
     """An end with more pairs than wanted, until there is a gap beyond which a count finds nothing else."""
     size = k + _MORE
-    found = _end(J, search(size), top)
-    for _ in range(_ATTEMPTS):
+    while True:
+        found = _end(J, search(min(size, F.shape[0] - 1)), top)
         if not top and found.values[k - 1] <= doubt:  # F is positive semidefinite: nothing is below zero
             return found.first(k, float(found.values[k - 1]) + doubt)
         gaps = np.abs(np.diff(found.values))[k - 1 :]
@@ -82,9 +82,9 @@ def _proven(J: Any, F: Any, k: int, doubt: float, top: bool, search: Callable[[i
         outside = 0 if count is None else F.shape[0] - count.below if top else count.below
         if count is not None and outside == inside and spread + doubt + count.doubt < gap / 2:
             return found.first(k, spread + doubt)
-        size = min(max(2 * size, outside + _MORE), F.shape[0] - 1)
-        found = _end(J, search(size), top)
-    return found.first(k, None)
+        size = max(2 * size, outside + _MORE)
+        if size > k + _MOST:
+            return found.first(k, None)
 
 
 def _end(J: Any, columns: np.ndarray, top: bool) -> End:

@@ -125,18 +125,7 @@ class Subspace(BothEnds):
     def image_progress(self, state: SubspaceImage) -> Progress:
         """As plain numbers."""
         index, values, _, residuals = self._at_hand(state)
-        return Progress(
-            phase=state.phase,
-            eigenindex=tuple(index.tolist()),
-            eigenvalues=tuple(values.tolist()),
-            residuals=tuple(residuals.tolist()),
-            largest=state.largest,
-            tolerance=self.tol,
-            fisher_vector_products=state.fisher_vector_products,
-            steps=state.steps,
-            done=state.done,
-            status=state.status,
-        )
+        return Progress.of(state, state.phase, (index, values, residuals), state.largest, self.tol)
 
     # ------------------------------------------------------------------ deciding
 

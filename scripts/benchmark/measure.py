@@ -17,13 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eigexp.certificates import certify
 from eigexp.images import SkimageImages
 from eigexp.models.front_end import OnOff
 from eigexp.operators import SensitivityOperator, dense_matrix, linearise
 from eigexp.solvers.krylov import Krylov
 from scripts.benchmark.cases import Case
-from scripts.benchmark.methods import DENSE_LIMIT, METHODS, SEED, TOL, Limited, Stopped, Unsuitable, Work
+from scripts.benchmark.methods import DENSE_LIMIT, METHODS, SEED, TOL, Limited, Stopped, Unsuitable, Work, fresh_residual, solved
 
 BATCH = ("astronaut", "brick", "camera", "cell", "chelsea", "coffee", "coins", "grass")
 PACKAGES = ("torch", "numpy", "scipy", "plenoptic", "primme", "torchvision")
@@ -144,16 +143,8 @@ def _once(case: Case, method: str, A: SensitivityOperator, cap: float) -> tuple[
     run["processor_seconds"] = time.process_time() - processor  # of all threads; tells whether the machine was busy with something else
     run["products"] = limited.seconds / seconds  # share of the time
     run["fvps"] = float(limited.fisher_vector_products[0]) + work.counted_elsewhere
-    run |= {end: _checked(A, *pair) for end, pair in work.found.items()}
+    run |= {end: {"value": value, "residual": fresh_residual(A, vector)} for end, (value, vector) in work.found.items()}
     return run, seconds
-
-
-def _checked(A: SensitivityOperator, value: float, vector: Tensor) -> Record:
-    """The value that a method gives, and the residual of its vector by fresh products."""
-    z = vector / torch.linalg.vector_norm(vector)
-    u = A.apply(z.view(1, 1, -1))
-    theta = float(u.double().square().sum())
-    return {"value": value, "residual": float((A.adjoint(u).flatten().double() - theta * z.double()).norm())}
 
 
 def _add_errors(pair: Record, largest: float, truth: float | None) -> None:
@@ -181,11 +172,7 @@ _MODELS: dict[str, torch.nn.Module] = {}
 
 
 def _solve_all(pixels: Tensor) -> None:
-    A, solver = linearise(OnOff(), pixels), Krylov(tol=TOL)
-    state = solver.init(A, SEED)
-    while not solver.done(state):
-        state = solver.step(A, state)
-    certify(A, solver.pairs(state), solver=solver, state=state)
+    solved(linearise(OnOff(), pixels), Krylov(tol=TOL))
 
 
 # ------------------------------------------------------------------ clocks and words

@@ -1,7 +1,7 @@
 """What it costs to know a tiny bottom eigenvalue to 1 % of itself: eigexp's solvers and two peers, in float64."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -9,31 +9,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eigexp.certificates import certify
 from eigexp.operators import SensitivityOperator, dense_matrix, linearise
 from eigexp.solvers.base import Solver
 from eigexp.solvers.exact import Exact
 from eigexp.solvers.krylov import Krylov
 from eigexp.solvers.sparse import Sparse
 from scripts.benchmark.cases import Case
-from scripts.benchmark.methods import DENSE_LIMIT, SEED, Limited, Stopped
+from scripts.benchmark.methods import DENSE_LIMIT, SEED, Limited, Stopped, fresh_residual, solved
 
 RTOL, CASES = 0.01, ["eff0-32", "eff0-64"]
 Record = dict[str, Any]
 Solve = Callable[[Limited], tuple[float, Tensor]]
 
 
-def relative_bottom(case: Case, cap: float) -> Record:
-    """Every method on one case: products, seconds, and how far its bottom is off, relative to itself."""
+def relative_bottom(case: Case, cap: float, methods: Sequence[str] | None = None) -> Record:
+    """Some methods (all, unless said) on one case: products, seconds, and how far its bottom is off, relative to itself."""
     model, image = case.model().double(), case.image.double()
     A = linearise(model, image)
     record: Record = {"name": case.name, "words": case.words, "n": A.shape.n, "m": A.shape.m, "rtol": RTOL, "cap": cap, "runs": []}
     dense = A.shape.n <= DENSE_LIMIT
     truth = _truth(A) if dense else None
-    for method, solve in METHODS.items():
+    for method in METHODS if methods is None else methods:
         if method == "exact" and not dense:
             continue
-        run = _timed(method, solve, linearise(model, image), cap)
+        run = _timed(method, METHODS[method], linearise(model, image), cap)
         if run["value"] is not None:
             truth = truth or run["value"]  # without a dense one, that of the first method, which has a proof
             run["error"] = abs(run["value"] / truth - 1)
@@ -59,7 +58,7 @@ def _timed(method: str, solve: Solve, A: SensitivityOperator, cap: float) -> Rec
     run: Record = {"method": method, "stopped": False, "value": None}
     try:
         value, vector = solve(limited)
-        run |= {"value": value, "residual": _residual(A, vector) / value}
+        run |= {"value": value, "residual": fresh_residual(A, vector) / value}
     except (Stopped, ArithmeticError, RuntimeError):  # the last two are how SciPy and PRIMME say it
         run["stopped"] = True
     return run | {"seconds": time.perf_counter() - start, "fvps": float(limited.fisher_vector_products[0])}
@@ -69,18 +68,9 @@ def _truth(A: SensitivityOperator) -> float:
     return float(torch.linalg.svdvals(dense_matrix(A)[0])[-1].square())
 
 
-def _residual(A: SensitivityOperator, vector: Tensor) -> float:
-    z = vector / vector.norm()
-    u = A.apply(z.view(1, 1, -1))
-    return float((A.adjoint(u).flatten() - u.square().sum() * z).norm())
-
-
 def _by(solver: Solver) -> Solve:
     def solve(A: Limited) -> tuple[float, Tensor]:
-        state = solver.init(A, SEED)
-        while not solver.done(state):
-            state = solver.step(A, state)
-        (pairs,) = certify(A, solver.pairs(state), solver=solver, state=state)
+        (pairs,) = solved(A, solver)
         return float(pairs.eigenvalues[-1]), pairs.eigendistortions[-1].flatten()
 
     return solve

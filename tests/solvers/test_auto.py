@@ -13,9 +13,8 @@ from eigexp.solvers.auto import Auto
 from eigexp.solvers.exact import Exact
 from eigexp.solvers.krylov import Krylov
 from eigexp.solvers.sparse import Sparse
+from tests.solvers.layers import noise, strided
 from tests.solvers.spectra import Problem, differences, linear, run, through_disk
-from tests.solvers.test_combs import strided
-from tests.solvers.test_sparse import image
 
 SMALL, LARGE = Problem(40, 50, (linear(40, 1.0, 0.01),)), Problem(300, 250, (linear(250, 1.0, 0.01),))
 
@@ -56,7 +55,7 @@ def test_it_computes_what_the_chosen_one_computes_and_says_why(problem, solver, 
 
 
 def test_a_relative_tolerance_takes_a_sparse_jacobian_where_there_is_one(caplog):
-    A, solver = linearise(strided(3), image(3, 40, 40)), Auto(bottom_rtol=0.01)
+    A, solver = linearise(strided(3), noise(3, 40, 40)), Auto(bottom_rtol=0.01)
     with caplog.at_level(logging.INFO):
         state = run(solver, A)
     assert "solver=auto: sparse" in caplog.text

@@ -1,20 +1,14 @@
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from eigexp.operators import DenseOperator, dense_matrix, linearise
 from eigexp.solvers.combs import Combs, Entries, window
-
-
-def strided(channels: int, seed: int = 0) -> nn.Module:
-    torch.manual_seed(seed)
-    first, second = nn.Conv2d(channels, 4, 3, stride=2, padding=1), nn.Conv2d(4, 6, 3, padding=1)
-    return nn.Sequential(first, nn.ReLU(), second, nn.ReLU()).double()
+from tests.solvers.layers import noise, strided
 
 
 def jacobian(channels: int, height: int, width: int, seed: int = 0) -> DenseOperator:
-    image = torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return DenseOperator(dense_matrix(linearise(strided(channels, seed), image)))
+    return DenseOperator(dense_matrix(linearise(strided(channels, seed), noise(channels, height, width, seed=seed))))
 
 
 def found(A: DenseOperator, combs: Combs) -> tuple[Tensor, bool]:

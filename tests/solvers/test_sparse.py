@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 from torch import Tensor, nn
 
 from eigexp.certificates import certify
@@ -11,35 +12,10 @@ from eigexp.models import prepare_model
 from eigexp.models.zoo import efficientnet_lite0
 from eigexp.operators import CountedOperator, SensitivityOperator, dense_matrix, linearise
 from eigexp.pairs import EigenPairs
+from eigexp.solvers import sparse_spectrum
 from eigexp.solvers.sparse import NotSparseError, Sparse
+from tests.solvers.layers import Beside, Halves, noise, strided
 from tests.solvers.spectra import run
-from tests.solvers.test_combs import strided
-
-
-class Beside(nn.Module):
-    """A convolution, and one response more that sees the whole image."""
-
-    def __init__(self, weight: float):
-        super().__init__()
-        self.convolution, self.weight = nn.Conv2d(1, 3, 3, padding=1), weight
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([self.convolution(x).flatten(1), self.weight * x.flatten(1).mean(dim=1, keepdim=True)], dim=1)
-
-
-class Halves(nn.Module):
-    """The same for the left and the right half of an image, so that every eigenvalue of an image of two equal halves is there twice."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.convolution = nn.Conv2d(1, 3, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([self.convolution(half) for half in x.chunk(2, dim=-1)], dim=-1)
-
-
-def image(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(1, *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def operator(model: nn.Module, x: Tensor) -> SensitivityOperator:
@@ -69,7 +45,7 @@ def holds(pairs: EigenPairs, values: Tensor) -> bool:
 @pytest.mark.parametrize(("channels", "height", "width"), [(1, 24, 24), (3, 24, 17), (3, 13, 30)])
 @pytest.mark.parametrize("k", [1, 3])
 def test_both_ends_are_proven_and_true(seed, channels, height, width, k):
-    A = operator(strided(channels, seed), image(channels, height, width, seed=seed))
+    A = operator(strided(channels, seed), noise(channels, height, width, seed=seed))
     pairs, values = solved(A, k=k), truth(A)
     assert pairs.evidence == {"top": "proven", "bottom": "proven"}
     assert pairs.verified
@@ -94,7 +70,7 @@ def test_a_trained_first_block_is_known_to_a_millionth_of_its_bottom():
 def test_products_do_not_grow_with_the_image():
     spent = []
     for side in (20, 40):
-        A = CountedOperator(operator(strided(1), image(1, side, side)))
+        A = CountedOperator(operator(strided(1), noise(1, side, side)))
         pairs = solved(A)
         assert pairs.fisher_vector_products == A.fisher_vector_products[0]
         spent.append(pairs.fisher_vector_products)
@@ -102,7 +78,7 @@ def test_products_do_not_grow_with_the_image():
 
 
 def test_every_copy_of_a_repeated_eigenvalue_is_found():
-    half = image(1, 20, 20)
+    half = noise(1, 20, 20)
     A = operator(Halves(), torch.cat([half, half], dim=-1))
     for k in (1, 2, 3):
         pairs = solved(A, k=k)
@@ -111,40 +87,62 @@ def test_every_copy_of_a_repeated_eigenvalue_is_found():
 
 
 def test_nothing_is_proven_where_there_is_no_gap():
-    pairs = solved(operator(nn.Conv2d(1, 1, 1), image(1, 20, 20)), k=2)
+    pairs = solved(operator(nn.Conv2d(1, 1, 1), noise(1, 20, 20)), k=2)
     assert pairs.evidence == {"top": "krylov", "bottom": "converged"}
     assert not pairs.verified
+
+
+def test_a_search_for_a_gap_ends_within_a_large_cluster(monkeypatch):
+    sizes = []
+
+    def counted(F, size, **settings):
+        sizes.append(size)
+        return eigsh(F, size, **settings)
+
+    monkeypatch.setattr(sparse_spectrum, "eigsh", counted)
+    pairs = solved(operator(nn.Conv2d(1, 1, 1), noise(1, 40, 40)))
+    assert pairs.evidence == {"top": "krylov", "bottom": "converged"}
+    assert max(sizes) <= 1 + 60
+
+
+def test_a_spectrum_that_is_not_found_is_an_error_in_words(monkeypatch):
+    def failing(F, size, **settings):
+        raise ArpackNoConvergence("No convergence (%s)", [], [])
+
+    monkeypatch.setattr(sparse_spectrum, "eigsh", failing)
+    with pytest.raises(ConfigurationError, match=r"^solver=sparse: .*No convergence.* Take solver=krylov"):
+        solved(operator(strided(1), noise(1, 24, 24)))
 
 
 def test_a_wide_window_of_a_few_responses_is_noticed():
     for weight in (1.0, 1e-3):
         with pytest.raises(NotSparseError, match=r"20 x 20 of 20 x 20 pixels.*solver=krylov"):
-            solved(operator(Beside(weight), image(1, 20, 20)))
+            solved(operator(Beside(weight), noise(1, 20, 20)))
 
 
 @pytest.mark.parametrize("weight", [1e-9, 1e-11])
 def test_what_may_have_been_overlooked_is_in_the_interval(weight):
-    A = operator(Beside(weight), image(1, 24, 24))
+    A = operator(Beside(weight), noise(1, 24, 24))
     pairs = solved(A)
     assert holds(pairs, truth(A))
     assert pairs.intervals[0, 1] - pairs.eigenvalues[0] > weight / 24 * pairs.eigenvalues[0] ** 0.5
 
 
 def test_a_wide_window_of_a_small_image_costs_every_column():
-    A = operator(Beside(1.0), image(1, 12, 12))
+    A = operator(Beside(1.0), noise(1, 12, 12))
     pairs = solved(A)
     assert pairs.fisher_vector_products > 144
     assert torch.allclose(pairs.eigenvalues, truth(A)[pairs.eigenindex], rtol=1e-9, atol=0)
 
 
 def test_single_precision_is_refused():
-    A = linearise(strided(1).float(), image(1, 20, 20).float())
+    A = linearise(strided(1).float(), noise(1, 20, 20).float())
     with pytest.raises(ConfigurationError, match=r"solver=sparse cannot use float32 products\. Set dtype=float64\."):
         Sparse().init(A, 0)
 
 
 def test_factors_that_may_not_fit_are_refused_after_the_windows(monkeypatch):
-    A = operator(strided(3), image(3, 64, 64))
+    A = operator(strided(3), noise(3, 64, 64))
     monkeypatch.setenv("EIGEXP_MEMORY", "100MB")
     solver = Sparse()
     with pytest.raises(MemoryLimitError, match="solver=sparse for n=12288 pixels, of which a response depends on 7 x 7, needs"):

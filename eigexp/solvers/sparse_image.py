@@ -1,0 +1,83 @@
+"""What the sparse solver keeps of one image."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from eigexp.linalg.basis import Basis
+from eigexp.pairs import Evidence
+from eigexp.solvers.base import ImageState, Request
+
+
+@dataclass(frozen=True)
+class SparseImage(ImageState):
+    """One image's state.
+
+    Attributes:
+        phase: window | combs | check | finished.
+        n: coordinates of a vector.
+        rows, columns: distance of the combs' teeth; 0 before the windows are known.
+        compressed: responses to the combs so far.
+        check: random vectors (4, n) for the check.
+        eigenindex, values, vectors, residuals: the wanted pairs, empty before the end.
+        largest: the largest eigenvalue.
+        evidence_top, evidence_bottom: what is known of an end.
+        margin_top, margin_bottom: how far beyond its value an end's eigenvalue may be.
+        rng: state of the image's own random generator.
+    """
+
+    phase: str
+    n: int
+    rows: int
+    columns: int
+    compressed: Basis
+    check: Tensor
+    eigenindex: Tensor
+    values: Tensor
+    vectors: Tensor
+    residuals: Tensor
+    largest: float
+    evidence_top: Evidence
+    evidence_bottom: Evidence
+    margin_top: float
+    margin_bottom: float
+    rng: Tensor
+
+    @classmethod
+    def begin(cls, request: Request, check: Tensor, m: int, rng: Tensor) -> Self:
+        """The state that asks for the gradients of some of m responses, and knows nothing."""
+        n = check.shape[1]
+        none = torch.empty(0, dtype=torch.float64)
+        return cls(
+            request=request,
+            fisher_vector_products=0.0,
+            steps=0,
+            status="running",
+            phase="window",
+            n=n,
+            rows=0,
+            columns=0,
+            compressed=Basis.of(check.new_empty(0, m)),
+            check=check,
+            eigenindex=torch.empty(0, dtype=torch.int64),
+            values=none,
+            vectors=check.new_empty(0, n),
+            residuals=none,
+            largest=0.0,
+            evidence_top="budget",
+            evidence_bottom="budget",
+            margin_top=0.0,
+            margin_bottom=0.0,
+            rng=rng,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Flat, the compressed Jacobian as the tensor of its rows."""
+        return super().to_dict() | {"compressed": self.compressed.rows.clone()}
+
+    @classmethod
+    def from_dict(cls, flat: dict[str, Any]) -> Self:
+        """The state that `to_dict` described."""
+        return super().from_dict(flat | {"compressed": Basis.of(flat["compressed"])})
