@@ -32,6 +32,7 @@ _CHECKS = 4  # random vectors for which the Jacobian found is compared with the 
 _FACTOR = 100.0  # the norm of what was overlooked exceeds this many times what they show with a probability below 1e-7
 _WRONG = 1e-9  # of the responses' norm: more than rounding
 _SMALL = 256  # coordinates up to which a Jacobian need not be sparse
+_WORK = 5e12  # n * reach^2 of a factorisation that takes minutes: 2.6e11 took half a minute
 _FACTORS = 48  # bytes an entry of the factors takes: L, U, their indices, and a copy while they are compared
 _FOUND = 68  # bytes a response to a comb takes: itself, and as an entry with its place, in parts, in one, and in the sparse matrix
 
@@ -45,7 +46,7 @@ class NotSparseError(ConfigurationError):
 
     def __init__(self, why: str):
         super().__init__(
-            f"solver=sparse has no use for {why}: the Jacobian is not sparse. Take solver=krylov, or solver=exact for a small image."
+            f"solver=sparse has no use for {why}: the Jacobian is not sparse enough. Take solver=krylov, or solver=exact for a small image."
         )
         self.why = why
 
@@ -211,10 +212,10 @@ class Sparse(Solver):
         _, m, n = A.shape
         (rows, columns), (_, height, width) = combs.spacing, combs.planes
         vectors = combs.num_positions * combs.per_position
-        if n > _SMALL and vectors > n:
+        reach = min(n, combs.planes[0] * min((rows - 1) * width, (columns - 1) * height))  # of the matrix F, ordered row by row
+        if n > _SMALL and (vectors > n or n * reach**2 > _WORK):
             raise NotSparseError(f"responses that depend on {rows} x {columns} of {height} x {width} pixels")
-        reach = combs.planes[0] * min((rows - 1) * width, (columns - 1) * height)  # of the matrix F, ordered row by row
-        needed = _FOUND * vectors * m + _FACTORS * n * min(n, reach)
+        needed = _FOUND * vectors * m + _FACTORS * n * reach
         what = f"solver=sparse for n={n} pixels, of which a response depends on {rows} x {columns},"
         check_memory(needed, torch.device("cpu"), what, "Take a smaller images.size, or solver=krylov.")
 

@@ -7,12 +7,15 @@ import torch
 
 from eigexp.certificates import certify
 from eigexp.errors import ConfigurationError
+from eigexp.models import OnOff
 from eigexp.operators import CountedOperator, linearise
 from eigexp.operators.base import OperatorShape
 from eigexp.solvers.auto import Auto
 from eigexp.solvers.exact import Exact
 from eigexp.solvers.krylov import Krylov
+from eigexp.solvers.krylov_image import KrylovImage
 from eigexp.solvers.sparse import Sparse
+from eigexp.solvers.sparse_image import SparseImage
 from tests.solvers.layers import noise, strided
 from tests.solvers.spectra import Problem, differences, linear, run, through_disk
 
@@ -74,6 +77,13 @@ def test_a_krylov_space_begins_where_the_jacobian_is_not_sparse_and_its_cost_cou
     assert pairs.status == "converged"
     assert pairs.evidence == {"top": "krylov", "bottom": "krylov"}
     assert state.images[0].fisher_vector_products == A.fisher_vector_products[0]
+
+
+def test_a_krylov_space_begins_where_factors_of_the_jacobian_would_be_too_large():
+    A, solver = linearise(OnOff().double(), noise(1, 256, 256)), Auto(bottom_rtol=0.01)
+    state = solver.init(A, 0)
+    assert isinstance(state.images[0], SparseImage)
+    assert isinstance(solver.step(A, state).images[0], KrylovImage)
 
 
 @pytest.mark.parametrize("problem", [SMALL, LARGE])
