@@ -9,9 +9,9 @@ import pytest
 
 import eigexp
 from eigexp.cli import main
-from eigexp.compose import compose
+from eigexp.config.compose import compose
 from eigexp.errors import ConfigurationError
-from eigexp.run import run
+from eigexp.experiment.run import run
 
 
 @pytest.fixture(scope="module")

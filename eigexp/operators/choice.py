@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from eigexp.errors import ConfigurationError, EigexpError, ImageError, ModelError, nearest
-from eigexp.operators.autograd_ways import DoubleBackward, ForwardMode
+from eigexp.operators.autograd import DoubleBackward, ForwardMode
 from eigexp.operators.explicit import ExplicitJacobian
 from eigexp.operators.jacobian import JacobianOperator, LinearisationPoint
 from eigexp.operators.noise import Noise

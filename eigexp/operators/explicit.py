@@ -7,11 +7,11 @@ from typing import Self
 
 from torch import Tensor
 
-from eigexp.linalg.memory import check_memory
 from eigexp.operators.base import OperatorShape
 from eigexp.operators.dense import dense_matrix
 from eigexp.operators.jacobian import JacobianOperator
 from eigexp.operators.program import program_or_double_backward
+from eigexp.system.memory import check_memory
 
 
 class ExplicitJacobian(JacobianOperator):

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from eigexp.errors import OperatorError
-from eigexp.operators.autograd_ways import DoubleBackward
-from eigexp.operators.folding import fold
+from eigexp.operators.autograd import DoubleBackward
 from eigexp.operators.jacobian import JacobianOperator, LinearisationPoint, check_graph, columns, no_dependence
 from eigexp.operators.probe import allowed, probe, tested
 from eigexp.operators.recording import record
+from eigexp.operators.simplification import fold
 
 log = logging.getLogger(__name__)
 

@@ -1,11 +1,11 @@
 """Figures and pages from stored results, made without torch."""
 
 from eigexp.report.compare import comparison_figure
+from eigexp.report.cross_table import sensitivity_figure
 from eigexp.report.curves import curves_figure
 from eigexp.report.distortions import distortion_figure
 from eigexp.report.page import write_page
 from eigexp.report.panels import panels_figure
-from eigexp.report.sensitivity import sensitivity_figure
 from eigexp.report.spectrum import spectrum_figure
 from eigexp.report.stimuli import export_stimuli
 from eigexp.report.style import figure_bytes, figure_png

@@ -20,14 +20,14 @@ from eigexp.errors import StoreError
 from eigexp.report.cards import CHOICES, HEADINGS, Card, Chart, make_card
 from eigexp.report.commands import plot_command, shortest, where_words
 from eigexp.report.compare import comparison
+from eigexp.report.cross_table import sensitivity_charts
 from eigexp.report.pixels import check_scale
-from eigexp.report.sensitivity import sensitivity_charts
 from eigexp.report.vector import comparison_svg
 from eigexp.report.view import View
 from eigexp.report.words import duration
+from eigexp.store.cross_table import sensitivity_tables
 from eigexp.store.files import write_whole
 from eigexp.store.result import Result
-from eigexp.store.sensitivity import sensitivity_tables
 from eigexp.store.store import Store
 from eigexp.store.table import table
 

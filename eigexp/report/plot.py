@@ -10,19 +10,19 @@ from matplotlib.figure import Figure
 from eigexp.errors import ConfigurationError, nearest
 from eigexp.report.commands import DIGITS, shortest
 from eigexp.report.compare import comparison, comparison_figure, comparison_height
+from eigexp.report.cross_table import sensitivity_figure
 from eigexp.report.curves import Quantity, curves_figure
 from eigexp.report.distortions import distortion_figure
 from eigexp.report.panels import clipping, panels_figure
 from eigexp.report.pixels import check_scale, default_scale
-from eigexp.report.sensitivity import sensitivity_figure
 from eigexp.report.spectrum import spectrum_figure
 from eigexp.report.style import COLUMNS, FORMATS, figure_bytes
 from eigexp.report.thresholds import thresholds_csv, thresholds_figure, thresholds_height, thresholds_table, thresholds_text
 from eigexp.report.view import View
 from eigexp.report.words import clipping_words, number
+from eigexp.store.cross_table import SensitivityTable, sensitivity_tables
 from eigexp.store.files import write_whole
 from eigexp.store.result import Result
-from eigexp.store.sensitivity import SensitivityTable, sensitivity_tables
 from eigexp.store.store import Store
 from eigexp.store.table import table
 

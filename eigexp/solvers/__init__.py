@@ -1,0 +1,11 @@
+"""Solvers: each proposes the extreme eigenpairs of a batch of images, one product an image and step."""
+
+from eigexp.solvers.auto import Auto
+from eigexp.solvers.base import Solver
+from eigexp.solvers.exact import Exact
+from eigexp.solvers.krylov import Krylov
+from eigexp.solvers.power import Subspace
+from eigexp.solvers.randomized_svd import RandomizedSVD
+from eigexp.solvers.sparse import Sparse
+
+__all__ = ["Auto", "Exact", "Krylov", "RandomizedSVD", "Solver", "Sparse", "Subspace"]

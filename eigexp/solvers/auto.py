@@ -12,9 +12,9 @@ from eigexp.pairs import RitzPairs
 from eigexp.solvers.base import Answer, ImageState, Progress, Solver
 from eigexp.solvers.exact import Exact, ExactImage
 from eigexp.solvers.krylov import Krylov
-from eigexp.solvers.krylov_image import KrylovImage
+from eigexp.solvers.krylov.image_state import KrylovImage
 from eigexp.solvers.sparse import NotSparseError, Sparse
-from eigexp.solvers.sparse_image import SparseImage
+from eigexp.solvers.sparse.image_state import SparseImage
 
 log = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import Tensor
 
-from eigexp.linalg.memory import check_memory, free_memory
 from eigexp.operators.base import SensitivityOperator
 from eigexp.pairs import RitzPairs
+from eigexp.system.memory import check_memory, free_memory
 
 ProductKind = Literal["fisher", "forward", "adjoint"]
 

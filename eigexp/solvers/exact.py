@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from eigexp.linalg.basis import Basis
-from eigexp.linalg.memory import check_memory
 from eigexp.linalg.orthonormal import orthonormal_rows
 from eigexp.linalg.rayleigh_ritz import wanted_indices
 from eigexp.operators.base import SensitivityOperator
 from eigexp.pairs import Evidence, RitzPairs
 from eigexp.solvers.base import Answer, ImageState, Progress, Request, Solver
 from eigexp.solvers.settings import check_counts, check_positive, check_precision, check_sizes
+from eigexp.system.memory import check_memory
 
 _BLOCK = 512
 _WIDE_COPIES = 3  # of the right singular vectors, m x n in float64, while they are made orthonormal

@@ -10,19 +10,19 @@ from typing import Any
 
 from lightning.pytorch import Trainer
 
-from eigexp.construct import construct
+from eigexp.config.instantiate import construct
 from eigexp.errors import CheckpointError
-from eigexp.sensitivity import complete_tables
+from eigexp.experiment.cross_table import complete_tables
+from eigexp.experiment.tasks import BuiltModel, TaskList
+from eigexp.experiment.writer import StoreWriter
 from eigexp.store import Store
-from eigexp.sweep.claim import claim
 from eigexp.sweep.freeze import freeze
+from eigexp.sweep.lock import claim
 from eigexp.sweep.plan import Plan, PlannedTask
 from eigexp.sweep.worker import record_error
-from eigexp.tasks import BuiltModel, TaskList
 from eigexp.training import EigenModule, Task, TaskData
 from eigexp.training.callbacks import ResultWriter, TaskCallback
 from eigexp.training.data import TaskSteps
-from eigexp.writer import StoreWriter
 
 log = logging.getLogger(__name__)
 _PAUSE = 0.2  # seconds between two looks at tasks that other processes have

@@ -8,15 +8,15 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from eigexp.construct import checked, construct, located
+from eigexp.config.expand import configurations
+from eigexp.config.instantiate import checked, construct, located
 from eigexp.errors import ConfigurationError
+from eigexp.experiment.tasks import BuiltModel, Planned, TaskList, one_layer
 from eigexp.images import ImageFolder, ImageSource
 from eigexp.models.layers import read_layers
 from eigexp.store import Store
-from eigexp.store.sensitivity import name_of
-from eigexp.sweep.expand import configurations
+from eigexp.store.cross_table import name_of
 from eigexp.sweep.group import group_name, grouped
-from eigexp.tasks import BuiltModel, Planned, TaskList, one_layer
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from eigexp.errors import ConfigurationError, EigexpError
 from eigexp.store import Store
+from eigexp.store.cross_table import has_table
 from eigexp.store.files import discard, store_error
-from eigexp.store.sensitivity import has_table
 from eigexp.store.store import ERROR
 from eigexp.sweep import queue
-from eigexp.sweep.claim import CLAIM, claim
+from eigexp.sweep.lock import CLAIM, claim
 
 if TYPE_CHECKING:
-    from eigexp.tasks import BuiltModel
+    from eigexp.experiment.tasks import BuiltModel
 
 log = logging.getLogger(__name__)
 LOG = "log.txt"
@@ -30,7 +30,7 @@ Reply = dict[str, Any]
 
 
 class Outcome(Protocol):
-    """What `eigexp.run.run` returns, as far as a worker reads it."""
+    """What `eigexp.experiment.run.run` returns, as far as a worker reads it."""
 
     @property
     def signum(self) -> int | None:
@@ -69,7 +69,7 @@ def work(store: Store, ids: Iterable[str], run: RunTask, reply: Callable[[Reply]
     codes: list[int] = [0]
     stop_on_signals()
     try:
-        from eigexp.tasks import BuiltModel
+        from eigexp.experiment.tasks import BuiltModel
 
         built = BuiltModel()
         for id in ids:

@@ -10,7 +10,6 @@ from lightning.pytorch import Callback, Trainer
 from torch import Tensor, nn
 
 from eigexp.errors import ConfigurationError, InputTypeError
-from eigexp.linalg.memory import check_memory
 from eigexp.operators import dense_matrix, linearise
 from eigexp.solvers.exact import Exact
 from eigexp.synthesis.attributes import Attributes
@@ -18,6 +17,7 @@ from eigexp.synthesis.checks import check_image, check_model, respond
 from eigexp.synthesis.outcome import Outcome
 from eigexp.synthesis.saving import load_into, save_object
 from eigexp.synthesis.solving import Method, Mode, fit, solver_for
+from eigexp.system.memory import check_memory
 from eigexp.training.precision import full_precision
 
 if TYPE_CHECKING:

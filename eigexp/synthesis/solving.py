@@ -21,9 +21,9 @@ from eigexp.pairs import EigenPairs
 from eigexp.solvers.base import Solver
 from eigexp.solvers.exact import Exact
 from eigexp.solvers.krylov import Krylov
+from eigexp.solvers.power import Subspace
 from eigexp.solvers.randomized_svd import RandomizedSVD
 from eigexp.solvers.sparse import Sparse
-from eigexp.solvers.subspace import Subspace
 from eigexp.store import build_record, environment, result_id
 from eigexp.training import EigenModule, Task, TaskData
 from eigexp.training.callbacks import EigenvalueCurves, SolverProgress, TaskCallback

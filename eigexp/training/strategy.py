@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from eigexp.errors import OperatorError
 from eigexp.operators import SensitivityOperator, SharedOperator
-from eigexp.training.ranks import Ranks
+from eigexp.training.processes import Ranks
 
 Value = TypeVar("Value")
 

@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import Strategy
 
 from eigexp.training.checkpoint import AtomicCheckpointIO
-from eigexp.training.ranks import Ranks
+from eigexp.training.processes import Ranks
 from eigexp.training.strategy import BlockStrategy, IndependentStrategy
 
 _LOGGERS = ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero", "lightning.fabric", "lightning.pytorch")

@@ -22,7 +22,7 @@ from tests.sweep.sweeps import environment, serial
 
 @dataclass(frozen=True)
 class Run:
-    """Run by `eigexp.cli.main` in a folder with photographs, a model of one's own and a store of two results.
+    """Run by `eigexp.cli.command.main` in a folder with photographs, a model of one's own and a store of two results.
 
     `small`: words that replace those of the same key, or are added. `leaves`: a pattern of files, of which a new one must be there
     afterwards. What looks like a result's id stands for one of the store's.
@@ -125,7 +125,7 @@ PYTHON: dict[str, tuple[str, dict[str, str]]] = {
         {"synthesize(k=2)": "synthesize(k=2, progress=False)"},
     ),
     "from pathlib import Path\n\nfrom eigexp import Store": ("", {}),
-    "from eigexp import Store\nfrom eigexp.store.sensitivity import sensitivity_tables": ("", {}),
+    "from eigexp import Store\nfrom eigexp.store.cross_table import sensitivity_tables": ("", {}),
 }
 
 RETINA = """

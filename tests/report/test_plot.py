@@ -8,7 +8,7 @@ from PIL import Image as PillowImage
 from eigexp.errors import ConfigurationError, StoreError
 from eigexp.report.plot import OF_ALL, ONE_EACH, Settings, plot
 from eigexp.store import Store
-from eigexp.store.sensitivity import write_table
+from eigexp.store.cross_table import write_table
 from tests.store.fakes import fake_image, fake_table, write_fake
 
 KINDS = (*ONE_EACH, *OF_ALL)  # that of layers is in test_sensitivity.py

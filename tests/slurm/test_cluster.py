@@ -4,7 +4,7 @@ from eigexp.store import Store
 from tests.slurm.cluster import wait_until
 from tests.sweep.sweeps import SLOW, SMALL, same_numbers, serial
 
-from eigexp.sweep.standing import Standings  # isort: skip
+from eigexp.sweep.task_status import Standings  # isort: skip
 
 NAMES = "images.names=[camera,coins,coffee]"
 TWELVE = ["model=ln,lg", NAMES, "seed=0,1", *SMALL]

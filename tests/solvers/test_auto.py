@@ -13,9 +13,9 @@ from eigexp.operators.base import OperatorShape
 from eigexp.solvers.auto import Auto
 from eigexp.solvers.exact import Exact
 from eigexp.solvers.krylov import Krylov
-from eigexp.solvers.krylov_image import KrylovImage
+from eigexp.solvers.krylov.image_state import KrylovImage
 from eigexp.solvers.sparse import Sparse
-from eigexp.solvers.sparse_image import SparseImage
+from eigexp.solvers.sparse.image_state import SparseImage
 from tests.solvers.layers import noise, strided
 from tests.solvers.spectra import Problem, differences, linear, run, through_disk
 

@@ -11,9 +11,9 @@ from eigexp.linalg.rayleigh_ritz import wanted_indices
 from eigexp.operators import CountedOperator
 from eigexp.solvers.exact import Exact
 from eigexp.solvers.krylov import Krylov
+from eigexp.solvers.power import Subspace
 from eigexp.solvers.randomized_svd import RandomizedSVD
 from eigexp.solvers.sparse import Sparse
-from eigexp.solvers.subspace import Subspace
 from tests.solvers.spectra import PROBLEMS, copied, differences, run, through_disk
 
 SOLVERS = {

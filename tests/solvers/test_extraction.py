@@ -6,9 +6,9 @@ import torch
 from eigexp.certificates import certify
 from eigexp.operators import DenseOperator
 from eigexp.solvers.both_ends import Wanted
-from eigexp.solvers.extraction import ritz_pairs, shrunk_pairs
 from eigexp.solvers.krylov import Krylov
-from eigexp.solvers.krylov_space import KrylovSpace
+from eigexp.solvers.krylov.extraction import ritz_pairs, shrunk_pairs
+from eigexp.solvers.krylov.space import KrylovSpace
 from tests.solvers.spectra import run
 
 

@@ -12,8 +12,8 @@ from eigexp.linalg.orthonormal import independent_rows
 from eigexp.operators import DenseOperator
 from eigexp.solvers import base
 from eigexp.solvers.exact import Exact
-from eigexp.solvers.guesses import ROUNDS, structural_guesses
 from eigexp.solvers.krylov import Krylov
+from eigexp.solvers.krylov.initial_vectors import ROUNDS, structural_guesses
 from tests.solvers.photographs import coins, front_end_at
 from tests.solvers.spectra import PROBLEMS, Problem, linear, run
 

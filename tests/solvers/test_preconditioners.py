@@ -8,7 +8,7 @@ from eigexp.certificates import certify
 from eigexp.errors import ConfigurationError
 from eigexp.operators import DenseOperator
 from eigexp.solvers.krylov import Krylov
-from eigexp.solvers.preconditioners import PRECONDITIONERS, AliasBlocks, PixelFrequency, _cosine_transform
+from eigexp.solvers.krylov.preconditioners import PRECONDITIONERS, AliasBlocks, PixelFrequency, _cosine_transform
 from tests.solvers.photographs import coins, front_end_at
 from tests.solvers.spectra import differences, run, through_disk
 

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from eigexp.store import Store
-from eigexp.store.upkeep import prune, verify
+from eigexp.store.maintenance import prune, verify
 from tests.store.fakes import fake_image, fake_pairs, fake_record
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ import pytest
 from eigexp.errors import StoreError
 from eigexp.store import Store
 from eigexp.store import store as store_module
-from eigexp.store.upkeep import verify
+from eigexp.store.maintenance import verify
 from tests.store.fakes import fake_image, fake_pairs, fake_record, write_fake
 
 ROOT = Path(__file__).parents[2]

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import eigexp.run  # noqa: F401
+import eigexp.experiment.run  # noqa: F401
 from eigexp.cli import main
 from eigexp.sweep import command, local  # noqa: F401
 

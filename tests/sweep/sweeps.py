@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from eigexp.run import run
+from eigexp.experiment.run import run
 from eigexp.store import Store
-from eigexp.store.upkeep import verify
+from eigexp.store.maintenance import verify
 from eigexp.sweep.plan import make_plan
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from eigexp.store import Store
-from eigexp.store.upkeep import prune
+from eigexp.store.maintenance import prune
 from tests.sweep.sweeps import SMALL, eigexp, same_numbers, serial
 
 FOUR = ["model=ln,lg", "images.names=[camera,coins]", *SMALL]

@@ -8,15 +8,15 @@ import time
 
 import pytest
 
-from eigexp.run import run
+from eigexp.experiment.run import run
+from eigexp.experiment.tasks import BuiltModel
 from eigexp.store import Store
-from eigexp.store.sensitivity import has_table, read_table, table_files, table_path
+from eigexp.store.cross_table import has_table, read_table, table_files, table_path
 from eigexp.sweep.callback import Sweep
 from eigexp.sweep.freeze import freeze, frozen
 from eigexp.sweep.plan import make_plan
-from eigexp.sweep.standing import DONE, PARTIAL, TO_DO, Standings
+from eigexp.sweep.task_status import DONE, PARTIAL, TO_DO, Standings
 from eigexp.sweep.worker import do
-from eigexp.tasks import BuiltModel
 from eigexp.training.trainer import make_trainer
 
 from tests.sweep.sweeps import SLOW, SMALL, command, eigexp, environment, same, same_numbers, serial  # isort: skip

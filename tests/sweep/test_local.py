@@ -13,7 +13,7 @@ import pytest
 
 import tests.sweep.forked
 from eigexp.store import Store
-from eigexp.sweep.claim import claimed
+from eigexp.sweep.lock import claimed
 
 from tests.sweep.sweeps import SLOW, SMALL, command, eigexp, environment, same_numbers, serial  # isort: skip
 

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image as Picture
 
 from eigexp.errors import ConfigurationError, EigexpError
+from eigexp.experiment.tasks import TaskList
 from eigexp.sweep.plan import make_plan
-from eigexp.tasks import TaskList
 
 from tests.sweep.sweeps import SMALL  # isort: skip
 

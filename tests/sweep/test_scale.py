@@ -9,7 +9,7 @@ import pytest
 import eigexp
 from eigexp.store import Store
 from eigexp.store.index import INDEX
-from eigexp.sweep.standing import Standings
+from eigexp.sweep.task_status import Standings
 from tests.store.fakes import write_fake
 
 NUMBER = 10_000

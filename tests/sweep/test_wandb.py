@@ -8,11 +8,11 @@ import pytest
 import yaml
 
 from eigexp.cli import main
+from eigexp.cli.wandb_sync import has_key, offline_runs, sync, sync_command
 from eigexp.errors import ConfigurationError
 from eigexp.store import Store
 from eigexp.sweep.group import group_name, grouped
 from eigexp.sweep.plan import make_plan
-from eigexp.wandb_sync import has_key, offline_runs, sync, sync_command
 from tests.sweep.sweeps import eigexp, environment
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "wandb_sweep.yaml"
@@ -45,7 +45,7 @@ def test_offline_runs_of_a_sweep_are_found_and_handed_to_wandb(tmp_path, monkeyp
     assert done.returncode == 0, done.stderr
     runs = offline_runs(tmp_path / "outputs")
     assert sorted(run.name.rpartition("-")[2] for run in runs) == Store(tmp_path / "outputs/results").ids()
-    monkeypatch.setattr("eigexp.wandb_sync.has_key", lambda: True)
+    monkeypatch.setattr("eigexp.cli.wandb_sync.has_key", lambda: True)
     asked = []
     monkeypatch.setattr(subprocess, "run", lambda command, **_: asked.append(command) or subprocess.CompletedProcess(command, 7))
     assert sync(tmp_path / "outputs", more=["--include-synced"]) == 7

@@ -10,7 +10,7 @@ import pytest
 
 from eigexp.errors import ConfigurationError
 from eigexp.store import Store
-from eigexp.training.ranks import Ranks
+from eigexp.training.processes import Ranks
 from tests.sweep.sweeps import SLOW, SMALL, command, eigexp, environment, same_numbers, serial
 
 IMAGES = ["model=ln", "images.names=[camera,coins,coffee]", "trainer.accelerator=cpu", *SMALL]

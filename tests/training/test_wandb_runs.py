@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from eigexp.compose import compose
+from eigexp.config.compose import compose
 from eigexp.errors import ConfigurationError
+from eigexp.experiment.run import run
 from eigexp.report import View
 from eigexp.report.pictures import captioned_pictures
-from eigexp.run import run
 from eigexp.store import Store
 from eigexp.training import TaskData
 from eigexp.training.callbacks import EigenvalueCurves, ResultWriter

@@ -1,0 +1,1 @@
+"""From overrides to one composed configuration, and from its nodes to objects."""

@@ -1,0 +1,171 @@
+"""How far a stored distortion is from infinitesimal: its model, built again from the frozen configuration, asked at finite norms."""
+
+import logging
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from eigexp.config.instantiate import construct
+from eigexp.errors import ConfigurationError, ModelError
+from eigexp.experiment.tasks import build_model
+from eigexp.models import weights_digest
+from eigexp.operators.jacobian import LinearisationPoint
+from eigexp.operators.noise import GaussianNoise, Noise
+from eigexp.report import View
+from eigexp.report.linearity import Measured, linearity_csv, linearity_figure, linearity_words
+from eigexp.report.pixels import default_scale
+from eigexp.report.stimuli import file_stem
+from eigexp.report.style import figure_bytes
+from eigexp.store import Result
+from eigexp.store.files import write_whole
+
+POINTS = 17
+DECADES = 4
+log = logging.getLogger(__name__)
+
+
+class Responses:
+    """The responses of a result's model, in float64 where the model can be computed in it.
+
+    Args:
+        result: from the store; its configuration names the model.
+
+    Raises:
+        ConfigurationError: if the result kept no configuration, or it does not describe a model.
+        ModelError: if the model's weights are no longer those that the result was computed with.
+    """
+
+    def __init__(self, result: Result):
+        if not result.config.get("model"):
+            raise ConfigurationError(
+                f"Result {result.id} kept no configuration, so its model cannot be built. --no-check exports without asking the model."
+            )
+        name, network = build_model({**result.config["model"], "layer": _one_layer(result)})
+        (model,) = network.models.values()
+        known = (result.record.get("identity") or {}).get("weights")
+        if known and weights_digest(model) != known:
+            raise ModelError(
+                f"The weights of {name} are not those of result {result.id}: they have changed since. --no-check does without them."
+            )
+        self.result = result
+        self.noise: Noise = construct(result.config.get("noise"), "noise") or GaussianNoise()
+        self._point, self.dtype = _point(model, result.image)
+
+    def distance(self, values: NDArray[Any], reference: NDArray[Any]) -> float:
+        """How far the responses to two images of the result's shape are apart, in units of the noise."""
+        at, other = self._respond(reference), self._respond(values)
+        difference = self.noise.whiten((other - at)[:, None], at)
+        return float(torch.linalg.vector_norm(difference.double()))
+
+    @cached_property
+    def _kept(self) -> dict[bytes, Tensor]:
+        return {}
+
+    def _respond(self, values: NDArray[Any]) -> Tensor:
+        """The last few references are kept: each is asked for many times."""
+        image = np.ascontiguousarray(values, dtype=np.float64)
+        key = image.tobytes()
+        if key not in self._kept:
+            while len(self._kept) >= 3:
+                self._kept.pop(next(iter(self._kept)))
+            with torch.no_grad():
+                response = self._point.response(torch.from_numpy(image).to(self.dtype)[None])
+        else:
+            response = self._kept.pop(key)
+        return self._kept.setdefault(key, response)
+
+
+def measure(
+    result: Result, responses: Responses, *, alphas: Sequence[float] | None = None, eigenindex: Sequence[int] | None = None
+) -> list[Measured]:
+    """||f(x + alpha v) - f(x)|| of a result's distortions, both signs.
+
+    Args:
+        result: from the store.
+        responses: of its model.
+        alphas: norms; 17 over four decades about the visible ones by default.
+        eigenindex: ranks, negative from the end; both ends by default.
+
+    Raises:
+        ConfigurationError: if a rank was not found.
+    """
+    view = View.of(result)
+    positions = view.positions(eigenindex)
+    highest = 10 * default_scale(view.distortions[positions])
+    norms = list(alphas) if alphas is not None else np.geomspace(highest / 10**DECADES, highest, POINTS).tolist()
+    image = view.image.astype(np.float64)
+    return [_measured(view, image, at, sign * alpha, responses) for at in positions for alpha in norms for sign in (1, -1)]
+
+
+def write_linearity(
+    result: Result,
+    folder: str | Path,
+    responses: Responses | None = None,
+    *,
+    alphas: Sequence[float] | None = None,
+    eigenindex: Sequence[int] | None = None,
+) -> list[str]:
+    """Measure, and write <result>_linearity.csv, .pdf and .png; returns a line for each distortion that says how far the prediction holds.
+
+    Args:
+        result: from the store.
+        folder: where the files go.
+        responses: of its model; built if not given.
+        alphas: as in `measure`.
+        eigenindex: as in `measure`.
+
+    Raises:
+        EigexpError: if the model cannot be built again, or the files not be written.
+    """
+    rows = measure(result, responses or Responses(result), alphas=alphas, eigenindex=eigenindex)
+    view = View.of(result)
+    stem = Path(folder) / f"{file_stem(view)}_linearity"
+    title = " \u00b7 ".join(str(part) for part in (view.record.get("model"), (view.record.get("image") or {}).get("name")) if part)
+    figure = linearity_figure(rows, title)
+    write_whole(stem.with_name(stem.name + ".csv"), linearity_csv(rows))
+    for form in ("pdf", "png"):
+        write_whole(stem.with_name(f"{stem.name}.{form}"), figure_bytes(figure, form))
+    return linearity_words(rows)
+
+
+def _one_layer(result: Result) -> Any:
+    """The result's own layer, of several that its configuration may name, as `model.layer` writes it."""
+    layer = result.record.get("layer")
+    return [layer] if isinstance(layer, list) else layer
+
+
+def _measured(view: View, image: NDArray[Any], at: int, alpha: float, responses: Responses) -> Measured:
+    values = image + alpha * view.distortions[at]
+    low, high = (max(float(bound), 0.0) for bound in view.intervals[at])
+    value = max(float(view.eigenvalues[at]), 0.0)
+    return Measured(
+        eigenindex=int(view.ranks[at]),
+        n=view.n,
+        eigenvalue=value,
+        lower=low,
+        upper=high,
+        alpha=alpha,
+        predicted=abs(alpha) * value**0.5,
+        predicted_at_most=abs(alpha) * high**0.5,
+        measured=responses.distance(values, image),
+        outside=float(np.mean((values < 0) | (values > 1))),
+    )
+
+
+def _point(model: nn.Module, image: NDArray[Any]) -> tuple[LinearisationPoint, torch.dtype]:
+    """The model at the image in float64; in float32, with a note, if it has parts that stay in float32."""
+    pixels = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float64))[None]
+    try:
+        point = LinearisationPoint(model.double(), pixels, None, None, batched=True)
+        with torch.no_grad():
+            point.response(pixels)
+        return point, torch.float64
+    except RuntimeError as error:
+        log.warning("The model is computed in float32, for float64 failed (%s): small changes drown in rounding.", str(error)[:120])
+        return LinearisationPoint(model.float(), pixels.float(), None, None, batched=True), torch.float32

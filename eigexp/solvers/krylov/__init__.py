@@ -1,0 +1,5 @@
+"""Both ends of the spectrum from one Krylov space."""
+
+from eigexp.solvers.krylov.solver import Krylov
+
+__all__ = ["Krylov"]

@@ -1,0 +1,75 @@
+"""How a sweep stands, what it will cost, and cancelling it, also when the process that began it is gone."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from eigexp.store import Store
+from eigexp.sweep.lock import claimed
+from tests.sweep.sweeps import SLOW, SMALL, command, eigexp, environment, same_numbers, serial
+
+WORDS = ["model=ln,lg", "images.names=[camera,coins]", *SMALL]
+
+
+def wait_for(true, seconds=90):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def abandoned(tmp_path):
+    """A store in which workers do two slow tasks whose sweep was killed."""
+    store, quiet = Store(tmp_path / "outputs/results"), subprocess.DEVNULL
+    words = ["sweep", *WORDS[1:], "model=ln", *SLOW, "+callbacks.slow.seconds=2", "launcher.processes=2"]
+    process = subprocess.Popen(command(*words), cwd=tmp_path, env=environment(), stdout=quiet, stderr=quiet)
+    wait_for(lambda: len(list((store.root / "checkpoints").glob("*.ckpt"))) == 2)
+    process.kill()
+    process.wait()
+    return store
+
+
+def at_work(store):
+    return [folder.name for folder in store.folders() if claimed(store, folder.name)]
+
+
+def test_status_and_cancel_know_of_workers_whose_sweep_is_gone(abandoned, tmp_path):
+    shown = json.loads(eigexp(tmp_path, "status", "--format", "json").stdout)
+    assert [s["state"] for s in shown] == ["in flight"] * 2
+    planned = eigexp(tmp_path, "sweep", *WORDS, "--dry-run").stdout  # leaves them alone
+    assert "4 tasks: 2 in flight, 2 to do" in planned
+    done = eigexp(tmp_path, "cancel")
+    assert "2 local processes, of 2 tasks in flight" in done.stdout
+    wait_for(lambda: not at_work(abandoned), 30)
+    assert abandoned.ids() == [] and len(list((abandoned.root / "checkpoints").glob("*.ckpt"))) == 2
+    assert [s["state"] for s in json.loads(eigexp(tmp_path, "status", "--format", "json").stdout)] == ["partial"] * 2
+
+
+def test_a_plan_says_what_is_done_partial_and_to_do_and_what_it_will_cost(tmp_path):
+    assert eigexp(tmp_path, "run", "model=ln", "images.names=[camera]", *SMALL).returncode == 0
+    store = Store(tmp_path / "outputs/results")
+    (record,) = (store.read(id).record for id in store.ids())
+    first = eigexp(tmp_path, "sweep", *WORDS, "--dry-run")
+    assert first.returncode == 0
+    cost = f"~{record['fisher_vector_products']:.0f}"
+    rows = {tuple(line.split()[1:3]): line.split()[3] for line in first.stdout.splitlines()[1:5]}
+    assert rows == {("ln", "camera"): "?", ("ln", "coins"): cost, ("lg", "camera"): "?", ("lg", "coins"): "?"}
+    total = f"4 tasks: 1 done, 3 to do; about {record['fisher_vector_products']:.0f} FVPs and 2 "
+    assert first.stdout.splitlines()[-1].startswith(total) and first.stdout.strip().endswith("of unknown cost")
+    assert [folder.name for folder in store.folders()] == store.ids()  # nothing was frozen
+
+    stopped = subprocess.Popen(
+        command("sweep", *WORDS, *SLOW, "+callbacks.slow.seconds=0.5"), cwd=tmp_path, env=environment(), stderr=subprocess.DEVNULL
+    )
+    wait_for(lambda: list((store.root / "checkpoints").glob("*.ckpt")))
+    os.kill(stopped.pid, signal.SIGTERM)
+    assert stopped.wait(60) == 128 + signal.SIGTERM
+    second = eigexp(tmp_path, "sweep", *WORDS, "--dry-run").stdout
+    assert "1 done, 1 partial, 2 to do" in second
+    assert eigexp(tmp_path, "sweep", *WORDS).returncode == 0
+    assert same_numbers(store, serial(WORDS, tmp_path / "serial"))

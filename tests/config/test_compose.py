@@ -1,0 +1,84 @@
+"""The configuration tree: every option composes, and its settings are those of the class that it names."""
+
+from dataclasses import fields, is_dataclass
+from importlib import import_module
+from importlib.resources import files
+
+import pytest
+import yaml
+
+from eigexp.config.compose import compose
+from eigexp.config.instantiate import construct
+from eigexp.errors import ConfigurationError
+
+GROUPS = ("model", "images", "noise", "subspace", "solver", "callbacks", "logger", "trainer", "launcher")
+NEEDED = {"timm": ["model.architecture=resnet18"], "torchvision": ["model.architecture=resnet18"], "file": ["images.path=a.png"]}
+NEEDED["folder"] = ["images.path=photos"]
+
+
+def options(group):
+    return sorted(f.name.removesuffix(".yaml") for f in files("eigexp.conf").joinpath(group).iterdir() if f.name.endswith(".yaml"))
+
+
+@pytest.mark.parametrize("group, option", [(group, option) for group in GROUPS for option in options(group)])
+def test_every_option_composes(group, option):
+    config = compose([f"{group}={option}", *NEEDED.get(option, [])])
+    assert group in config
+
+
+@pytest.mark.parametrize("option", options("solver"))
+def test_solver_files_state_every_setting_with_the_default_of_its_class(option):
+    node = yaml.safe_load(files("eigexp.conf").joinpath("solver", f"{option}.yaml").read_text())
+    module, _, name = node.pop("_target_").rpartition(".")
+    cls = getattr(import_module(module), name)
+    assert is_dataclass(cls)
+    assert {key: construct({"_target_": f"{module}.{name}", **node}, "solver").__dict__[key] for key in node} == {
+        f.name: f.default for f in fields(cls)
+    }
+    assert cls.name == option
+
+
+def test_a_list_of_loggers():
+    assert set(compose(["logger=[csv,tensorboard]"]).logger) == {"csv", "tensorboard"}
+
+
+@pytest.mark.parametrize(
+    "word, message",
+    [
+        ("model=onof", "model=onof is unknown. Did you mean onoff"),
+        ("solver=krilov", "solver=krilov is unknown. Did you mean krylov"),
+        ("solver.tole=1", "solver.tole is unknown. Did you mean tol"),
+        ("solvr.k=1", "solvr.k is unknown: there is no solvr"),
+        ("sed=1", "sed is unknown. Did you mean seed"),
+        ("images=file", "images.path is not set"),
+        ("solver.k=[1", "(in: solver.k=[1)"),
+    ],
+)
+def test_a_wrong_word_is_named_with_its_cure(word, message):
+    with pytest.raises(ConfigurationError) as error:
+        compose([word])
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "path, node, message",
+    [
+        ("solver", {"_target_": "eigexp.solvers.krylov.Krylov", "k": "abc"}, "solver.k='abc' does not fit"),
+        ("solver", {"_target_": "eigexp.solvers.krylov.Krylov", "tol": [1]}, "solver.tol=[1] does not fit"),
+        ("solver", {"_target_": "eigexp.solvers.krylov.Krylov", "guess": True}, "solver.guess is unknown to Krylov. Did you mean guesses"),
+        ("solver", {"_target_": "eigexp.solvers.krylov.Krylov", "k": -2}, "solver.k=-2 must be at least 1"),
+        ("model", {"_target_": "no.such.Net"}, "model._target_=no.such.Net cannot be imported"),
+        ("model", {"_target_": "torch.nn.Linear", "in_features": 3}, "model.out_features is missing"),
+        ("noise", {"_target_": "eigexp.operators.noise.GaussianNoise", "variance": 0.0}, "noise.variance=0.0"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_value(path, node, message):
+    with pytest.raises(ConfigurationError) as error:
+        construct(node, path)
+    assert message in str(error.value)
+
+
+def test_an_empty_target_is_no_object():
+    assert construct({"_target_": None}, "subspace") is None
+    assert construct(None, "subspace") is None

@@ -1,0 +1,89 @@
+"""Words of a sweep."""
+
+import pytest
+
+from eigexp.config.expand import configurations, expand
+from eigexp.errors import ConfigurationError
+
+
+def test_a_product_with_the_last_word_fastest():
+    assert expand(["model=ln,lg", "seed=0,1"]) == [
+        ["model=ln", "seed=0"],
+        ["model=ln", "seed=1"],
+        ["model=lg", "seed=0"],
+        ["model=lg", "seed=1"],
+    ]
+
+
+@pytest.mark.parametrize(
+    "word, values",
+    [
+        ("solver.k=range(1,4)", ["1", "2", "3"]),
+        ("images.size=choice(32,64)", ["32", "64"]),
+        ("images.names=[camera,coins],[coffee]", ["[camera,coins]", "[coffee]"]),
+        ("model=glob(lg*)", ["lg", "lgg"]),
+        ("images.names=[camera,coins]", ["[camera,coins]"]),
+    ],
+)
+def test_hydras_syntax(word, values):
+    key = word.partition("=")[0]
+    assert expand([word]) == [[f"{key}={value}"] for value in values]
+
+
+@pytest.mark.parametrize("word", ["model=", "solver.tol=interval(0,1)", "a=b=c,", "=3"])
+def test_what_cannot_be_a_sweep_is_refused(word):
+    with pytest.raises(ConfigurationError):
+        list(configurations([word]))
+
+
+def test_an_experiment_brings_its_sweep():
+    points = list(configurations(["experiment=frontends"]))
+    assert [c.model.name for _, c in points] == ["ln", "lg", "lgg", "onoff"]
+    assert all(len(c.images.names) == 6 and "sweep" not in c for _, c in points)
+
+
+def test_the_command_line_wins_over_the_experiment():
+    assert [c.model.name for _, c in configurations(["experiment=frontends", "model=onoff"])] == ["onoff"]
+
+
+NAMED = {"a": ["model=ln,lg", "images.grey=true"], "b": ["model=onoff", "images.size=40"]}
+
+
+@pytest.fixture
+def named(monkeypatch):
+    """An experiment of two sweeps by name."""
+    from omegaconf import OmegaConf
+
+    import eigexp.config.expand
+
+    real = eigexp.config.expand.compose
+
+    def compose(words=()):
+        config = real(words)
+        OmegaConf.set_struct(config, False)
+        config.sweep = NAMED
+        return config
+
+    monkeypatch.setattr(eigexp.config.expand, "compose", compose)
+
+
+def test_an_experiment_of_several_sweeps(named):
+    assert [(c.model.name, c.images.size) for _, c in configurations([])] == [("ln", 256), ("lg", 256), ("onoff", 40)]
+
+
+def test_the_command_line_wins_and_picks_among_them(named):
+    found = [(c.model.name, c.images.size) for _, c in configurations(["images.size=24"])]
+    assert found == [("ln", 24), ("lg", 24), ("onoff", 24)]
+    assert [(c.model.name, c.images.size) for _, c in configurations(["model=onoff"])] == [("onoff", 40)]
+    assert [c.model.name for _, c in configurations(["model=lg,onoff"])] == ["lg", "onoff"]
+    with pytest.raises(ConfigurationError, match="none of the experiment's sweeps a, b has"):
+        list(configurations(["model=lgg"]))
+
+
+def test_the_papers_experiment():
+    points = [c for _, c in configurations(["experiment=berardino2017", "images.size=64"])]
+    assert [c.model.name for c in points] == ["ln", "lg", "lgg", "onoff", "vgg16", "efficientnet_lite0"]
+    assert [c.images.grey for c in points] == [True] * 4 + [False] * 2
+    assert len(points[4].model.layer) == 6 and points[4].model.weights == "random" and points[5].model.weights == "imagenet"
+    assert all(len(c.images.names) == 6 and c.images.size == 64 and c.solver.k == 1 for c in points)
+    assert len(list(configurations(["experiment=berardino2017", "~sweep.vgg16"]))) == 5

@@ -1,0 +1,112 @@
+"""Layers against each other, as a heat map."""
+
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from eigexp.cli import main
+from eigexp.errors import ConfigurationError
+from eigexp.report.cross_table import sensitivity_charts, sensitivity_figure, sensitivity_svg
+from eigexp.report.page import write_page
+from eigexp.report.plot import Settings, plot
+from eigexp.store import Store
+from eigexp.store.cross_table import sensitivity_tables, write_table
+from tests.store.fakes import fake_image, fake_pairs, fake_record, fake_table
+
+
+def table_of(tmp_path, count=2, **more):
+    store, layers = Store(tmp_path), tuple(f"layer{i}<" for i in range(count))
+    write_table(store, fake_table([f"{i:016d}" for i in range(count)], layers, **more))
+    return sensitivity_tables(store)[0]
+
+
+def parts(svg, tag):
+    return [element for element in ElementTree.fromstring(svg).iter() if element.tag == tag]
+
+
+@pytest.mark.parametrize("count, numbers", [(2, True), (7, True), (12, False)])
+def test_a_cell_each_with_its_number_where_there_is_room(tmp_path, count, numbers):
+    svg = sensitivity_svg(table_of(tmp_path, count))
+    cells = [rect for rect in parts(svg, "rect") if rect.find("title") is not None]
+    assert len(cells) == 2 * count**2
+    titles = [rect.find("title").text for rect in cells]
+    assert titles[1] == "layer0< seen by layer1<: 0.25 of its largest eigenvalue"
+    assert (".25" in [text.text for text in parts(svg, "text")]) == numbers
+    _, _, width, height = map(float, ElementTree.fromstring(svg).get("viewBox").split())
+    assert all(float(rect.get("x")) >= 0 and float(rect.get("x")) + float(rect.get("width")) <= width for rect in cells)
+    assert all(float(rect.get("y")) + float(rect.get("height")) <= height for rect in cells)
+
+
+def test_the_scale_is_logarithmic_and_larger_is_lighter(tmp_path):
+    svg = sensitivity_svg(table_of(tmp_path, 2))
+    fills = [rect.get("style").removeprefix("fill:#") for rect in parts(svg, "rect") if rect.find("title") is not None]
+    light = [sum(int(fill[i : i + 2], 16) for i in (0, 2, 4)) for fill in fills]
+    assert light[0] > light[1] > light[5]  # 1, 0.25, 2.5e-7
+
+
+def test_a_value_of_zero_and_an_end_that_is_not_there(tmp_path):
+    zero = sensitivity_svg(table_of(tmp_path / "zero", 2, bottom=0.0))
+    assert "0" in [text.text for text in parts(zero, "text")]
+    store = Store(tmp_path / "top")
+    only_top = fake_table(["0" * 16, "1" * 16])
+    only_top |= {"vectors": only_top["vectors"][::2], "values": only_top["values"][::2]}
+    write_table(store, only_top)
+    (table,) = sensitivity_tables(store)
+    assert len([rect for rect in parts(sensitivity_svg(table), "rect") if rect.find("title") is not None]) == 4
+    assert len(sensitivity_figure(table).axes) == 2  # one map and its colour bar
+
+
+def test_the_figure_shows_the_same_numbers(tmp_path):
+    figure = sensitivity_figure(table_of(tmp_path))
+    pictures = [np.asarray(axes.images[0].get_array()) for axes in figure.axes if axes.images and axes.images[0].get_array().ndim == 2]
+    assert np.allclose(pictures[0], [[1, 0.25], [0.25, 1]])
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Two results, the table of both, and a table of results that are not there."""
+    store = Store(tmp_path)
+    picture, pairs, ids = fake_image(), fake_pairs(), []
+    for layer in ("a", "b<i>"):
+        record = fake_record(pairs, picture, "net", layer=layer)
+        store.write(record, pairs, picture)
+        ids.append(record["id"])
+    write_table(store, fake_table(ids))
+    write_table(store, fake_table(["0" * 16, "1" * 16], image="coins"))
+    return store
+
+
+def test_the_page_has_the_tables_whose_results_it_shows(store, tmp_path):
+    assert len(sensitivity_charts(sensitivity_tables(store), store.ids(), store.root)) == 1
+    page = write_page(store, tmp_path / "page.html").read_text()
+    assert "Layers against each other" in page and page.count("most noticeable distortion of") == 1
+    assert "<i>" not in page
+    assert f"eigexp plot sensitivity {sensitivity_tables(store, ['image=camera'])[0].id[:8]}" in page
+    assert "Layers against each other" not in write_page(store, tmp_path / "one.html", where=["layer=a"]).read_text()
+
+
+def test_a_damaged_table_does_not_cost_the_page(store, tmp_path):
+    next((store.root / "sensitivity").glob("*.json")).write_text("{")
+    page = write_page(store, tmp_path / "page.html").read_text()
+    assert "Layers against each other" not in page and "D of models and images" in page
+
+
+@pytest.mark.parametrize("width", [None, 1])
+def test_plots_one_each(store, tmp_path, width):
+    written = plot(store, "sensitivity", output=tmp_path / "s.png", settings=Settings(width=width, dpi=60))
+    assert len({plotted.path for plotted in written}) == 2 and all(p.path.read_bytes().startswith(b"\x89PNG") for p in written)
+    (one,) = plot(store, "sensitivity", where=["image=coins"], output=tmp_path / "one.svg")
+    assert one.path == tmp_path / "one.svg"
+    with pytest.raises(ConfigurationError, match="no such table of layers"):
+        plot(store, "sensitivity", ["zz"])
+
+
+def test_the_command_lists_rows(store, capsys):
+    assert main(["results", "--sensitivity", "--format", "csv", "--where", "image=camera", "--store", str(store.root)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 9 and lines[0].startswith("model,image,vectors_of,eigenindex,")
+    assert main(["results", "--sensitivity", "--store", str(store.root)]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 17
+    assert main(["results", "--store", str(store.root)]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
