@@ -5,9 +5,9 @@ import torch
 
 from eigexp.certificates import certify
 from eigexp.errors import MemoryLimitError
-from eigexp.linalg import memory
 from eigexp.operators import CountedOperator, DenseOperator, linearise
 from eigexp.solvers.exact import Exact
+from eigexp.system import memory
 from tests.solvers.spectra import PROBLEMS, Problem, linear, run
 
 

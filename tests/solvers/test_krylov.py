@@ -7,13 +7,13 @@ import torch
 
 from eigexp.certificates import certify
 from eigexp.errors import ConfigurationError, MemoryLimitError
-from eigexp.linalg import memory
 from eigexp.linalg.orthonormal import independent_rows
 from eigexp.operators import DenseOperator
 from eigexp.solvers import base
 from eigexp.solvers.exact import Exact
 from eigexp.solvers.krylov import Krylov
 from eigexp.solvers.krylov.initial_vectors import ROUNDS, structural_guesses
+from eigexp.system import memory
 from tests.solvers.photographs import coins, front_end_at
 from tests.solvers.spectra import PROBLEMS, Problem, linear, run
 

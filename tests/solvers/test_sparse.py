@@ -12,8 +12,8 @@ from eigexp.models import prepare_model
 from eigexp.models.zoo import efficientnet_lite0
 from eigexp.operators import CountedOperator, SensitivityOperator, dense_matrix, linearise
 from eigexp.pairs import EigenPairs
-from eigexp.solvers import sparse_spectrum
 from eigexp.solvers.sparse import NotSparseError, Sparse
+from eigexp.solvers.sparse import spectrum as sparse_spectrum
 from tests.solvers.layers import Beside, Halves, noise, strided
 from tests.solvers.spectra import run
 

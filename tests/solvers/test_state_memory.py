@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from eigexp.errors import MemoryLimitError
-from eigexp.linalg import memory
 from eigexp.operators import DenseOperator
 from eigexp.solvers.krylov import Krylov
 from eigexp.solvers.power import Subspace
+from eigexp.system import memory
 
 
 def test_a_state_that_could_outgrow_memory_is_refused_before_the_first_product(monkeypatch):

@@ -10,8 +10,8 @@ from lightning.pytorch import Callback
 
 import eigexp
 from eigexp import Eigendistortion, EigenPairs, EigexpError
-from eigexp.linalg import memory
 from eigexp.synthesis.outcome import Outcome
+from eigexp.system import memory
 from tests.synthesis.toys import Bare, LinearMap, linear_object, picture, quietly, random_matrix, spectrum
 
 TALL = random_matrix("tall", 0)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from eigexp.linalg import control_groups
+from eigexp.system import control_groups
 from eigexp.system.control_groups import group_headroom
 
 

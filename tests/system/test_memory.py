@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from eigexp.errors import ConfigurationError, EigexpError, MemoryLimitError
-from eigexp.linalg import memory
+from eigexp.system import memory
 from eigexp.system.memory import check_memory, free_memory, parse_bytes
 
 CPU = torch.device("cpu")
