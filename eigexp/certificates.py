@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eigexp.operators.base import SensitivityOperator
+from eigexp.operators.base import Operator
 from eigexp.pairs import EigenPairs, Evidence, NullSpace, RitzPairs
-from eigexp.shapes import Chosen, Distortions, Intervals, Ranks, Rows, Values
+from eigexp.shapes import Chosen, Distortions, Eigenindices, Intervals, Rows, Values
 from eigexp.solvers.base import Progress, Solver, SolverState
 
 _CHUNK = 64
@@ -30,7 +30,7 @@ class _Fresh:
     residuals: Values
 
 
-def certify(A: SensitivityOperator, pairs: list[RitzPairs], *, solver: Solver, state: SolverState) -> list[EigenPairs]:
+def certify(A: Operator, pairs: list[RitzPairs], *, solver: Solver, state: SolverState) -> list[EigenPairs]:
     """Certified eigenpairs of every image of a batch, from what a solver proposes; one Fisher-vector product a pair.
 
     Args:
@@ -43,7 +43,7 @@ def certify(A: SensitivityOperator, pairs: list[RitzPairs], *, solver: Solver, s
     return [_certified(A.select([i]) if A.shape.b > 1 else A, p, standing[i], solver) for i, p in enumerate(pairs)]
 
 
-def _certified(A: SensitivityOperator, proposal: RitzPairs, standing: Progress, solver: Solver) -> EigenPairs:
+def _certified(A: Operator, proposal: RitzPairs, standing: Progress, solver: Solver) -> EigenPairs:
     eps = torch.finfo(A.dtype).eps
     n, m = A.shape.n, A.shape.m
     fresh = _fresh_pairs(A, proposal)
@@ -97,7 +97,7 @@ def _notes(
     return ("the solver's residuals were not confirmed by fresh products",)
 
 
-def _fresh_pairs(A: SensitivityOperator, proposal: RitzPairs) -> _Fresh:
+def _fresh_pairs(A: Operator, proposal: RitzPairs) -> _Fresh:
     vectors, values, residuals = [], [], []
     for chunk in proposal.vectors.split(_CHUNK) if len(proposal.vectors) else ():
         z = chunk / torch.linalg.vector_norm(chunk, dim=1, keepdim=True, dtype=torch.float64).to(chunk.dtype)
@@ -115,7 +115,7 @@ def _fresh_pairs(A: SensitivityOperator, proposal: RitzPairs) -> _Fresh:
     return _Fresh(torch.cat(vectors)[order.to(proposal.vectors.device)], theta[order], torch.cat(residuals)[order])
 
 
-def _ends(index: Ranks, n: int, proposal: RitzPairs) -> tuple[Chosen, Chosen]:
+def _ends(index: Eigenindices, n: int, proposal: RitzPairs) -> tuple[Chosen, Chosen]:
     """Which pairs belong to the top and which to the bottom: a gap of the indices parts them."""
     if proposal.evidence_bottom is None:
         return torch.ones(len(index), dtype=torch.bool), torch.zeros(len(index), dtype=torch.bool)
@@ -167,7 +167,7 @@ def _intervals(
     return torch.stack([lower, upper], dim=1)
 
 
-def _clusters(index: Ranks, fresh: _Fresh, rounding: float) -> tuple[tuple[int, ...], ...]:
+def _clusters(index: Eigenindices, fresh: _Fresh, rounding: float) -> tuple[tuple[int, ...], ...]:
     """Runs of neighbours whose gap does not exceed twice a residual: their vectors are determined only together."""
     runs: list[list[int]] = []
     for i in range(1, len(index)):
@@ -187,7 +187,7 @@ def _null_space(proposal: RitzPairs, zero: Chosen, n: int, m: int) -> NullSpace:
     return NullSpace(dimension_at_least=max(n - m, int(zero.sum()), 0), dimension_estimate=estimate)
 
 
-def _as_images(A: SensitivityOperator, vectors: Rows) -> Distortions:
+def _as_images(A: Operator, vectors: Rows) -> Distortions:
     """Pixels (k, *image shape), each with its entry of largest magnitude positive."""
     pixels = A.to_pixels(vectors)
     if not len(pixels):

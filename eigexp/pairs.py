@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from eigexp.shapes import Distortions, Intervals, Ranks, Rows, Values
+from eigexp.shapes import Distortions, Eigenindices, Intervals, Rows, Values
 
 Evidence = Literal["proven", "krylov", "converged", "budget"]
 
@@ -23,7 +23,7 @@ class RitzPairs:
         top_margin: how far above its largest.
     """
 
-    eigenindex: Ranks
+    eigenindex: Eigenindices
     eigenvalues: Values
     vectors: Rows
     evidence_top: Evidence | None
@@ -64,7 +64,7 @@ class EigenPairs:
         steps: solver steps spent on this image.
     """
 
-    eigenindex: Ranks
+    eigenindex: Eigenindices
     eigenvalues: Values
     eigendistortions: Distortions
     residuals: Values

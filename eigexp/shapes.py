@@ -14,7 +14,7 @@ Vector = Float[Tensor, "n"]
 Rows = Float[Tensor, "k n"]
 BasisRows = Float[Tensor, "d n"]
 
-Ranks = Int64[Tensor, "k"]
+Eigenindices = Int64[Tensor, "k"]
 Values = Float64[Tensor, "k"]
 Intervals = Float64[Tensor, "k 2"]
 
@@ -28,10 +28,10 @@ __all__ = [
     "BasisRows",
     "Chosen",
     "Distortions",
+    "Eigenindices",
     "Images",
     "Intervals",
     "Picture",
-    "Ranks",
     "Responses",
     "Rows",
     "Values",

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from eigexp.operators import DenseOperator, SensitivityOperator
+from eigexp.operators import DenseOperator, Operator
 from eigexp.pairs import RitzPairs
 from eigexp.solvers.base import Answer, ImageState, Progress, Request, Solver
 from eigexp.training import EigenModule, Task, TaskData, loggers
@@ -44,11 +44,11 @@ class Power(Solver):
 
     max_steps: int = 3000
 
-    def start(self, A: SensitivityOperator, image: int, rng: Tensor) -> ImageState:
+    def start(self, A: Operator, image: int, rng: Tensor) -> ImageState:
         """A constant vector."""
         return ImageState(Request("fisher", torch.ones(1, A.shape.n, dtype=A.dtype)), 0.0, 0, "running")
 
-    def advance(self, A: SensitivityOperator, image: int, state: Any, answer: Answer) -> ImageState:
+    def advance(self, A: Operator, image: int, state: Any, answer: Answer) -> ImageState:
         """The product, normalised."""
         assert answer.back is not None
         steps = state.steps + 1
@@ -76,7 +76,7 @@ class Picture:
 class Trivial(EigenModule):
     """An EigenModule over the identity of sixteen pixels."""
 
-    def linearise_task(self, task: Task, *, way: str) -> SensitivityOperator:
+    def linearise_task(self, task: Task, *, method: str) -> Operator:
         """The identity."""
         return DenseOperator(torch.eye(16).expand(len(task.ids), 16, 16))
 
@@ -95,7 +95,7 @@ class StepTimes(Convergence):
         self.times.append(moment())
 
 
-def bare(solver: Solver, A: SensitivityOperator) -> list[Moment]:
+def bare(solver: Solver, A: Operator) -> list[Moment]:
     """End times of the steps of a plain loop."""
     state, times = solver.init(A, 0), []
     while not solver.done(state):

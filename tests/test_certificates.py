@@ -57,9 +57,9 @@ def test_intervals_hold_the_truth_where_a_result_is_verified(kind, k, dtype, see
 @pytest.mark.parametrize("name, side", [("onoff", 40), ("ln", 40), ("lgg", 40), ("onoff", 64), ("lgg", 64)])
 def test_front_ends_against_float64_truth(name, side):
     image = coins(side)
-    exact = dense_matrix(linearise(FRONT_ENDS[name]().double(), image.double(), way="double_backward"))[0]
+    exact = dense_matrix(linearise(FRONT_ENDS[name]().double(), image.double(), method="double_backward"))[0]
     truth = torch.linalg.eigvalsh(exact.T @ exact).flip(0).clamp(min=0)
-    (pairs,) = certified(linearise(FRONT_ENDS[name](), image, way="double_backward"), Krylov())
+    (pairs,) = certified(linearise(FRONT_ENDS[name](), image, method="double_backward"), Krylov())
     assert pairs.verified
     assert (pairs.intervals[:, 0] <= truth[[0, -1]]).all() and (truth[[0, -1]] <= pairs.intervals[:, 1]).all()
     assert abs(pairs.eigenvalues[-1] - truth[-1]) <= 1e-5 * truth[0]

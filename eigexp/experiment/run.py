@@ -19,7 +19,7 @@ from eigexp.store import Store
 from eigexp.store.maintenance import set_aside, torn
 from eigexp.training import EigenModule, TaskData
 from eigexp.training.callbacks import Checkpoint, PreemptionGuard, ResultWriter
-from eigexp.training.processes import Ranks, others
+from eigexp.training.processes import Processes, others
 
 log = logging.getLogger(__name__)
 
@@ -121,49 +121,49 @@ class _Work:
 
 def _share(work: _Work, on_ready: Callable[[], None] | None) -> tuple[list[str], int | None]:
     """This process's part, beside the others'. Returns the ids that it answers for, and the signal that stopped it."""
-    ranks = Ranks.of(_devices(work.config["trainer"]))
-    with others(ranks, {"config": work.config, "only": work.tasks.ids}) as rest:
+    processes = Processes.of(_devices(work.config["trainer"]))
+    with others(processes, {"config": work.config, "only": work.tasks.ids}) as rest:
         if not work.block:
-            part = work.tasks.share(ranks.rank, ranks.size)
-            signum = _compute(replace(work, tasks=part), Ranks(local=ranks.local), rank=ranks.rank)
+            part = work.tasks.share(processes.rank, processes.size)
+            signum = _compute(replace(work, tasks=part), Processes(local=processes.local), rank=processes.rank)
             rest.finish(signum)
             return (work.tasks if rest else part).ids, signum
         if on_ready:
             on_ready()
         rest.await_ready()
-        with ranks.joined():
-            signum = _compute(work, ranks.all_started(), rank=ranks.rank)
+        with processes.joined():
+            signum = _compute(work, processes.all_started(), rank=processes.rank)
         rest.finish(None)  # it knows of the signal
-        return work.tasks.ids if ranks.rank == 0 else [], signum
+        return work.tasks.ids if processes.rank == 0 else [], signum
 
 
-def _compute(work: _Work, ranks: Ranks, rank: int) -> int | None:
+def _compute(work: _Work, processes: Processes, rank: int) -> int | None:
     """Fit what is not stored; tasks with a checkpoint first, each in a fit of its own. Returns the signal that stopped it."""
-    tasks = _left(work, ranks)
-    begun = ranks.agree([i for i, id in enumerate(tasks.first_ids) if work.checkpoint(id).exists()])
+    tasks = _left(work, processes)
+    begun = processes.agree([i for i, id in enumerate(tasks.first_ids) if work.checkpoint(id).exists()])
     for i in begun:
-        signum = _resume(replace(work, tasks=tasks.only(i)), ranks, rank)
+        signum = _resume(replace(work, tasks=tasks.only(i)), processes, rank)
         if signum is not None:
             return signum
-    rest = _left(work, ranks) if begun else tasks
-    return _fit(replace(work, tasks=rest), ranks, rank, None) if len(rest) else None
+    rest = _left(work, processes) if begun else tasks
+    return _fit(replace(work, tasks=rest), processes, rank, None) if len(rest) else None
 
 
-def _left(work: _Work, ranks: Ranks) -> TaskList:
-    return work.tasks.without(ranks.agree([id for id in work.tasks.ids if work.store.has(id)]))
+def _left(work: _Work, processes: Processes) -> TaskList:
+    return work.tasks.without(processes.agree([id for id in work.tasks.ids if work.store.has(id)]))
 
 
-def _resume(work: _Work, ranks: Ranks, rank: int) -> int | None:
+def _resume(work: _Work, processes: Processes, rank: int) -> int | None:
     checkpoint = work.checkpoint(work.tasks.first_ids[0])
     try:
-        return _fit(work, ranks, rank, checkpoint)
+        return _fit(work, processes, rank, checkpoint)
     except CheckpointError as error:
         aside = set_aside(work.store, checkpoint) if rank == 0 or not work.block else None
         log.warning("%s Starting this task anew; the file is %s.", error, aside or "gone")
-        return _fit(work, ranks, rank, None)
+        return _fit(work, processes, rank, None)
 
 
-def _fit(work: _Work, ranks: Ranks, rank: int, checkpoint: Path | None) -> int | None:
+def _fit(work: _Work, processes: Processes, rank: int, checkpoint: Path | None) -> int | None:
     config = work.config
     module = EigenModule(
         work.solver,
@@ -177,7 +177,7 @@ def _fit(work: _Work, ranks: Ranks, rank: int, checkpoint: Path | None) -> int |
     writer = ResultWriter(StoreWriter(work.store, module))
     callbacks = [*(c for c in callbacks if not isinstance(c, Checkpoint)), writer, *(c for c in callbacks if isinstance(c, Checkpoint))]
     loggers = [construct(node, f"logger.{name}") for name, node in (config["logger"] or {}).items() if node]
-    more = {"ranks": ranks} if ranks.size > 1 or ranks.local or _devices(config["trainer"]) > 1 else {}
+    more = {"processes": processes} if processes.size > 1 or processes.local or _devices(config["trainer"]) > 1 else {}
     trainer = construct(config["trainer"], "trainer", callbacks=callbacks, loggers=loggers, **more)
     trainer.fit(module, TaskData(work.tasks), ckpt_path=None if checkpoint is None else str(checkpoint))
     guard = next((c for c in callbacks if isinstance(c, PreemptionGuard)), None)

@@ -49,7 +49,7 @@ class StoreWriter:
             seed=self.module.seed,
             device=str(self.module.device),
             environment=environment(),
-            linearise=getattr(self.module.operator, "way", None),
+            linearise=getattr(self.module.operator, "method", None),
             notes=[*pairs.notes, *_notes(task.model_name, config)],
         )
         arrays, scale = arrays_of(pairs, image), config.get("figure", {}).get("scale")

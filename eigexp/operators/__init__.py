@@ -1,6 +1,6 @@
 """Sensitivity operators: a model, its response noise and a pixel subspace, as a linear map and its adjoint."""
 
-from eigexp.operators.base import OperatorShape, SensitivityOperator
+from eigexp.operators.base import Operator, OperatorShape
 from eigexp.operators.choice import linearise
 from eigexp.operators.counted import CountedOperator
 from eigexp.operators.dense import DenseOperator, dense_matrix
@@ -16,9 +16,9 @@ __all__ = [
     "JacobianOperator",
     "Mask",
     "Noise",
+    "Operator",
     "OperatorShape",
     "PixelSubspace",
-    "SensitivityOperator",
     "SharedOperator",
     "dense_matrix",
     "linearise",

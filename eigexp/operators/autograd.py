@@ -12,7 +12,7 @@ from eigexp.operators.jacobian import JacobianOperator, check_graph, columns, no
 class DoubleBackward(JacobianOperator):
     """J v as the derivative of the (linear) map u -> J^T u, on a graph that is made once."""
 
-    way = "double_backward"
+    method = "double_backward"
 
     def _prepare(self) -> Tensor:
         with torch.enable_grad():
@@ -37,7 +37,7 @@ class DoubleBackward(JacobianOperator):
 class ForwardMode(JacobianOperator):
     """J v by forward-mode differentiation, J^T u by a backward pass on a cached graph."""
 
-    way = "forward"
+    method = "forward"
 
     def _prepare(self) -> Tensor:
         with torch.enable_grad():

@@ -19,7 +19,7 @@ class OperatorShape(NamedTuple):
     n: int
 
 
-class SensitivityOperator(ABC):
+class Operator(ABC):
     """A linear map from distortions of b images to responses, with F = A^T A.
 
     A subclass sets `shape`, `dtype`, `device`, and writes `_apply`, `_adjoint` and `select`; this class checks shapes and cuts the graph.
@@ -58,7 +58,7 @@ class SensitivityOperator(ABC):
     def _adjoint(self, u: Tensor) -> Tensor: ...
 
     @abstractmethod
-    def select(self, images: Sequence[int]) -> "SensitivityOperator":
+    def select(self, images: Sequence[int]) -> "Operator":
         """The operator of some of the b images, in the order given."""
 
     def to_pixels(self, v: Tensor) -> Tensor:

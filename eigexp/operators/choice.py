@@ -21,7 +21,7 @@ from eigexp.operators.probe import tested
 from eigexp.operators.program import LinearisedProgram, program_or_double_backward
 from eigexp.operators.subspace import PixelSubspace
 
-WAYS: dict[str, type[JacobianOperator]] = {w.way: w for w in (LinearisedProgram, DoubleBackward, ForwardMode, ExplicitJacobian)}
+METHODS: dict[str, type[JacobianOperator]] = {w.method: w for w in (LinearisedProgram, DoubleBackward, ForwardMode, ExplicitJacobian)}
 _DENSE_SIDE = 32
 _DENSE_BYTES = 64 * 2**20
 
@@ -30,7 +30,7 @@ def linearise(
     model: Callable[[Tensor], Any],
     images: Tensor,
     *,
-    way: Literal["auto", "program", "double_backward", "forward", "dense"] = "auto",
+    method: Literal["auto", "program", "double_backward", "forward", "dense"] = "auto",
     noise: Noise | None = None,
     subspace: PixelSubspace | None = None,
     batched: bool = True,
@@ -40,7 +40,7 @@ def linearise(
     Args:
         model: maps images to responses: a tensor, or any nesting of tuples, lists and dicts of tensors, which are concatenated.
         images: float tensor (b, *image shape).
-        way: how products are made; "auto" takes dense where there are at most 32 responses or pixels, program where that can be had and
+        method: how products are made; "auto" takes dense where there are at most 32 responses or pixels, program where that can be had and
             agrees with the model's own backward pass, and double_backward else. It never looks at the clock: the same work is done the
             same way each time.
         noise: response noise; None for unit Gaussian noise.
@@ -54,12 +54,12 @@ def linearise(
         OperatorError: if the way asked for cannot be taken, or fails the adjoint test.
         MemoryLimitError: if an explicit Jacobian was asked for that does not fit.
     """
-    if way != "auto" and way not in WAYS:
-        raise ConfigurationError(f"linearise={way} is not a way to linearise. {nearest(way, ['auto', *WAYS])}")
+    if method != "auto" and method not in METHODS:
+        raise ConfigurationError(f"linearise={method} is not a way to linearise. {nearest(method, ['auto', *METHODS])}")
     _check_images(images, batched)
     point = LinearisationPoint(model, images.detach(), noise, subspace, batched)
     try:
-        return _linearised(point, way)
+        return _linearised(point, method)
     except (EigexpError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception:
@@ -67,9 +67,9 @@ def linearise(
         raise
 
 
-def _linearised(point: LinearisationPoint, way: str) -> JacobianOperator:
-    if way != "auto":
-        return tested(WAYS[way](point))
+def _linearised(point: LinearisationPoint, method: str) -> JacobianOperator:
+    if method != "auto":
+        return tested(METHODS[method](point))
     operator = program_or_double_backward(point)
     return tested(ExplicitJacobian(point)) if _small(operator) else operator
 

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from eigexp.operators.base import SensitivityOperator
+from eigexp.operators.base import Operator
 
 
-class CountedOperator(SensitivityOperator):
+class CountedOperator(Operator):
     """Wraps an operator; `forward_products` and `adjoint_products` (b,) count vectors. Selections count into the same place."""
 
-    def __init__(self, inner: SensitivityOperator, _parent: "CountedOperator | None" = None, _images: Sequence[int] | None = None):
+    def __init__(self, inner: Operator, _parent: "CountedOperator | None" = None, _images: Sequence[int] | None = None):
         self.inner = inner
         self.shape, self.dtype, self.device = inner.shape, inner.dtype, inner.device
         self._images = list(range(inner.shape.b)) if _images is None else list(_images)

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from eigexp.operators.base import OperatorShape, SensitivityOperator
+from eigexp.operators.base import Operator, OperatorShape
 
 
-class DenseOperator(SensitivityOperator):
+class DenseOperator(Operator):
     """Matrices (b, m, n) as a sensitivity operator: the oracle of tests, and the fastest way for small models."""
 
     def __init__(self, matrix: Tensor, images: Tensor | None = None):
@@ -34,7 +34,7 @@ class DenseOperator(SensitivityOperator):
         return self._images
 
 
-def dense_matrix(A: SensitivityOperator, chunk: int = 64) -> Tensor:
+def dense_matrix(A: Operator, chunk: int = 64) -> Tensor:
     """The matrix of A, shape (b, m, n): by min(m, n) products, `chunk` vectors at a time."""
     by_rows = A.shape.m <= A.shape.n
     size = A.shape.m if by_rows else A.shape.n

@@ -21,7 +21,7 @@ class ExplicitJacobian(JacobianOperator):
         MemoryLimitError: if the matrices do not fit.
     """
 
-    way = "dense"
+    method = "dense"
 
     def _prepare(self) -> Tensor:
         source = program_or_double_backward(replace(self.point, noise=None, subspace=None))

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from eigexp.errors import ModelError
-from eigexp.operators.base import OperatorShape, SensitivityOperator
+from eigexp.operators.base import Operator, OperatorShape
 from eigexp.operators.noise import Noise
 from eigexp.operators.subspace import PixelSubspace
 from eigexp.operators.together import Together
@@ -44,10 +44,10 @@ class LinearisationPoint:
         return LinearisationPoint(self.model, self.images[list(images)], self.noise, self.subspace, self.batched)
 
 
-class JacobianOperator(SensitivityOperator):
+class JacobianOperator(Operator):
     """Base of the ways: wraps products with J by the noise and the pixel subspace."""
 
-    way: str
+    method: str
 
     def __init__(self, point: LinearisationPoint):
         self.point = point
@@ -95,7 +95,7 @@ class JacobianOperator(SensitivityOperator):
         """The images (b, *image shape)."""
         return self.point.images
 
-    def select(self, images: Sequence[int]) -> SensitivityOperator:
+    def select(self, images: Sequence[int]) -> Operator:
         """The operator of some images, in the order given.
 
         On a CPU every image is linearised once by itself, in the same way, and kept, for images leave and rejoin a batch often. Elsewhere a

@@ -40,7 +40,7 @@ def tested(A: JacobianOperator) -> JacobianOperator:
         raise no_dependence()
     if ((left - right).abs() > allowed(scale, A.dtype)).any():
         raise OperatorError(
-            f"linearise={A.way} fails the adjoint test: <u, A v> = {left.tolist()}, <A^T u, v> = {right.tolist()}. Force another way."
+            f"linearise={A.method} fails the adjoint test: <u, A v> = {left.tolist()}, <A^T u, v> = {right.tolist()}. Force another way."
         )
     return A
 

@@ -26,7 +26,7 @@ class LinearisedProgram(JacobianOperator):
         OperatorError: if the model cannot be recorded, or the program's J^T u is not that of the model's own backward pass.
     """
 
-    way = "program"
+    method = "program"
 
     def _prepare(self) -> Tensor:
         response, cotangent, expected = self._backward_pass()

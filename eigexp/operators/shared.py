@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from eigexp.errors import OperatorError
-from eigexp.operators.base import SensitivityOperator
+from eigexp.operators.base import Operator
 
 Gather = Callable[[Tensor], list[Tensor]]
 
 
-class SharedOperator(SensitivityOperator):
+class SharedOperator(Operator):
     """The same numbers on every process, vector j computed by process j modulo their number.
 
     Each vector's product is made on its own, so the number of processes leaves no trace in the bits. All processes must ask for the same
@@ -24,10 +24,10 @@ class SharedOperator(SensitivityOperator):
         gather: the tensor that each process gives, all of one shape, in the order of their ranks.
     """
 
-    def __init__(self, whole: SensitivityOperator, rank: int, size: int, gather: Gather):
+    def __init__(self, whole: Operator, rank: int, size: int, gather: Gather):
         self.whole, self.rank, self.size, self._gather = whole, rank, size, gather
         self.shape, self.dtype, self.device = whole.shape, whole.dtype, whole.device
-        self.way = getattr(whole, "way", "auto")
+        self.method = getattr(whole, "method", "auto")
 
     def select(self, images: Sequence[int]) -> "SharedOperator":
         """The operator of some images."""

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from eigexp.operators.base import OperatorShape, SensitivityOperator
+from eigexp.operators.base import Operator, OperatorShape
 
 
-class Together(SensitivityOperator):
+class Together(Operator):
     """One image's product after the other: on a CPU that costs what a batch costs, and any choice of images is there at once."""
 
-    def __init__(self, parts: Sequence[SensitivityOperator]):
+    def __init__(self, parts: Sequence[Operator]):
         self.parts = list(parts)
         first = self.parts[0]
         self.shape = OperatorShape(len(self.parts), first.shape.m, first.shape.n)
@@ -23,7 +23,7 @@ class Together(SensitivityOperator):
     def _adjoint(self, u: Tensor) -> Tensor:
         return torch.cat([part.adjoint(u[i : i + 1]) for i, part in enumerate(self.parts)])
 
-    def select(self, images: Sequence[int]) -> SensitivityOperator:
+    def select(self, images: Sequence[int]) -> Operator:
         """The operator of some images, in the order given."""
         return self.parts[images[0]] if len(images) == 1 else Together([self.parts[i] for i in images])
 

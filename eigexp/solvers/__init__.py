@@ -4,8 +4,8 @@ from eigexp.solvers.auto import Auto
 from eigexp.solvers.base import Solver
 from eigexp.solvers.exact import Exact
 from eigexp.solvers.krylov import Krylov
-from eigexp.solvers.power import Subspace
+from eigexp.solvers.power import Power
 from eigexp.solvers.randomized_svd import RandomizedSVD
 from eigexp.solvers.sparse import Sparse
 
-__all__ = ["Auto", "Exact", "Krylov", "RandomizedSVD", "Solver", "Sparse", "Subspace"]
+__all__ = ["Auto", "Exact", "Krylov", "Power", "RandomizedSVD", "Solver", "Sparse"]

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from eigexp.operators.base import OperatorShape, SensitivityOperator
+from eigexp.operators.base import Operator, OperatorShape
 from eigexp.pairs import RitzPairs
 from eigexp.solvers.base import Answer, ImageState, Progress, Solver
 from eigexp.solvers.exact import Exact, ExactImage
@@ -53,11 +53,11 @@ class Auto(Solver):
         for make in (self._exact, self._sparse, self._krylov):
             make()  # their checks are this one's
 
-    def check_memory(self, A: SensitivityOperator) -> None:
+    def check_memory(self, A: Operator) -> None:
         """As the solver chosen."""
         self.choice(A.shape, A.dtype).check_memory(A)
 
-    def start(self, A: SensitivityOperator, image: int, rng: Tensor) -> ImageState:
+    def start(self, A: Operator, image: int, rng: Tensor) -> ImageState:
         """The first state of the solver chosen; the log says which, and why."""
         solver = self.choice(A.shape, A.dtype)
         if image == 0:
@@ -66,7 +66,7 @@ class Auto(Solver):
             )
         return solver.start(A, image, rng)
 
-    def advance(self, A: SensitivityOperator, image: int, state: Any, answer: Answer) -> ImageState:
+    def advance(self, A: Operator, image: int, state: Any, answer: Answer) -> ImageState:
         """As the solver whose state it is; where the Jacobian turns out not to be sparse, a Krylov space begins."""
         try:
             return self._of(state).advance(A, image, state, answer)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import Tensor
 
-from eigexp.operators.base import SensitivityOperator
+from eigexp.operators.base import Operator
 from eigexp.pairs import RitzPairs
 from eigexp.system.memory import check_memory, free_memory
 
@@ -147,7 +147,7 @@ class Solver(ABC):
     name: ClassVar[str]
     image_state: ClassVar[type[ImageState]]
 
-    def init(self, A: SensitivityOperator, generator: torch.Generator | int) -> SolverState:
+    def init(self, A: Operator, generator: torch.Generator | int) -> SolverState:
         """The first state. Every image starts from the same generator state, so results do not depend on the batch.
 
         Args:
@@ -172,7 +172,7 @@ class Solver(ABC):
         """What to change, where memory is free for no more than some `vectors` an image."""
         return "Take a smaller images.size or images.batch_size, or a subspace."
 
-    def check_memory(self, A: SensitivityOperator) -> None:
+    def check_memory(self, A: Operator) -> None:
         """Refuse work whose state could outgrow the memory that is free.
 
         Raises:
@@ -184,7 +184,7 @@ class Solver(ABC):
             what = f"solver={self.name} for b={b} images of n={n} pixels, whose state may grow to {vectors} vectors,"
             check_memory(vectors * vector, A.device, what, self.memory_cure(free_memory(A.device) // vector))
 
-    def step(self, A: SensitivityOperator, state: SolverState) -> SolverState:
+    def step(self, A: Operator, state: SolverState) -> SolverState:
         """One product for each image that wants one, and what follows from it. The argument is left as it is."""
         images = list(state.images)
         for (kind, _), members in self._groups(state).items():
@@ -222,11 +222,11 @@ class Solver(ABC):
         return self.image_state.from_dict(flat)
 
     @abstractmethod
-    def start(self, A: SensitivityOperator, image: int, rng: Tensor) -> ImageState:
+    def start(self, A: Operator, image: int, rng: Tensor) -> ImageState:
         """The first state of one image; `rng` is a generator state of its own."""
 
     @abstractmethod
-    def advance(self, A: SensitivityOperator, image: int, state: Any, answer: Answer) -> ImageState:
+    def advance(self, A: Operator, image: int, state: Any, answer: Answer) -> ImageState:
         """The next state of one image, given the product that it asked for. Makes no product itself."""
 
     @abstractmethod

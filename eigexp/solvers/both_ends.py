@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from eigexp.linalg.rayleigh_ritz import wanted_indices
-from eigexp.operators.base import SensitivityOperator
+from eigexp.operators.base import Operator
 from eigexp.solvers.base import Solver
 from eigexp.solvers.settings import check_counts, check_positive, check_precision, check_sizes
 
@@ -71,7 +71,7 @@ class BothEnds(Solver):
         """Which of n pairs are asked for."""
         return Wanted(n, self.num_top, self.num_bottom)
 
-    def check(self, A: SensitivityOperator) -> None:
+    def check(self, A: Operator) -> None:
         """Refuse what cannot be had of an operator.
 
         Raises:

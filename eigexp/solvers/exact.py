@@ -15,7 +15,7 @@ from torch import Tensor
 from eigexp.linalg.basis import Basis
 from eigexp.linalg.orthonormal import orthonormal_rows
 from eigexp.linalg.rayleigh_ritz import wanted_indices
-from eigexp.operators.base import SensitivityOperator
+from eigexp.operators.base import Operator
 from eigexp.pairs import Evidence, RitzPairs
 from eigexp.solvers.base import Answer, ImageState, Progress, Request, Solver
 from eigexp.solvers.settings import check_counts, check_positive, check_precision, check_sizes
@@ -86,7 +86,7 @@ class Exact(Solver):
         check_positive(tol=self.tol, chunk=self.chunk)
         check_counts(k=self.k)
 
-    def start(self, A: SensitivityOperator, image: int, rng: Tensor) -> ExactImage:
+    def start(self, A: Operator, image: int, rng: Tensor) -> ExactImage:
         """An empty Jacobian with room for all of it."""
         _, m, n = A.shape
         check_sizes(self.k or 0, 0, n)
@@ -111,7 +111,7 @@ class Exact(Solver):
         )
         return replace(state, request=self._next(state))
 
-    def advance(self, A: SensitivityOperator, image: int, state: ExactImage, answer: Answer) -> ExactImage:
+    def advance(self, A: Operator, image: int, state: ExactImage, answer: Answer) -> ExactImage:
         """Keep the chunk; after the last, decompose."""
         rows = answer.back if state.by_rows else answer.forward
         assert rows is not None
@@ -191,7 +191,7 @@ class Exact(Solver):
             draw = draw - (draw @ span[:rank].T) @ span[:rank]
         return torch.cat([span[: self.k], orthonormal_rows(draw)]), values
 
-    def check_memory(self, A: SensitivityOperator) -> None:
+    def check_memory(self, A: Operator) -> None:
         """The batch's Jacobians and one image's eigendecomposition."""
         b, m, n = A.shape
         kept = n if self.k is None else min(2 * self.k, n)

@@ -14,7 +14,7 @@ from eigexp.errors import ConfigurationError
 from eigexp.linalg.gaussian import gaussian_rows
 from eigexp.linalg.orthonormal import orthonormal_rows
 from eigexp.linalg.rayleigh_ritz import ritz
-from eigexp.operators.base import SensitivityOperator
+from eigexp.operators.base import Operator
 from eigexp.pairs import Evidence, RitzPairs
 from eigexp.solvers.base import Answer, ImageState, Progress, Request
 from eigexp.solvers.both_ends import BothEnds
@@ -22,7 +22,7 @@ from eigexp.solvers.settings import check_positive
 
 
 @dataclass(frozen=True)
-class SubspaceImage(ImageState):
+class PowerImage(ImageState):
     """One image's state; an end that has not begun has no rows.
 
     Attributes:
@@ -50,7 +50,7 @@ class SubspaceImage(ImageState):
 
 
 @dataclass(frozen=True)
-class Subspace(BothEnds):
+class Power(BothEnds):
     """Extremal pairs by block power iteration: the classical method, and the baseline of the others.
 
     Attributes:
@@ -59,8 +59,8 @@ class Subspace(BothEnds):
         stop_criterion: change of the eigenvalues (Euclidean norm, their units) that ends an iteration with stop="delta".
     """
 
-    name: ClassVar[str] = "subspace"
-    image_state: ClassVar[type[ImageState]] = SubspaceImage
+    name: ClassVar[str] = "power"
+    image_state: ClassVar[type[ImageState]] = PowerImage
 
     stop: Literal["residual", "delta"] = "residual"
     stop_criterion: float = 1e-7
@@ -71,14 +71,14 @@ class Subspace(BothEnds):
         if self.stop not in ("residual", "delta"):
             raise ConfigurationError(f"solver.stop={self.stop} is not a rule to stop by. Choose residual or delta.")
 
-    def start(self, A: SensitivityOperator, image: int, rng: Tensor) -> SubspaceImage:
+    def start(self, A: Operator, image: int, rng: Tensor) -> PowerImage:
         """A random block for the top; of one vector where only the bottom is asked, whose shift it gives."""
         n = A.shape.n
         self.check(A)
         rows = torch.empty(0, n, dtype=A.dtype, device=A.device)
         none = torch.empty(0, dtype=torch.float64)
         block, rng = gaussian_rows(max(self.num_top, 1), n, rng, rows)
-        return SubspaceImage(
+        return PowerImage(
             request=Request("fisher", orthonormal_rows(block)),
             fisher_vector_products=0.0,
             steps=0,
@@ -97,7 +97,7 @@ class Subspace(BothEnds):
             rng=rng,
         )
 
-    def advance(self, A: SensitivityOperator, image: int, state: SubspaceImage, answer: Answer) -> SubspaceImage:
+    def advance(self, A: Operator, image: int, state: PowerImage, answer: Answer) -> PowerImage:
         """Rayleigh-Ritz in the block, then the next block, the other end, or the end of the work."""
         assert state.request is not None
         block = state.request.block
@@ -115,21 +115,21 @@ class Subspace(BothEnds):
             state = replace(state, bottom_met=self._met(norms, values, state.largest, A.dtype, bottom=True))
         return self._decide(state, images, stopped)
 
-    def image_pairs(self, state: SubspaceImage) -> RitzPairs:
+    def image_pairs(self, state: PowerImage) -> RitzPairs:
         """The Ritz pairs of the ends that have begun."""
         index, values, vectors, _ = self._at_hand(state)
         top: Evidence = "converged" if state.top_met else "budget"
         bottom: Evidence = "converged" if self._bottom_is_met(state) else "budget"
         return RitzPairs(index, values, vectors, top if self.num_top else None, bottom if self.num_bottom else None)
 
-    def image_progress(self, state: SubspaceImage) -> Progress:
+    def image_progress(self, state: PowerImage) -> Progress:
         """As plain numbers."""
         index, values, _, residuals = self._at_hand(state)
         return Progress.of(state, state.phase, (index, values, residuals), state.largest, self.tol)
 
     # ------------------------------------------------------------------ deciding
 
-    def _decide(self, state: SubspaceImage, images: Tensor, stopped: bool) -> SubspaceImage:
+    def _decide(self, state: PowerImage, images: Tensor, stopped: bool) -> PowerImage:
         met = state.top_met if state.phase == "top" else state.bottom_met
         over = stopped or (met and self.stop == "residual")
         if state.phase == "top" and (over or state.steps >= self._top_budget(state)):
@@ -140,28 +140,28 @@ class Subspace(BothEnds):
             images = images - state.largest * state.bottom_vectors
         return replace(state, request=Request("fisher", orthonormal_rows(images)))
 
-    def _begin_bottom(self, state: SubspaceImage) -> SubspaceImage:
+    def _begin_bottom(self, state: PowerImage) -> PowerImage:
         block, rng = gaussian_rows(self._bottom_size(state), state.n, state.rng, state.top_vectors)
         return replace(state, phase="bottom", request=Request("fisher", orthonormal_rows(block)), rng=rng)
 
-    def _finish(self, state: SubspaceImage) -> SubspaceImage:
+    def _finish(self, state: PowerImage) -> PowerImage:
         met = (state.top_met or not self.num_top) and (self._bottom_is_met(state) or not self.num_bottom)
         return replace(state, request=None, phase="finished", status="converged" if met else "budget")
 
-    def _top_budget(self, state: SubspaceImage) -> int:
+    def _top_budget(self, state: PowerImage) -> int:
         return (self.max_steps + 1) // 2 if self._bottom_size(state) else self.max_steps
 
-    def _bottom_size(self, state: SubspaceImage) -> int:
+    def _bottom_size(self, state: PowerImage) -> int:
         """Vectors of the bottom block: those that the top block does not hold already."""
         return min(self.num_bottom, state.n - self.num_top)
 
-    def _bottom_is_met(self, state: SubspaceImage) -> bool:
+    def _bottom_is_met(self, state: PowerImage) -> bool:
         return state.bottom_met if self._bottom_size(state) else state.top_met
 
     def _met(self, norms: Tensor, values: Tensor, largest: float, dtype: torch.dtype, *, bottom: bool) -> bool:
         return bool(self.met(values, norms, torch.full((len(values),), bottom), largest, dtype).all())
 
-    def _at_hand(self, state: SubspaceImage) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _at_hand(self, state: PowerImage) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Eigenindices, values, vectors and residuals of the wanted pairs at hand."""
         index = self.wanted(state.n).eigenindex
         tops = min(self.num_top, len(state.top_values))

@@ -11,7 +11,7 @@ from eigexp.errors import ConfigurationError
 from eigexp.linalg.gaussian import gaussian_rows
 from eigexp.linalg.orthonormal import orthonormal_rows
 from eigexp.linalg.rayleigh_ritz import ritz
-from eigexp.operators.base import SensitivityOperator
+from eigexp.operators.base import Operator
 from eigexp.pairs import RitzPairs
 from eigexp.solvers.base import Answer, ImageState, Progress, Request, Solver, SolverState
 from eigexp.solvers.settings import check_counts, check_positive, check_precision, check_sizes
@@ -68,7 +68,7 @@ class RandomizedSVD(Solver):
             if value < 0:
                 raise ConfigurationError(f"solver.{name}={value} must not be negative. 0 goes without.")
 
-    def start(self, A: SensitivityOperator, image: int, rng: Tensor) -> RandomizedSVDImage:
+    def start(self, A: Operator, image: int, rng: Tensor) -> RandomizedSVDImage:
         """A random block of k + p vectors, n at most."""
         n = A.shape.n
         check_sizes(self.k, 0, n)
@@ -91,7 +91,7 @@ class RandomizedSVD(Solver):
             rng=rng,
         )
 
-    def advance(self, A: SensitivityOperator, image: int, state: RandomizedSVDImage, answer: Answer) -> RandomizedSVDImage:
+    def advance(self, A: Operator, image: int, state: RandomizedSVDImage, answer: Answer) -> RandomizedSVDImage:
         """Orthonormalise the pass, project onto the range, or estimate the range's error."""
         assert state.request is not None and answer.back is not None
         cost = len(state.request.block)

@@ -135,7 +135,7 @@ class Eigendistortion(Attributes):
             images = self._image if self._image.ndim > 1 else self._image[None]
             self._check_memory(copies=2)
             with full_precision(images.device):
-                matrix = dense_matrix(linearise(self._model, images, way="double_backward", batched=self._image.ndim > 1))
+                matrix = dense_matrix(linearise(self._model, images, method="double_backward", batched=self._image.ndim > 1))
             self._jacobian = matrix if self._is_batch else matrix[0]
         return self._jacobian
 

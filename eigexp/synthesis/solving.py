@@ -21,7 +21,7 @@ from eigexp.pairs import EigenPairs
 from eigexp.solvers.base import Solver
 from eigexp.solvers.exact import Exact
 from eigexp.solvers.krylov import Krylov
-from eigexp.solvers.power import Subspace
+from eigexp.solvers.power import Power
 from eigexp.solvers.randomized_svd import RandomizedSVD
 from eigexp.solvers.sparse import Sparse
 from eigexp.store import build_record, environment, result_id
@@ -74,7 +74,7 @@ def solver_for(method: str, *, k: int, max_iter: int, p: int, q: int, stop_crite
         return Krylov(k=k, max_steps=max_iter, **asked)
     if method == "power":
         stop = "delta" if tol is None else "residual"
-        return Subspace(k=k, max_steps=2 * max_iter, stop=stop, stop_criterion=stop_criterion, **asked)  # max_iter for each end
+        return Power(k=k, max_steps=2 * max_iter, stop=stop, stop_criterion=stop_criterion, **asked)  # max_iter for each end
     if method == "randomized_svd":
         return RandomizedSVD(k=k, p=p, q=q, **asked)
     return Sparse(k=k, **asked) if method == "sparse" else Exact(**asked)
@@ -157,7 +157,7 @@ class _Collector(TaskCallback):
             seed=module.seed,
             device=str(module.device),
             environment=environment(),
-            linearise=getattr(module.operator, "way", None),
+            linearise=getattr(module.operator, "method", None),
         )
         here = replace(pairs, eigendistortions=pairs.eigendistortions.to(self._image.device))
         return Solved(here, record, list(rows))

@@ -10,7 +10,7 @@ from lightning.pytorch import LightningModule
 
 from eigexp.certificates import certify
 from eigexp.errors import CheckpointError, ConfigurationError
-from eigexp.operators import Noise, PixelSubspace, SensitivityOperator, SharedOperator, linearise
+from eigexp.operators import Noise, Operator, PixelSubspace, SharedOperator, linearise
 from eigexp.pairs import EigenPairs
 from eigexp.solvers.base import Progress, Solver, SolverState
 from eigexp.training.clock import Clock
@@ -27,8 +27,8 @@ class _Work:
     """The task at hand. A plain object, so that Lightning finds no network in the module and writes none into checkpoints."""
 
     task: Task
-    operator: SensitivityOperator
-    whole: SensitivityOperator  # the same, without other processes' help
+    operator: Operator
+    whole: Operator  # the same, without other processes' help
     state: SolverState
     progress: list[Progress]
     failed: bool = False
@@ -85,7 +85,7 @@ class EigenModule(LightningModule):
         return self._work.task if self._work else None
 
     @property
-    def operator(self) -> SensitivityOperator:
+    def operator(self) -> Operator:
         """The sensitivity operator of the task at work."""
         return self._at_work().operator
 
@@ -127,7 +127,7 @@ class EigenModule(LightningModule):
         if saved is not None:
             check_fingerprint(saved["fingerprint"], self._fingerprint(task))
         with full_precision(self.device):
-            operator = self._operator(task, saved["way"] if saved else self.linearise)
+            operator = self._operator(task, saved["method"] if saved else self.linearise)
             state = self._restore(saved) if saved else self.solver.init(operator, self.seed)
         whole = operator.whole if isinstance(operator, SharedOperator) else operator
         self._work = _Work(task, operator, whole, state, self.solver.progress(state), began=time.monotonic())
@@ -135,12 +135,12 @@ class EigenModule(LightningModule):
             self._work.ended, self._work.seconds_before = saved["ended"], saved["seconds"]
         self.tell("on_task_start")
 
-    def linearise_task(self, task: Task, *, way: str) -> SensitivityOperator:
+    def linearise_task(self, task: Task, *, method: str) -> Operator:
         """The sensitivity operator of a task, on the module's device and in the images' dtype. Moves the task's model there."""
         pixels = task.pixels().to(self.device)
         model = task.model.to(pixels.device, pixels.dtype)
         noise, subspace = self._parts
-        return linearise(model, pixels, way=way, noise=noise, subspace=subspace)  # pyright: ignore[reportArgumentType]
+        return linearise(model, pixels, method=method, noise=noise, subspace=subspace)  # pyright: ignore[reportArgumentType]
 
     def leave(self) -> None:
         """Have no task: an epoch found none to do."""
@@ -219,7 +219,7 @@ class EigenModule(LightningModule):
         flat = work.state.to_dict()
         checkpoint[_KEY] = {
             "fingerprint": self._fingerprint(work.task),
-            "way": getattr(work.operator, "way", self.linearise),
+            "method": getattr(work.operator, "method", self.linearise),
             "ended": work.ended,
             "over": self.task_over,
             "seconds": self.seconds,
@@ -258,12 +258,12 @@ class EigenModule(LightningModule):
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    def _operator(self, task: Task, way: str) -> SensitivityOperator:
+    def _operator(self, task: Task, method: str) -> Operator:
         """The operator of a task, shared out where several processes solve it together."""
         strategy = self._trainer.strategy if self._trainer is not None else None
         if isinstance(strategy, BlockStrategy):
-            return strategy.share(lambda chosen: self.linearise_task(task, way=chosen), way)
-        return self.linearise_task(task, way=way)
+            return strategy.share(lambda chosen: self.linearise_task(task, method=chosen), method)
+        return self.linearise_task(task, method=method)
 
     def _at_work(self) -> _Work:
         if self._work is None:

@@ -25,7 +25,7 @@ _READY = "ready\n"
 _PATIENCE = timedelta(hours=2)  # the first process certifies and writes alone while the others wait
 
 
-class Ranks:
+class Processes:
     """One process among several.
 
     Args:
@@ -41,12 +41,12 @@ class Ranks:
     ):  # no dataclass: Hydra would take one for a part of the configuration
         self.rank, self.size, self.local, self.started, self.environment = rank, size, local, started, environment
 
-    def all_started(self) -> "Ranks":
+    def all_started(self) -> "Processes":
         """The same, when the others have been started."""
-        return Ranks(self.rank, self.size, self.local, True, self.environment)
+        return Processes(self.rank, self.size, self.local, True, self.environment)
 
     @staticmethod
-    def of(devices: int) -> "Ranks":
+    def of(devices: int) -> "Processes":
         """As torchrun, srun, Lightning's launcher or `others` have it; else the first, which has yet to start the rest.
 
         Args:
@@ -58,13 +58,13 @@ class Ranks:
         if devices < 1:
             raise ConfigurationError(f"trainer.devices={devices} must be at least 1.")
         if devices == 1:
-            return Ranks()
+            return Processes()
         environment, size, rank = _surroundings()
         if environment is None:
-            return Ranks(0, devices, 0, False, LightningEnvironment())
+            return Processes(0, devices, 0, False, LightningEnvironment())
         if size % devices:
             raise ConfigurationError(f"trainer.devices={devices}, but {size} processes were started. Give those of one machine.")
-        return Ranks(rank, size, environment.local_rank(), True, environment)
+        return Processes(rank, size, environment.local_rank(), True, environment)
 
     def device(self, accelerator: str) -> torch.device:
         """This process's own."""
@@ -164,26 +164,26 @@ class Others:
 
 
 @contextmanager
-def others(ranks: Ranks, work: Mapping[str, Any]) -> Iterator[Others]:
+def others(processes: Processes, work: Mapping[str, Any]) -> Iterator[Others]:
     """Within the block the other processes do `eigexp rank` with the same work, if they are ours to start; at its end they have ended.
 
     Args:
-        ranks: of this process.
+        processes: of this process.
         work: plain values.
     """
-    if ranks.started:
+    if processes.started:
         yield Others({})
         return
-    assert ranks.environment is not None
-    meeting = {"MASTER_ADDR": ranks.environment.main_address, "MASTER_PORT": str(ranks.environment.main_port)}
+    assert processes.environment is not None
+    meeting = {"MASTER_ADDR": processes.environment.main_address, "MASTER_PORT": str(processes.environment.main_port)}
     common = {
         **os.environ,
         **meeting,
-        "WORLD_SIZE": str(ranks.size),
+        "WORLD_SIZE": str(processes.size),
         "NODE_RANK": "0",
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }
-    started = Others({rank: _start({**common, "LOCAL_RANK": str(rank)}, work) for rank in range(1, ranks.size)})
+    started = Others({rank: _start({**common, "LOCAL_RANK": str(rank)}, work) for rank in range(1, processes.size)})
     try:
         yield started
     finally:

@@ -12,8 +12,8 @@ from torch import Tensor, distributed
 from typing_extensions import override
 
 from eigexp.errors import OperatorError
-from eigexp.operators import SensitivityOperator, SharedOperator
-from eigexp.training.processes import Ranks
+from eigexp.operators import Operator, SharedOperator
+from eigexp.training.processes import Processes
 
 Value = TypeVar("Value")
 
@@ -28,21 +28,21 @@ class IndependentStrategy(SingleDeviceStrategy):
     Args:
         devices: on each machine.
         accelerator: "cuda" or "cpu".
-        ranks: which process this is; by default as torchrun, srun or Lightning's own launcher have it.
+        processes: which process this is; by default as torchrun, srun or Lightning's own launcher have it.
     """
 
     strategy_name = "independent"
 
-    def __init__(self, devices: int, accelerator: str = "cuda", ranks: Ranks | None = None, **kwargs: Any):
-        self.ranks = ranks or Ranks.of(devices)
-        super().__init__(self.ranks.device(accelerator), **kwargs)
-        self.world_size, self.local_rank, self.global_rank = self.ranks.size, self.ranks.local, self.ranks.rank
+    def __init__(self, devices: int, accelerator: str = "cuda", processes: Processes | None = None, **kwargs: Any):
+        self.processes = processes or Processes.of(devices)
+        super().__init__(self.processes.device(accelerator), **kwargs)
+        self.world_size, self.local_rank, self.global_rank = self.processes.size, self.processes.local, self.processes.rank
 
     @override
     def _configure_launcher(self) -> None:
-        if not self.ranks.started:
-            assert self.ranks.environment is not None
-            self._launcher = _SubprocessScriptLauncher(self.ranks.environment, self.ranks.size, num_nodes=1)
+        if not self.processes.started:
+            assert self.processes.environment is not None
+            self._launcher = _SubprocessScriptLauncher(self.processes.environment, self.processes.size, num_nodes=1)
 
     @override
     def setup_environment(self) -> None:
@@ -70,7 +70,7 @@ class BlockStrategy(IndependentStrategy):
     def setup_environment(self) -> None:
         super().setup_environment()
         cast(Any, rank_zero_only).rank = self.global_rank
-        self._joined = self.ranks.join()
+        self._joined = self.processes.join()
 
     @property
     @override
@@ -79,25 +79,25 @@ class BlockStrategy(IndependentStrategy):
 
     @override
     def broadcast(self, obj: Value, src: int = 0) -> Value:
-        return self.ranks.agree(obj)
+        return self.processes.agree(obj)
 
     def largest(self, value: int) -> int:
-        """The largest of the ranks' values."""
+        """The largest of the processes' values."""
         agreed = torch.tensor(value)
         distributed.all_reduce(agreed, distributed.ReduceOp.MAX)
         return int(agreed)
 
-    def share(self, make: Callable[[str], SensitivityOperator], way: str) -> SharedOperator:
-        """The operator of all ranks together, linearised the way that the first chooses.
+    def share(self, make: Callable[[str], Operator], method: str) -> SharedOperator:
+        """The operator of all processes together, linearised the way that the first chooses.
 
         Args:
             make: linearises in a given way.
-            way: wanted; "auto" leaves it to the first.
+            method: wanted; "auto" leaves it to the first.
         """
         operator, chosen = None, None
         try:
-            operator = make(way) if self.is_global_zero else None
-            chosen = getattr(operator, "way", way) if operator else None
+            operator = make(method) if self.is_global_zero else None
+            chosen = getattr(operator, "method", method) if operator else None
         finally:
             chosen = self.broadcast(chosen)
         if chosen is None:
@@ -118,6 +118,6 @@ class BlockStrategy(IndependentStrategy):
 
 
 def largest(trainer: Trainer, value: int) -> int:
-    """The largest of the values of all ranks that go in step with this one; its own where none do."""
+    """The largest of the values of all processes that go in step with this one; its own where none do."""
     strategy = trainer.strategy
     return strategy.largest(value) if isinstance(strategy, BlockStrategy) else value

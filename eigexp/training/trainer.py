@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import Strategy
 
 from eigexp.training.checkpoint import AtomicCheckpointIO
-from eigexp.training.processes import Ranks
+from eigexp.training.processes import Processes
 from eigexp.training.strategy import BlockStrategy, IndependentStrategy
 
 _LOGGERS = ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero", "lightning.fabric", "lightning.pytorch")
@@ -64,7 +64,7 @@ def make_trainer(
     strategy: Literal["images", "block"] | Strategy = "images",
     max_steps: int = -1,
     default_root_dir: str | Path | None = None,
-    ranks: Ranks | None = None,
+    processes: Processes | None = None,
     **settings: Any,
 ) -> Trainer:
     """A lean Trainer: no summary, validation, default checkpoint or bar; atomic checkpoints; Slurm's signals left to PreemptionGuard.
@@ -80,21 +80,21 @@ def make_trainer(
             solver's block; or one of Lightning's.
         max_steps: of all tasks together; -1 leaves it to their solvers.
         default_root_dir: where Lightning would put what nobody gave a place.
-        ranks: which process this is; by default as torchrun, srun or Lightning's own launcher have it.
+        processes: which process this is; by default as torchrun, srun or Lightning's own launcher have it.
         settings: anything else that `Trainer` takes.
 
     Raises:
         ConfigurationError: if `devices` is not the number of processes that were started.
     """
-    ranks = ranks or Ranks.of(devices if isinstance(strategy, str) else 1)
+    processes = processes or Processes.of(devices if isinstance(strategy, str) else 1)
     kind = _accelerator(accelerator)
-    silent = strategy == "block" and ranks.rank > 0
+    silent = strategy == "block" and processes.rank > 0
     callbacks = [callback for callback in callbacks if not (silent and isinstance(callback, ProgressBar))]
     lean: dict[str, Any] = {
         "callbacks": callbacks,
         "logger": False if silent else list(loggers) or False,
         "accelerator": kind,
-        "devices": [ranks.local] if kind == "cuda" and ranks.size == 1 else 1,
+        "devices": [processes.local] if kind == "cuda" and processes.size == 1 else 1,
         "max_steps": max_steps,
         "max_epochs": -1,
         "enable_checkpointing": any(isinstance(callback, Checkpoint) for callback in callbacks),
@@ -103,12 +103,12 @@ def make_trainer(
         "num_sanity_val_steps": 0,
         "use_distributed_sampler": False,
         "default_root_dir": default_root_dir,
-        "plugins": [AtomicCheckpointIO(), ranks.environment or LightningEnvironment()],
+        "plugins": [AtomicCheckpointIO(), processes.environment or LightningEnvironment()],
     }
     if not isinstance(strategy, str):
         lean |= {"strategy": strategy, "devices": devices, "plugins": [AtomicCheckpointIO()]}
-    elif ranks.size > 1:
-        lean["strategy"] = (BlockStrategy if strategy == "block" else IndependentStrategy)(devices, kind, ranks)
+    elif processes.size > 1:
+        lean["strategy"] = (BlockStrategy if strategy == "block" else IndependentStrategy)(devices, kind, processes)
     return QuietTrainer(**lean | settings)
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from eigexp.images import SkimageImages
 from eigexp.models.front_end import OnOff
-from eigexp.operators import SensitivityOperator, dense_matrix, linearise
+from eigexp.operators import Operator, dense_matrix, linearise
 from eigexp.solvers.krylov import Krylov
 from scripts.benchmark.cases import Case
 from scripts.benchmark.methods import DENSE_LIMIT, METHODS, SEED, TOL, Limited, Stopped, Unsuitable, Work, fresh_residual, solved
@@ -48,7 +48,8 @@ def run_case(case: Case, methods: list[str], cap: float, say: Callable[[str], No
     """Every method on one case, eigexp first: its largest eigenvalue is the scale of errors where there is no dense truth."""
     A, seconds = _linearised(case)
     truth = dense_truth(case) if A.shape.n <= DENSE_LIMIT else None
-    record: Record = {"name": case.name, "words": case.words, "n": A.shape.n, "m": A.shape.m, "way": getattr(A, "way", ""), "truth": truth}
+    method = getattr(A, "method", "")
+    record: Record = {"name": case.name, "words": case.words, "n": A.shape.n, "m": A.shape.m, "method": method, "truth": truth}
     record["runs"] = runs = []
     say(f"\n{case.words} ({case.name}): n = {A.shape.n}, m = {A.shape.m}{_truth_words(truth)}")
     for method in ["eigexp", *(m for m in methods if m != "eigexp")]:
@@ -85,10 +86,10 @@ def product_cost(case: Case) -> Record:
     with torch.no_grad():
         forward = _least(lambda: model(image))
     record: Record = {"name": case.name, "words": case.words, "forward": forward, "ways": {}}
-    for way in ("program", "double_backward", "forward"):
-        A = linearise(model, image, way=way)
+    for method in ("program", "double_backward", "forward"):
+        A = linearise(model, image, method=method)
         v = torch.randn(1, 1, A.shape.n, generator=torch.Generator().manual_seed(SEED))
-        record["ways"][way] = _least(lambda A=A, v=v: A.fisher(v))
+        record["ways"][method] = _least(lambda A=A, v=v: A.fisher(v))
     return record
 
 
@@ -109,7 +110,7 @@ def warm_up() -> None:
 # ------------------------------------------------------------------ one run
 
 
-def _run(case: Case, method: str, A: SensitivityOperator, linearising: float, cap: float) -> Record:
+def _run(case: Case, method: str, A: Operator, linearising: float, cap: float) -> Record:
     times: list[float] = []
     run: Record = {}
     while not times or (len(times) < 3 and times[-1] < 1 and not run["stopped"]):
@@ -121,7 +122,7 @@ def _run(case: Case, method: str, A: SensitivityOperator, linearising: float, ca
     return run
 
 
-def _once(case: Case, method: str, A: SensitivityOperator, cap: float) -> tuple[Record, float | None]:
+def _once(case: Case, method: str, A: Operator, cap: float) -> tuple[Record, float | None]:
     run: Record = {"method": method, "fvps": 0.0, "seconds": None, "stopped": False, "note": "", "top": {}, "bottom": {}}
     limited = Limited(A)
     start, processor = time.perf_counter(), time.process_time()
@@ -154,7 +155,7 @@ def _add_errors(pair: Record, largest: float, truth: float | None) -> None:
         pair["error"] = None if truth is None else abs(pair["value"] - truth) / largest
 
 
-def _linearised(case: Case) -> tuple[SensitivityOperator, float]:
+def _linearised(case: Case) -> tuple[Operator, float]:
     with _quiet():
         model, image = copy.deepcopy(_model(case)), case.image
         start = time.perf_counter()

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from eigexp.certificates import certify
 from eigexp.models.zoo import plenoptic_model
-from eigexp.operators import CountedOperator, SensitivityOperator, dense_matrix
+from eigexp.operators import CountedOperator, Operator, dense_matrix
 from eigexp.pairs import EigenPairs
 from eigexp.solvers.base import Solver
 from eigexp.solvers.krylov import Krylov
@@ -100,7 +100,7 @@ def linear_operator(shape: tuple[int, int], matvec: Callable[[np.ndarray], np.nd
     return make(shape, matvec=matvec, dtype=np.float32, **products)
 
 
-def solved(A: SensitivityOperator, solver: Solver) -> list[EigenPairs]:
+def solved(A: Operator, solver: Solver) -> list[EigenPairs]:
     """A solver's pairs of every image, certified."""
     state = solver.init(A, SEED)
     while not solver.done(state):
@@ -108,7 +108,7 @@ def solved(A: SensitivityOperator, solver: Solver) -> list[EigenPairs]:
     return certify(A, solver.pairs(state), solver=solver, state=state)
 
 
-def fresh_residual(A: SensitivityOperator, vector: Tensor) -> float:
+def fresh_residual(A: Operator, vector: Tensor) -> float:
     """||F z - theta z|| of a vector (n,) made a unit z, by fresh products."""
     z = vector / torch.linalg.vector_norm(vector)
     u = A.apply(z.view(1, 1, -1))

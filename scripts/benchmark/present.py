@@ -61,7 +61,7 @@ def figure(results: Record) -> bytes:
 
 def cost_words(record: Record) -> str:
     """One line: what a product costs in forward passes."""
-    ways = ", ".join(f"{way} {seconds / record['forward']:.1f}" for way, seconds in record["ways"].items())
+    ways = ", ".join(f"{method} {seconds / record['forward']:.1f}" for method, seconds in record["ways"].items())
     return f"{record['words']}: forward pass {1e3 * record['forward']:.2f} ms; FVP in forward passes: {ways}"
 
 

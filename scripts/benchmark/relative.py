@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eigexp.operators import SensitivityOperator, dense_matrix, linearise
+from eigexp.operators import Operator, dense_matrix, linearise
 from eigexp.solvers.base import Solver
 from eigexp.solvers.exact import Exact
 from eigexp.solvers.krylov import Krylov
@@ -51,7 +51,7 @@ def relative_lines(record: Record) -> list[str]:
     return lines
 
 
-def _timed(method: str, solve: Solve, A: SensitivityOperator, cap: float) -> Record:
+def _timed(method: str, solve: Solve, A: Operator, cap: float) -> Record:
     start = time.perf_counter()
     limited = Limited(A)
     limited.deadline = start + cap
@@ -64,7 +64,7 @@ def _timed(method: str, solve: Solve, A: SensitivityOperator, cap: float) -> Rec
     return run | {"seconds": time.perf_counter() - start, "fvps": float(limited.fisher_vector_products[0])}
 
 
-def _truth(A: SensitivityOperator) -> float:
+def _truth(A: Operator) -> float:
     return float(torch.linalg.svdvals(dense_matrix(A)[0])[-1].square())
 
 

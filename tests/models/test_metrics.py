@@ -26,7 +26,7 @@ def distortion(x: Tensor) -> Tensor:
 def quadratic_form(model: nn.Module, x: Tensor) -> float:
     """v^T F v at the image."""
     A = linearise(model, x)
-    assert A.way == "program"
+    assert A.method == "program"
     return float(A.apply(distortion(x).reshape(1, 1, -1)).square().sum())
 
 

@@ -58,7 +58,7 @@ def test_products_are_counted_image_by_image_through_selections():
 
 
 def test_a_counted_operator_is_otherwise_the_one_that_it_wraps():
-    inner = linearise(lambda x: x.square(), torch.rand(2, 1, 6, 6), subspace=Mask(extent=0.7), way="double_backward")
+    inner = linearise(lambda x: x.square(), torch.rand(2, 1, 6, 6), subspace=Mask(extent=0.7), method="double_backward")
     A, v = CountedOperator(inner), torch.randn(2, 1, inner.shape.n)
     assert (A.shape, A.dtype, A.device) == (inner.shape, inner.dtype, inner.device)
     assert torch.equal(A.images, inner.images)

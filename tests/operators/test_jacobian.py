@@ -9,7 +9,7 @@ from eigexp.errors import ConfigurationError, EigexpError, ImageError, ModelErro
 from eigexp.operators import CountedOperator, GaussianNoise, Mask, Noise, dense_matrix, linearise
 from tests.operators.networks import Linear, Nested, Quartic, Spectrum, Unbatched, convolution, images, jacobians
 
-WAYS = ["program", "double_backward", "forward", "dense"]
+METHODS = ["program", "double_backward", "forward", "dense"]
 MODELS = {
     "convolution": (convolution, (2, 5, 6)),
     "nested": (Nested, (1, 3, 4)),
@@ -17,17 +17,17 @@ MODELS = {
     "linear": (Linear, (1, 3, 4)),
 }
 
-each_way = pytest.mark.parametrize("way", WAYS)
+each_way = pytest.mark.parametrize("method", METHODS)
 
 
 @each_way
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("b", [1, 3])
-def test_every_way_agrees_with_the_jacobian(way, name, b):
+def test_every_way_agrees_with_the_jacobian(method, name, b):
     make, shape = MODELS[name]
     model, x = make(), images(*shape, b=b)
-    A, truth = linearise(model, x, way=way), jacobians(model, x)
-    assert A.way == way
+    A, truth = linearise(model, x, method=method), jacobians(model, x)
+    assert A.method == method
     assert A.shape == truth.shape
     assert torch.allclose(dense_matrix(A), truth, rtol=1e-10, atol=1e-12)
     v, u = torch.randn(b, 3, A.shape.n, dtype=torch.float64), torch.randn(b, 3, A.shape.m, dtype=torch.float64)
@@ -39,15 +39,15 @@ def test_every_way_agrees_with_the_jacobian(way, name, b):
 
 @each_way
 @pytest.mark.parametrize("shape", [(5,), (3, 4), (2, 3, 4), (2, 2, 3, 2), (2, 1, 3, 2, 2)])
-def test_images_of_any_number_of_axes(way, shape):
+def test_images_of_any_number_of_axes(method, shape):
     x = images(*shape)
-    assert torch.allclose(dense_matrix(linearise(Quartic(), x, way=way)), jacobians(Quartic(), x), atol=1e-12)
+    assert torch.allclose(dense_matrix(linearise(Quartic(), x, method=method)), jacobians(Quartic(), x), atol=1e-12)
 
 
 @each_way
-def test_a_model_without_a_leading_axis(way):
+def test_a_model_without_a_leading_axis(method):
     x = images(3, 4, b=1)
-    A = linearise(Unbatched(), x, way=way, batched=False)
+    A = linearise(Unbatched(), x, method=method, batched=False)
     truth = torch.autograd.functional.jacobian(Unbatched(), x[0]).flatten(1)
     assert torch.allclose(dense_matrix(A)[0], truth, atol=1e-12)
 
@@ -55,7 +55,7 @@ def test_a_model_without_a_leading_axis(way):
 def test_auto_chooses_a_way_that_is_right():
     model, x = convolution(), images(2, 5, 6)
     A = linearise(model, x)
-    assert A.way in WAYS
+    assert A.method in METHODS
     assert torch.allclose(dense_matrix(A), jacobians(model, x), atol=1e-12)
 
 
@@ -73,13 +73,13 @@ class ReverseOnly(torch.autograd.Function):
 def test_auto_falls_back_where_forward_mode_fails():
     x = images(1, 20, 20, b=1)
     A = linearise(lambda t: ReverseOnly.apply(t), x)
-    assert A.way == "double_backward"
+    assert A.method == "double_backward"
     assert torch.allclose(A.apply(torch.ones(1, 1, 400, dtype=torch.float64)).flatten(), 3 * x.flatten() ** 2)
 
 
 @each_way
-def test_products_leave_no_graph(way):
-    A = linearise(convolution(), images(2, 5, 6), way=way)
+def test_products_leave_no_graph(method):
+    A = linearise(convolution(), images(2, 5, 6), method=method)
     v = torch.randn(2, 1, A.shape.n, dtype=torch.float64, requires_grad=True)
     u = A.apply(v)
     assert not u.requires_grad
@@ -93,9 +93,9 @@ def resident_bytes() -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the resident memory from /proc")
-@pytest.mark.parametrize("way", ["program", "double_backward", "forward"])
-def test_products_do_not_pile_up_memory(way):
-    A = linearise(lambda x: x.square().repeat(1, 40, 1, 1).sin(), images(1, 64, 64, b=1), way=way)
+@pytest.mark.parametrize("method", ["program", "double_backward", "forward"])
+def test_products_do_not_pile_up_memory(method):
+    A = linearise(lambda x: x.square().repeat(1, 40, 1, 1).sin(), images(1, 64, 64, b=1), method=method)
     v = torch.randn(1, 1, 4096, dtype=torch.float64)
     for _ in range(3):
         A.fisher(v)
@@ -109,7 +109,7 @@ def test_products_do_not_pile_up_memory(way):
 
 def test_the_models_own_parameters_get_no_gradient():
     model = convolution().requires_grad_(True)
-    A = linearise(model, images(2, 5, 6), way="double_backward")
+    A = linearise(model, images(2, 5, 6), method="double_backward")
     A.fisher(torch.randn(2, 1, A.shape.n, dtype=torch.float64))
     assert all(p.grad is None for p in model.parameters())
 
@@ -117,14 +117,14 @@ def test_the_models_own_parameters_get_no_gradient():
 def test_it_works_where_gradients_are_switched_off():
     model, x = convolution(), images(2, 5, 6)
     with torch.no_grad():
-        matrix = dense_matrix(linearise(model, x, way="double_backward"))
+        matrix = dense_matrix(linearise(model, x, method="double_backward"))
     assert torch.allclose(matrix, jacobians(model, x), atol=1e-12)
 
 
 @each_way
-def test_gaussian_noise_divides_by_its_standard_deviation(way):
+def test_gaussian_noise_divides_by_its_standard_deviation(method):
     model, x = convolution(), images(2, 5, 6)
-    A = linearise(model, x, way=way, noise=GaussianNoise(variance=4.0))
+    A = linearise(model, x, method=method, noise=GaussianNoise(variance=4.0))
     assert torch.allclose(dense_matrix(A), jacobians(model, x) / 2, atol=1e-12)
 
 
@@ -136,17 +136,17 @@ class Multiplicative(Noise):
 
 
 @each_way
-def test_noise_can_depend_on_the_response(way):
+def test_noise_can_depend_on_the_response(method):
     model, x = convolution(), images(2, 5, 6)
-    A = linearise(model, x, way=way, noise=Multiplicative())
+    A = linearise(model, x, method=method, noise=Multiplicative())
     weights = 1 / (1 + torch.stack([model(image[None]).flatten() for image in x]).abs())
     assert torch.allclose(dense_matrix(A), weights[..., None] * jacobians(model, x), atol=1e-12)
 
 
 @each_way
-def test_a_mask_keeps_its_pixels_in_every_channel(way):
+def test_a_mask_keeps_its_pixels_in_every_channel(method):
     model, x, mask = convolution(), images(2, 5, 6), Mask(shape="box", extent=0.6)
-    A = linearise(model, x, way=way, subspace=mask)
+    A = linearise(model, x, method=method, subspace=mask)
     P = mask.to_pixels(torch.eye(A.shape.n, dtype=torch.float64), (2, 5, 6)).T
     assert A.shape.n < 60
     assert torch.allclose(dense_matrix(A), jacobians(model, x) @ P, atol=1e-12)
@@ -156,17 +156,17 @@ def test_a_mask_keeps_its_pixels_in_every_channel(way):
 
 @each_way
 @pytest.mark.parametrize("rows", [[1], [2, 0]])
-def test_a_selection_is_the_operator_of_those_images(way, rows):
+def test_a_selection_is_the_operator_of_those_images(method, rows):
     model, x = convolution(), images(2, 5, 6, b=3)
-    part = linearise(model, x, way=way, noise=GaussianNoise(2.0), subspace=Mask(extent=0.9)).select(rows)
-    whole = linearise(model, x[rows], way=way, noise=GaussianNoise(2.0), subspace=Mask(extent=0.9))
-    assert {one.way for one in getattr(part, "parts", [part])} == {way}
+    part = linearise(model, x, method=method, noise=GaussianNoise(2.0), subspace=Mask(extent=0.9)).select(rows)
+    whole = linearise(model, x[rows], method=method, noise=GaussianNoise(2.0), subspace=Mask(extent=0.9))
+    assert {one.method for one in getattr(part, "parts", [part])} == {method}
     assert torch.equal(part.images, x[rows])
     assert torch.allclose(dense_matrix(part), dense_matrix(whole), atol=1e-13)
 
 
 def test_a_selection_is_linearised_once():
-    A = linearise(convolution(), images(2, 5, 6, b=3), way="double_backward")
+    A = linearise(convolution(), images(2, 5, 6, b=3), method="double_backward")
     assert A.select([1]) is A.select([1])
     assert A.select([2, 1]).parts == [A.select([2]), A.select([1])]
     assert A.select([2, 1]).select([1]) is A.select([1])
@@ -175,8 +175,8 @@ def test_a_selection_is_linearised_once():
 @each_way
 @pytest.mark.parametrize(("call", "shape"), [("apply", (2, 60)), ("apply", (1, 1, 60)), ("apply", (2, 1, 59)), ("adjoint", (2, 1, 60))])
 @pytest.mark.usefixtures("unchecked_shapes")
-def test_vectors_of_a_wrong_shape_are_refused(way, call, shape):
-    A = linearise(convolution(), images(2, 5, 6), way=way)
+def test_vectors_of_a_wrong_shape_are_refused(method, call, shape):
+    A = linearise(convolution(), images(2, 5, 6), method=method)
     with pytest.raises(OperatorError, match=rf"{call} takes vectors of shape \(b=2, k, .*got \({', '.join(map(str, shape))}\)"):
         getattr(A, call)(torch.zeros(*shape, dtype=torch.float64))
 
@@ -206,35 +206,35 @@ def test_several_images_for_a_model_that_takes_one():
     refused(Unbatched(), images(3, 4, b=2), ImageError, "batched=False takes one image, but got 2", batched=False)
 
 
-@pytest.mark.parametrize("way", ["auto", *WAYS])
-def test_a_response_that_is_not_finite(way):
-    refused(lambda x: (x - 2).log(), images(1, 3, 4), ModelError, "response has NaN or Inf", way=way)
+@pytest.mark.parametrize("method", ["auto", *METHODS])
+def test_a_response_that_is_not_finite(method):
+    refused(lambda x: (x - 2).log(), images(1, 3, 4), ModelError, "response has NaN or Inf", method=method)
 
 
-@pytest.mark.parametrize("way", ["auto", *WAYS])
-def test_a_response_without_a_gradient(way):
-    refused(torch.no_grad()(Quartic()), images(1, 3, 4), ModelError, r"no gradient with respect to the image.*no_grad", way=way)
+@pytest.mark.parametrize("method", ["auto", *METHODS])
+def test_a_response_without_a_gradient(method):
+    refused(torch.no_grad()(Quartic()), images(1, 3, 4), ModelError, r"no gradient with respect to the image.*no_grad", method=method)
 
 
-@pytest.mark.parametrize("way", ["auto", *WAYS])
-def test_a_response_that_does_not_depend_on_the_image(way):
+@pytest.mark.parametrize("method", ["auto", *METHODS])
+def test_a_response_that_does_not_depend_on_the_image(method):
     weight = nn.Parameter(torch.ones(3, dtype=torch.float64))
-    refused(lambda x: weight.expand(len(x), 3), images(1, 3, 4), ModelError, "does not depend on the image", way=way)
+    refused(lambda x: weight.expand(len(x), 3), images(1, 3, 4), ModelError, "does not depend on the image", method=method)
 
 
-@pytest.mark.parametrize("way", ["auto", *WAYS])
-def test_a_response_that_is_flat_at_the_image(way):
-    refused(lambda x: (x - 2).relu(), images(1, 3, 4), ModelError, "every derivative is zero", way=way)
+@pytest.mark.parametrize("method", ["auto", *METHODS])
+def test_a_response_that_is_flat_at_the_image(method):
+    refused(lambda x: (x - 2).relu(), images(1, 3, 4), ModelError, "every derivative is zero", method=method)
 
 
-@pytest.mark.parametrize("way", ["auto", *WAYS])
-def test_a_square_root_at_zero(way):
+@pytest.mark.parametrize("method", ["auto", *METHODS])
+def test_a_square_root_at_zero(method):
     refused(
         lambda x: x.sqrt(),
         torch.zeros(1, 1, 3, 4, dtype=torch.float64),
         ModelError,
         "derivative at this image is not finite.*sqrt",
-        way=way,
+        method=method,
     )
 
 
@@ -248,7 +248,7 @@ def test_a_response_that_does_not_run_over_images():
 
 
 def test_an_unknown_way_is_refused_with_the_nearest():
-    refused(Quartic(), images(1, 3, 4), ConfigurationError, r"linearise=forwards is not a way.*Did you mean forward", way="forwards")
+    refused(Quartic(), images(1, 3, 4), ConfigurationError, r"linearise=forwards is not a way.*Did you mean forward", method="forwards")
 
 
 class Dishonest(torch.autograd.Function):
@@ -275,8 +275,8 @@ def test_products_that_disagree_fail_the_adjoint_test():
     def model(x: Tensor) -> Tensor:
         return Dishonest.apply(x)
 
-    refused(model, images(1, 3, 4), OperatorError, "linearise=forward fails the adjoint test.*Force another way", way="forward")
-    assert linearise(model, images(1, 20, 20), way="auto").way == "double_backward"
+    refused(model, images(1, 3, 4), OperatorError, "linearise=forward fails the adjoint test.*Force another way", method="forward")
+    assert linearise(model, images(1, 20, 20), method="auto").method == "double_backward"
 
 
 def test_a_counted_operator_passes_errors_on():
@@ -287,6 +287,6 @@ def test_a_counted_operator_passes_errors_on():
 
 
 @each_way
-def test_images_that_the_model_does_not_take_are_told_with_its_own_words(way):
+def test_images_that_the_model_does_not_take_are_told_with_its_own_words(method):
     message = r"the model fails on images of 2x5x6: .*to have 1 channels, but got 2.*images\.grey=true\|false"
-    refused(torch.nn.Conv2d(1, 2, 3).double().requires_grad_(False), images(2, 5, 6), ModelError, message, way=way)
+    refused(torch.nn.Conv2d(1, 2, 3).double().requires_grad_(False), images(2, 5, 6), ModelError, message, method=method)

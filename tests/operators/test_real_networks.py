@@ -8,15 +8,15 @@ from eigexp.operators import dense_matrix, linearise
 from tests.operators.networks import images, jacobians
 from tests.operators.real_networks import NETWORKS, Attends, Gated, network
 
-WAYS = ["auto", "program", "double_backward", "forward", "dense"]
+METHODS = ["auto", "program", "double_backward", "forward", "dense"]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_way_agrees_with_dense_float64(name, way):
+def test_every_way_agrees_with_dense_float64(name, method):
     model, x = network(name), images(3, 9, 11)
     truth = jacobians(model, x)
-    A = linearise(model, x, way=way)
+    A = linearise(model, x, method=method)
     assert A.shape == truth.shape
     scale = float(truth.abs().max())
     assert torch.allclose(dense_matrix(A), truth, rtol=0, atol=1e-11 * scale)
@@ -24,14 +24,14 @@ def test_every_way_agrees_with_dense_float64(name, way):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_auto_takes_the_program_of_every_one(name):
-    assert linearise(network(name), images(3, 9, 11)).way == "program"
+    assert linearise(network(name), images(3, 9, 11)).method == "program"
 
 
-@pytest.mark.parametrize("way", ["program", "double_backward"])
+@pytest.mark.parametrize("method", ["program", "double_backward"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_float32_products_have_the_same_bits_each_time(name, way):
+def test_float32_products_have_the_same_bits_each_time(name, method):
     x, v = images(3, 9, 11).float(), torch.randn(2, 1, 297)
-    first, second = (linearise(network(name).float(), x, way=way) for _ in range(2))
+    first, second = (linearise(network(name).float(), x, method=method) for _ in range(2))
     assert torch.equal(first.fisher(v), second.fisher(v))
     assert torch.equal(first.fisher(v), first.fisher(v))
     block = torch.randn(2, 4, 297)
@@ -40,7 +40,7 @@ def test_float32_products_have_the_same_bits_each_time(name, way):
 
 def test_a_models_buffers_change_once_a_forward_pass_and_not_with_products():
     model = network("buffers")
-    A = linearise(model, images(3, 9, 11), way="program")
+    A = linearise(model, images(3, 9, 11), method="program")
     calls = int(model.calls)
     A.fisher(torch.randn(2, 3, 297, dtype=torch.float64))
     assert int(model.calls) == calls == 2
@@ -51,10 +51,10 @@ def test_what_has_no_second_derivative_still_has_a_program():
     model = Gated(F.hardsigmoid).double().requires_grad_(False)
     x = images(3, 9, 11)
     A = linearise(model, x)
-    assert A.way == "program"
+    assert A.method == "program"
     assert torch.allclose(dense_matrix(A), jacobians(model, x), atol=1e-12)
     with pytest.raises(RuntimeError, match="hardsigmoid_backward is not implemented"):
-        linearise(model, x, way="double_backward")
+        linearise(model, x, method="double_backward")
 
 
 def test_attention_keeps_its_settings():
@@ -76,9 +76,9 @@ class Stopped(nn.Module):
 def test_a_program_that_contradicts_the_models_own_backward_pass_is_not_taken():
     x = images(3, 9, 11)
     A = linearise(Stopped(), x)
-    assert A.way == "double_backward"
+    assert A.method == "double_backward"
     with pytest.raises(OperatorError, match=r"A\^T u differs from the model's own backward pass by .* Set linearise=auto"):
-        linearise(Stopped(), x, way="program")
+        linearise(Stopped(), x, method="program")
 
 
 class LooksAtTangents(torch.autograd.Function):
@@ -103,8 +103,8 @@ class LooksAtTangents(torch.autograd.Function):
 
 def test_a_derivative_that_looks_at_tangents_cannot_be_recorded():
     with pytest.raises(OperatorError, match=r"cannot record this model: .* looks at a derivative's values\. Set linearise=auto"):
-        linearise(lambda x: LooksAtTangents.apply(x), images(3, 9, 11), way="program")
-    assert linearise(lambda x: LooksAtTangents.apply(x), images(3, 9, 11)).way == "double_backward"
+        linearise(lambda x: LooksAtTangents.apply(x), images(3, 9, 11), method="program")
+    assert linearise(lambda x: LooksAtTangents.apply(x), images(3, 9, 11)).method == "double_backward"
 
 
 def test_a_constant_that_is_overwritten_later_cannot_be_recorded():
@@ -115,4 +115,4 @@ def test_a_constant_that_is_overwritten_later_cannot_be_recorded():
         return y
 
     with pytest.raises(RuntimeError, match="inplace operation"):  # autograd's own check comes first
-        linearise(model, images(3, 9, 11), way="program")
+        linearise(model, images(3, 9, 11), method="program")

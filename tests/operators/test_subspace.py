@@ -68,7 +68,7 @@ def test_a_file_keeps_what_is_brighter_than_half(picture):
 
 def test_a_mask_of_a_file_confines_distortions(picture):
     mask = Mask(shape="file", path=picture())
-    A = linearise(lambda x: x.square(), torch.rand(1, *SHAPE), subspace=mask, way="double_backward")
+    A = linearise(lambda x: x.square(), torch.rand(1, *SHAPE), subspace=mask, method="double_backward")
     assert A.shape.n == 28
     assert torch.equal(A.to_pixels(torch.ones(1, 1, 28)).view(SHAPE), kept(mask))
 

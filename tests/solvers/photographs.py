@@ -19,4 +19,4 @@ def coins(side: int) -> Tensor:
 
 
 def front_end_at(name: str, image: Tensor) -> JacobianOperator:
-    return linearise(FRONT_ENDS[name](), image, way="double_backward")
+    return linearise(FRONT_ENDS[name](), image, method="double_backward")

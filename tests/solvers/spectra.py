@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eigexp.operators import DenseOperator, SensitivityOperator
+from eigexp.operators import DenseOperator, Operator
 from eigexp.solvers.base import Solver, SolverState
 
 
@@ -49,7 +49,7 @@ PROBLEMS = {
 }
 
 
-def run(solver: Solver, A: SensitivityOperator, seed: int = 0) -> SolverState:
+def run(solver: Solver, A: Operator, seed: int = 0) -> SolverState:
     state = solver.init(A, seed)
     while not solver.done(state):
         state = solver.step(A, state)

@@ -11,14 +11,14 @@ from eigexp.linalg.rayleigh_ritz import wanted_indices
 from eigexp.operators import CountedOperator
 from eigexp.solvers.exact import Exact
 from eigexp.solvers.krylov import Krylov
-from eigexp.solvers.power import Subspace
+from eigexp.solvers.power import Power
 from eigexp.solvers.randomized_svd import RandomizedSVD
 from eigexp.solvers.sparse import Sparse
 from tests.solvers.spectra import PROBLEMS, copied, differences, run, through_disk
 
 SOLVERS = {
     "krylov": lambda k=1, **settings: Krylov(k=k, **settings),
-    "subspace": lambda k=1, **settings: Subspace(k=k, max_steps=4000, **settings),
+    "power": lambda k=1, **settings: Power(k=k, max_steps=4000, **settings),
     "exact": lambda k=1, **settings: Exact(k=k, chunk=5, **settings),
     "randomized_svd": lambda k=1, **settings: RandomizedSVD(k=k, q=300, **settings),
     "sparse": lambda k=1, **settings: Sparse(k=k, chunk=3, **settings),
@@ -136,7 +136,7 @@ def test_a_batch_gives_what_single_runs_give(name):
         assert torch.allclose(signs * alone.vectors, pairs.vectors, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["krylov", "subspace"])
+@pytest.mark.parametrize("name", ["krylov", "power"])
 def test_images_that_finish_leave_the_batch(name):
     A, solver = CountedOperator(PROBLEMS["three images"].operator()), SOLVERS[name](1)
     state = run(solver, A)
@@ -219,7 +219,7 @@ def test_a_tolerance_below_the_precision_is_refused(name):
     SOLVERS[name](tol=1e-9).init(PROBLEMS["tall"].operator(torch.float64), 0)
 
 
-@pytest.mark.parametrize("solver", [Krylov, Subspace])
+@pytest.mark.parametrize("solver", [Krylov, Power])
 def test_ends_can_be_asked_alone(solver):
     problem = PROBLEMS["tall"]
     for k_top, k_bottom in ((2, 0), (0, 2), (1, 3)):
@@ -233,7 +233,7 @@ def test_ends_can_be_asked_alone(solver):
         solver(k_top=0, k_bottom=0)
 
 
-@pytest.mark.parametrize("solver", [Krylov, Subspace])
+@pytest.mark.parametrize("solver", [Krylov, Power])
 def test_a_relative_tolerance_of_the_bottom_is_met(solver):
     problem = PROBLEMS["tall"]
     settings = solver(bottom_rtol=1e-5, max_steps=20000)
@@ -244,7 +244,7 @@ def test_a_relative_tolerance_of_the_bottom_is_met(solver):
     assert float(certified.residuals[-1]) <= 1.01e-5 * float(certified.eigenvalues[-1])
 
 
-@pytest.mark.parametrize("solver", [Krylov, Subspace])
+@pytest.mark.parametrize("solver", [Krylov, Power])
 def test_a_spent_budget_is_a_status(solver):
     settings = solver(k=2, max_steps=8)
     A = PROBLEMS["tall"].operator()

@@ -5,12 +5,12 @@ import torch
 
 from eigexp.certificates import certify
 from eigexp.errors import ConfigurationError
-from eigexp.solvers.power import Subspace
+from eigexp.solvers.power import Power
 from tests.solvers.spectra import PROBLEMS, Problem, linear, run
 
 
 def test_one_product_a_vector_and_iteration():
-    solver, A = Subspace(k=3, k_bottom=2, max_steps=4000), PROBLEMS["tall"].operator()
+    solver, A = Power(k=3, k_bottom=2, max_steps=4000), PROBLEMS["tall"].operator()
     state = solver.init(A, 0)
     while not solver.done(state):
         following = solver.step(A, state)
@@ -20,7 +20,7 @@ def test_one_product_a_vector_and_iteration():
 
 
 def test_the_smallest_eigenvalue_is_labelled_last():
-    solver = Subspace(k=3, max_steps=4000)
+    solver = Power(k=3, max_steps=4000)
     (pairs,) = solver.pairs(run(solver, PROBLEMS["tall"].operator()))
     assert pairs.eigenindex.tolist() == [0, 1, 2, 21, 22, 23]
     assert pairs.eigenvalues.tolist() == sorted(pairs.eigenvalues.tolist(), reverse=True)
@@ -28,7 +28,7 @@ def test_the_smallest_eigenvalue_is_labelled_last():
 
 @pytest.mark.parametrize(("k_top", "k_bottom"), [(24, 24), (20, 10), (0, 24), (24, 0)])
 def test_ends_that_overlap_are_found_once(k_top, k_bottom):
-    solver, problem = Subspace(k_top=k_top, k_bottom=k_bottom, max_steps=4000), PROBLEMS["tall"]
+    solver, problem = Power(k_top=k_top, k_bottom=k_bottom, max_steps=4000), PROBLEMS["tall"]
     (pairs,) = solver.pairs(run(solver, problem.operator()))
     assert pairs.eigenindex.tolist() == list(range(24))
     assert torch.allclose(pairs.eigenvalues, problem.truth[0], rtol=0, atol=3e-4)
@@ -36,7 +36,7 @@ def test_ends_that_overlap_are_found_once(k_top, k_bottom):
 
 def test_a_change_too_small_to_see_is_no_convergence():
     slow = Problem(30, 30, ((1.0, 0.9999, *linear(28, 0.9, 0.5)),)).operator()
-    solver = Subspace(stop="delta", stop_criterion=1e-3, tol=1e-8, max_steps=4000)
+    solver = Power(stop="delta", stop_criterion=1e-3, tol=1e-8, max_steps=4000)
     state = run(solver, slow)
     (pairs,) = solver.pairs(state)
     assert state.images[0].steps < 100
@@ -45,7 +45,7 @@ def test_a_change_too_small_to_see_is_no_convergence():
 
 
 def test_stopped_by_change_is_converged_where_the_residuals_agree():
-    solver, A = Subspace(stop="delta", stop_criterion=1e-12, max_steps=4000), PROBLEMS["tall"].operator()
+    solver, A = Power(stop="delta", stop_criterion=1e-12, max_steps=4000), PROBLEMS["tall"].operator()
     state = run(solver, A)
     (pairs,) = solver.pairs(state)
     assert state.images[0].status == "converged"
@@ -54,7 +54,7 @@ def test_stopped_by_change_is_converged_where_the_residuals_agree():
 
 
 def test_it_claims_no_more_than_converged_and_the_certificate_proves_a_zero():
-    solver, A = Subspace(max_steps=4000), PROBLEMS["rank-deficient"].operator()
+    solver, A = Power(max_steps=4000), PROBLEMS["rank-deficient"].operator()
     state = run(solver, A)
     (pairs,) = solver.pairs(state)
     (certified,) = certify(A, [pairs], solver=solver, state=state)
@@ -65,7 +65,7 @@ def test_it_claims_no_more_than_converged_and_the_certificate_proves_a_zero():
 
 def test_a_slow_top_leaves_the_bottom_half_of_the_budget():
     slow = Problem(30, 30, ((1.0, 0.99999, *linear(28, 0.9, 0.5)),)).operator()
-    solver = Subspace(tol=1e-9, max_steps=41)
+    solver = Power(tol=1e-9, max_steps=41)
     (pairs,) = solver.pairs(run(solver, slow))
     assert pairs.eigenindex.tolist() == [0, 29]
     state = solver.init(slow, 0)
@@ -87,4 +87,4 @@ def test_a_slow_top_leaves_the_bottom_half_of_the_budget():
 )
 def test_settings_that_cannot_work_are_refused(settings, message):
     with pytest.raises(ConfigurationError, match=message):
-        Subspace(**settings)
+        Power(**settings)

@@ -10,7 +10,7 @@ from eigexp.errors import ConfigurationError, MemoryLimitError
 from eigexp.images import SkimageImages
 from eigexp.models import prepare_model
 from eigexp.models.zoo import efficientnet_lite0
-from eigexp.operators import CountedOperator, SensitivityOperator, dense_matrix, linearise
+from eigexp.operators import CountedOperator, Operator, dense_matrix, linearise
 from eigexp.pairs import EigenPairs
 from eigexp.solvers.sparse import NotSparseError, Sparse
 from eigexp.solvers.sparse import spectrum as sparse_spectrum
@@ -18,18 +18,18 @@ from tests.solvers.layers import Beside, Halves, noise, strided
 from tests.solvers.spectra import run
 
 
-def operator(model: nn.Module, x: Tensor) -> SensitivityOperator:
+def operator(model: nn.Module, x: Tensor) -> Operator:
     torch.manual_seed(0)
     return linearise(model.double().eval(), x)
 
 
-def solved(A: SensitivityOperator, **settings) -> EigenPairs:
+def solved(A: Operator, **settings) -> EigenPairs:
     solver = Sparse(**settings)
     state = run(solver, A)
     return certify(A, solver.pairs(state), solver=solver, state=state)[0]
 
 
-def truth(A: SensitivityOperator) -> Tensor:
+def truth(A: Operator) -> Tensor:
     values = torch.linalg.svdvals(dense_matrix(A)[0]).square()
     return torch.cat([values, values.new_zeros(A.shape.n - len(values))])
 

@@ -4,12 +4,12 @@ import torch
 from eigexp.errors import MemoryLimitError
 from eigexp.operators import DenseOperator
 from eigexp.solvers.krylov import Krylov
-from eigexp.solvers.power import Subspace
+from eigexp.solvers.power import Power
 from eigexp.system import memory
 
 
 def test_a_state_that_could_outgrow_memory_is_refused_before_the_first_product(monkeypatch):
-    class Greedy(Subspace):
+    class Greedy(Power):
         def vectors(self, n: int) -> int:
             return 10 * n
 
@@ -19,10 +19,10 @@ def test_a_state_that_could_outgrow_memory_is_refused_before_the_first_product(m
     A = DenseOperator(torch.eye(100)[None].repeat(3, 1, 1))
     monkeypatch.setattr("eigexp.solvers.base.free_memory", lambda device: 700 * 3 * 100 * 4)
     monkeypatch.setattr(memory, "free_memory", lambda device: 700 * 3 * 100 * 4)
-    message = r"^solver=subspace for b=3 images of n=100 pixels, whose state may grow to 1000 vectors, needs .* free on cpu\. Keep 700\.$"
+    message = r"^solver=power for b=3 images of n=100 pixels, whose state may grow to 1000 vectors, needs .* free on cpu\. Keep 700\.$"
     with pytest.raises(MemoryLimitError, match=message):
         Greedy().init(A, 0)
-    assert Subspace().init(A, 0).active == [0, 1, 2]
+    assert Power().init(A, 0).active == [0, 1, 2]
 
 
 def test_the_free_memory_leaves_no_trace_in_the_numbers(monkeypatch):

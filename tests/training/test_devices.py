@@ -10,11 +10,11 @@ import pytest
 
 from eigexp.errors import ConfigurationError
 from eigexp.store import Store
-from eigexp.training.processes import Ranks
+from eigexp.training.processes import Processes
 from tests.sweep.sweeps import SLOW, SMALL, command, eigexp, environment, same_numbers, serial
 
 IMAGES = ["model=ln", "images.names=[camera,coins,coffee]", "trainer.accelerator=cpu", *SMALL]
-BLOCK = ["model=lg", "solver=subspace", "solver.k=3", "solver.tol=0.02", "images.names=[camera,coins]", "images.size=16"]
+BLOCK = ["model=lg", "solver=power", "solver.k=3", "solver.tol=0.02", "images.names=[camera,coins]", "images.size=16"]
 BLOCK = [*BLOCK, "logger=none", "callbacks.checkpoint.every_steps=3", "trainer.accelerator=cpu"]
 WHO = ["+callbacks.who._target_=tests.sweep.slow.Who", "+callbacks.who.path=who.txt"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "eigexp"]
@@ -106,9 +106,9 @@ def test_a_block_under_lightnings_own_launcher(tmp_path, expected):
 def test_the_number_of_processes_has_to_fit(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "3")
-    assert (Ranks.of(3).rank, Ranks.of(3).started) == (1, True)
-    assert Ranks.of(1).size == 1
+    assert (Processes.of(3).rank, Processes.of(3).started) == (1, True)
+    assert Processes.of(1).size == 1
     with pytest.raises(ConfigurationError, match=r"devices=2, but 3"):
-        Ranks.of(2)
+        Processes.of(2)
     with pytest.raises(ConfigurationError, match="at least 1"):
-        Ranks.of(0)
+        Processes.of(0)

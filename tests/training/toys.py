@@ -18,7 +18,7 @@ if find_spec("eigexp.certificates") is None:  # until it is there
     sys.modules["eigexp.certificates"] = stub
 
 from eigexp.images import Image
-from eigexp.operators import SensitivityOperator
+from eigexp.operators import Operator
 from eigexp.pairs import RitzPairs
 from eigexp.solvers.base import Answer, ImageState, Progress, Request, Solver
 from eigexp.training import EigenModule, Task
@@ -45,13 +45,13 @@ class Power(Solver):
     tol: float = 1e-9
     max_steps: int = 30
 
-    def start(self, A: SensitivityOperator, image: int, rng: Tensor) -> PowerImage:
+    def start(self, A: Operator, image: int, rng: Tensor) -> PowerImage:
         generator = torch.Generator()
         generator.set_state(rng)
         v = torch.randn(1, A.shape.n, generator=generator, dtype=A.dtype).to(A.device)
         return PowerImage(Request("fisher", v / v.norm()), 0.0, 0, "running", torch.zeros(0, dtype=torch.float64), A.shape.n, float("nan"))
 
-    def advance(self, A: SensitivityOperator, image: int, state: PowerImage, answer: Answer) -> PowerImage:
+    def advance(self, A: Operator, image: int, state: PowerImage, answer: Answer) -> PowerImage:
         assert state.request is not None and answer.back is not None
         v, w = state.request.block, answer.back
         value = float((v * w).sum())

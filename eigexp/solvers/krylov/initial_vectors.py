@@ -4,12 +4,12 @@ import torch
 from torch import Tensor
 
 from eigexp.linalg.orthonormal import independent_rows
-from eigexp.operators.base import SensitivityOperator
+from eigexp.operators.base import Operator
 
 ROUNDS = 2
 
 
-def structural_guesses(A: SensitivityOperator, image: int, which: int) -> Tensor:
+def structural_guesses(A: Operator, image: int, which: int) -> Tensor:
     """Orthonormal guesses (g, n) for one image of the operator; g = 0 where the operator belongs to no image.
 
     A channel at a time. Round 0: the constant and the channel itself, to which models with gain control are nearly blind. Round 1: the

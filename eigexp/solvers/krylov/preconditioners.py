@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from eigexp.errors import ConfigurationError
-from eigexp.operators.base import SensitivityOperator
+from eigexp.operators.base import Operator
 
 _FLOOR = 1e-3  # relative to lambda_1 in the pixels, to the largest entry among the frequencies
 
@@ -103,7 +103,7 @@ class AliasBlocks(Preconditioner):
 PRECONDITIONERS: dict[str, type[Preconditioner]] = {"pf": PixelFrequency, "pb": AliasBlocks}
 
 
-def check_preconditioner(kind: str, A: SensitivityOperator) -> None:
+def check_preconditioner(kind: str, A: Operator) -> None:
     """Refuse a preconditioner that cannot be had for the operator's images.
 
     Raises:
@@ -116,7 +116,7 @@ def check_preconditioner(kind: str, A: SensitivityOperator) -> None:
         raise ConfigurationError(f"solver.preconditioner={kind} needs images of even sides, not {h}x{w}. Set images.size, or take pf.")
 
 
-def build_preconditioner(kind: str, A: SensitivityOperator, probes: Tensor, largest: float) -> Preconditioner:
+def build_preconditioner(kind: str, A: Operator, probes: Tensor, largest: float) -> Preconditioner:
     """The preconditioner of an operator's image from its gradients.
 
     Args:
@@ -128,13 +128,13 @@ def build_preconditioner(kind: str, A: SensitivityOperator, probes: Tensor, larg
     return PRECONDITIONERS[kind].of(_planes(A, probes), largest)
 
 
-def precondition(preconditioner: Preconditioner, A: SensitivityOperator, direction: Tensor) -> Tensor:
+def precondition(preconditioner: Preconditioner, A: Operator, direction: Tensor) -> Tensor:
     """The preconditioner's inverse times a direction (n,), in the operator's coordinates."""
     planes = _planes(A, direction[None])[0]
     return A.from_pixels(preconditioner.apply(planes).flatten()[None])[0]
 
 
-def _planes(A: SensitivityOperator, rows: Tensor) -> Tensor:
+def _planes(A: Operator, rows: Tensor) -> Tensor:
     """Rows (k, n) as stacks of planes (k, c, h, w)."""
     assert A.images is not None
     h, w = A.images.shape[-2:]

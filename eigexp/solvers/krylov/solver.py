@@ -17,7 +17,7 @@ from eigexp.errors import ConfigurationError
 from eigexp.linalg.basis import rows_at_most
 from eigexp.linalg.gaussian import gaussian_rows
 from eigexp.linalg.orthonormal import norm, random_orthogonal
-from eigexp.operators.base import SensitivityOperator
+from eigexp.operators.base import Operator
 from eigexp.pairs import Evidence, RitzPairs
 from eigexp.solvers.base import Answer, ImageState, Progress, Request
 from eigexp.solvers.both_ends import BothEnds
@@ -81,7 +81,7 @@ class Krylov(BothEnds):
                 return f"Set solver.max_basis={size}, which may take more products, or a smaller images.batch_size."
         return super().memory_cure(vectors)
 
-    def start(self, A: SensitivityOperator, image: int, rng: Tensor) -> KrylovImage:
+    def start(self, A: Operator, image: int, rng: Tensor) -> KrylovImage:
         """A random direction, and nothing known."""
         n = A.shape.n
         self.check(A)
@@ -96,7 +96,7 @@ class Krylov(BothEnds):
             rng=rng,
         )
 
-    def advance(self, A: SensitivityOperator, image: int, state: KrylovImage, answer: Answer) -> KrylovImage:
+    def advance(self, A: Operator, image: int, state: KrylovImage, answer: Answer) -> KrylovImage:
         """Take the product into the space at hand, then decide on the next."""
         assert state.request is not None
         cost = 1.0 if state.request.kind == "fisher" else len(state.request.block) / 2
@@ -157,7 +157,7 @@ class Krylov(BothEnds):
         queue = columns.T.to(state.queue) @ state.request.block
         return replace(state, queue=queue, quotients=quotients, rounds=state.rounds + 1, guessed_at=state.steps, phase="krylov")
 
-    def _take_probe(self, A: SensitivityOperator, state: KrylovImage, answer: Answer) -> KrylovImage:
+    def _take_probe(self, A: Operator, state: KrylovImage, answer: Answer) -> KrylovImage:
         """Keep a gradient; the last of them makes the preconditioner."""
         assert self.preconditioner and answer.back is not None
         probes = torch.cat([state.probes, answer.back])
@@ -190,7 +190,7 @@ class Krylov(BothEnds):
 
     # ------------------------------------------------------------------ deciding
 
-    def _decide(self, A: SensitivityOperator, image: int, state: KrylovImage, residuals: Tensor | None) -> KrylovImage:
+    def _decide(self, A: Operator, image: int, state: KrylovImage, residuals: Tensor | None) -> KrylovImage:
         if len(state.space) >= state.n:
             return self._finish(replace(state, distinct=True), bottom="krylov")
         if state.steps >= self.max_steps:
@@ -209,7 +209,7 @@ class Krylov(BothEnds):
         assert residuals is not None
         return self._continue(A, image, state, residuals)
 
-    def _continue(self, A: SensitivityOperator, image: int, state: KrylovImage, residuals: Tensor) -> KrylovImage:
+    def _continue(self, A: Operator, image: int, state: KrylovImage, residuals: Tensor) -> KrylovImage:
         open_pairs = (~self._converged(state)).nonzero().flatten().tolist()
         top_open = bool(open_pairs) and open_pairs[0] < self.num_top
         if not top_open and len(state.queue):
@@ -244,13 +244,13 @@ class Krylov(BothEnds):
             t, rng = random_orthogonal(state.space.V.rows, state.n, rng)
         return replace(state, request=Request("fisher", t[None]), rng=rng)
 
-    def _expand_preconditioned(self, A: SensitivityOperator, state: KrylovImage, residual: Tensor) -> KrylovImage:
+    def _expand_preconditioned(self, A: Operator, state: KrylovImage, residual: Tensor) -> KrylovImage:
         """As `_expand`, in the direction to which the preconditioner turns a residual of the bottom; first comes what it is made of."""
         if state.preconditioner is None:
             return self._probe(A, replace(state, phase="probe"))
         return self._expand(replace(state, assisted=True), precondition(state.preconditioner, A, residual))
 
-    def _probe(self, A: SensitivityOperator, state: KrylovImage) -> KrylovImage:
+    def _probe(self, A: Operator, state: KrylovImage) -> KrylovImage:
         """Ask for the gradient of a random response."""
         u, rng = gaussian_rows(1, A.shape.m, state.rng, state.probes)
         return replace(state, request=Request("adjoint", u), rng=rng)

@@ -17,7 +17,7 @@ from eigexp.errors import ConfigurationError
 from eigexp.linalg.basis import Basis
 from eigexp.linalg.gaussian import gaussian_rows
 from eigexp.linalg.rayleigh_ritz import wanted_indices
-from eigexp.operators.base import SensitivityOperator
+from eigexp.operators.base import Operator
 from eigexp.pairs import RitzPairs
 from eigexp.solvers.base import Answer, ImageState, Progress, Request, Solver
 from eigexp.solvers.both_ends import tolerances_met
@@ -74,7 +74,7 @@ class Sparse(Solver):
         check_positive(tol=self.tol, bottom_rtol=self.bottom_rtol, chunk=self.chunk)
         check_counts(k=self.k)
 
-    def start(self, A: SensitivityOperator, image: int, rng: Tensor) -> SparseImage:
+    def start(self, A: Operator, image: int, rng: Tensor) -> SparseImage:
         """Gradients of random responses, for their windows.
 
         Raises:
@@ -92,7 +92,7 @@ class Sparse(Solver):
         check, rng = gaussian_rows(_CHECKS, n, rng, torch.empty(0, dtype=A.dtype, device=A.device))
         return SparseImage.begin(Request("adjoint", single), check, m, rng)
 
-    def advance(self, A: SensitivityOperator, image: int, state: SparseImage, answer: Answer) -> SparseImage:
+    def advance(self, A: Operator, image: int, state: SparseImage, answer: Answer) -> SparseImage:
         """Take the windows, the responses to combs, or the check; the last of them ends in the spectrum.
 
         Raises:
@@ -129,7 +129,7 @@ class Sparse(Solver):
 
     # ------------------------------------------------------------------ the Jacobian
 
-    def _begin(self, A: SensitivityOperator, state: SparseImage, combs: Combs) -> SparseImage:
+    def _begin(self, A: Operator, state: SparseImage, combs: Combs) -> SparseImage:
         """Combs of a spacing, from the first position on."""
         self._check_size(A, combs)
         room = Basis.with_room(combs.num_positions * combs.per_position, A.shape.m, A.dtype, A.device)
@@ -143,13 +143,13 @@ class Sparse(Solver):
             return replace(state, phase="check", request=Request("forward", state.check))
         return replace(state, request=Request("forward", combs.vectors(positions).to(state.vectors)))
 
-    def _collect(self, A: SensitivityOperator, state: SparseImage, combs: Combs, responses: Tensor) -> SparseImage:
+    def _collect(self, A: Operator, state: SparseImage, combs: Combs, responses: Tensor) -> SparseImage:
         """Keep the responses, if no response has seen two teeth."""
         if not combs.decode(self._positions(state, combs), responses.cpu()).clean:
             return self._begin(A, state, combs.wider())
         return self._ask(replace(state, compressed=state.compressed.extend(responses)), combs)
 
-    def _judge(self, A: SensitivityOperator, state: SparseImage, combs: Combs, responses: Tensor) -> SparseImage:
+    def _judge(self, A: Operator, state: SparseImage, combs: Combs, responses: Tensor) -> SparseImage:
         """Compare what was found with the operator; a difference is of a window wider than the teeth's distance."""
         J = self._jacobian(state, combs)
         expected = responses.cpu().numpy()
@@ -208,7 +208,7 @@ class Sparse(Solver):
         first = state.compressed.size // combs.per_position
         return range(first, min(first + self.chunk, combs.num_positions))
 
-    def _check_size(self, A: SensitivityOperator, combs: Combs) -> None:
+    def _check_size(self, A: Operator, combs: Combs) -> None:
         _, m, n = A.shape
         (rows, columns), (_, height, width) = combs.spacing, combs.planes
         vectors = combs.num_positions * combs.per_position
@@ -220,7 +220,7 @@ class Sparse(Solver):
         check_memory(needed, torch.device("cpu"), what, "Take a smaller images.size, or solver=krylov.")
 
 
-def _planes(A: SensitivityOperator, image: int) -> tuple[int, int, int]:
+def _planes(A: Operator, image: int) -> tuple[int, int, int]:
     """Channels, height and width of an image's coordinates; one row where they are not its pixels."""
     n = A.shape.n
     if A.images is None or A.images[image].numel() != n or A.images[image].ndim < 2:
