@@ -21,6 +21,8 @@ class RitzPairs:
         null_fraction: estimated share of the n coordinates that lie in the null space, or None.
         bottom_margin: how far below its smallest Ritz value the solver's evidence leaves room for an eigenvalue.
         top_margin: how far above its largest.
+        next_top: Ritz value and residual of the best-known eigenpair just beyond the printed ones at the top; None where none is known.
+        next_bottom: those of the best-known one just beyond the printed ones at the bottom.
     """
 
     eigenindex: Eigenindices
@@ -31,6 +33,8 @@ class RitzPairs:
     null_fraction: float | None = None
     bottom_margin: float = 0.0
     top_margin: float = 0.0
+    next_top: tuple[float, float] | None = None
+    next_bottom: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
