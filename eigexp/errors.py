@@ -1,15 +1,15 @@
-"""One tree of errors; each is also the builtin that a caller would expect. A message names the value and the cure."""
+"""One tree of errors; each is also the builtin error that a caller would expect. A message says what is wrong, the value, what to do."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 
 class EigexpError(Exception):
-    """Base of every error that eigexp raises on purpose."""
+    """Base class of all errors that eigexp raises."""
 
 
 class ConfigurationError(EigexpError, ValueError):
-    """A setting has a value that cannot work."""
+    """A setting is invalid."""
 
 
 class ImageError(EigexpError, ValueError):
@@ -21,19 +21,19 @@ class ModelError(EigexpError, ValueError):
 
 
 class InputTypeError(EigexpError, TypeError):
-    """An image or a model's response has a type or precision that cannot be computed with."""
+    """An image or a response has an unsupported type or precision."""
 
 
 class DeviceError(EigexpError, RuntimeError):
-    """A model leaves the device that its input is on."""
+    """A model returns its response on another device than its input."""
 
 
 class OperatorError(EigexpError, ValueError):
-    """A sensitivity operator got vectors of a wrong shape, or its products disagree."""
+    """An operator was given vectors of a wrong shape, or its products disagree."""
 
 
 class MemoryLimitError(EigexpError, MemoryError):
-    """The work would not fit into memory."""
+    """The computation does not fit into memory."""
 
 
 class StoreError(EigexpError, OSError):
@@ -41,27 +41,27 @@ class StoreError(EigexpError, OSError):
 
 
 class CheckpointError(EigexpError, RuntimeError):
-    """A checkpoint is damaged, or belongs to other work."""
+    """A checkpoint is damaged, or was written by another task or with other settings."""
 
 
 class ProcessError(EigexpError, RuntimeError):
-    """A process that shared the work ended without finishing its part."""
+    """One of several processes failed."""
 
 
 class LoadError(EigexpError, ValueError):
-    """A saved object cannot be loaded here: it belongs to another image or model, or is none."""
+    """A file is not a saved object, or belongs to another image or model."""
 
 
 class LoadWarning(UserWarning):
-    """A check of a saved object failed, and the caller asked to load it all the same."""
+    """A saved object was loaded although a check failed, because the caller asked for that."""
 
 
 class MissingDependencyError(EigexpError, ImportError):
-    """An optional package is needed and not installed."""
+    """An optional package is required but not installed."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The part of a message that offers the nearest known names, or lists them all when none is near."""
+    """Return the end of a message: the known names nearest to `name`, or all of them where none is near."""
     names = sorted(known)
     close = get_close_matches(name, names, n=3, cutoff=0.5)
     return f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(names)}."

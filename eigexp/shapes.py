@@ -1,4 +1,4 @@
-"""Shape annotations, and the one legend of their letters.
+"""Shape annotations, and what their letters mean.
 
 b images in a batch; k vectors of each image; n coordinates of one image's distortion (its pixels, unless a pixel subspace is chosen);
 m responses of the model to one image; c h w an image's channels, height and width; d rows of a basis.

@@ -1,1 +1,1 @@
-"""Small dense linear algebra for solvers: growing bases, orthonormal rows, Rayleigh-Ritz."""
+"""Linear algebra for solvers: growing bases, orthonormal rows, Rayleigh-Ritz, eigenvalue counts of sparse matrices."""

@@ -1,4 +1,4 @@
-"""A growing list of rows that appends without copying, and never changes what an earlier holder sees."""
+"""A growing list of rows. Appending rarely copies, and never changes a shorter basis that shares the storage."""
 
 from dataclasses import dataclass
 
@@ -7,19 +7,19 @@ from torch import Tensor
 
 from eigexp.shapes import BasisRows, Rows, Vector
 
-_LEAST, _MORE = 16, 64  # rows of a storage at first, and at most as many more when it grows
+_MIN_GROWTH, _MAX_DOUBLING = 16, 64  # rows
 
 
 def rows_at_most(size: int) -> tuple[int, int]:
-    """Rows of the storage of a basis that has grown one by one to `size`, and of those, how many were copied when it grew last."""
-    before, capacity = 0, _LEAST
+    """Return the rows allocated for a basis that has grown one by one to `size`, and how many of them its last growth copied."""
+    before, capacity = 0, _growth(0)
     while capacity < size:
-        before, capacity = capacity, min(2 * capacity, capacity + _MORE)
+        before, capacity = capacity, capacity + _growth(capacity)
     return capacity, before
 
 
 class _Storage:
-    """Rows with spare room; `used` is how many of them somebody holds."""
+    """Allocated rows, of which the first `used` belong to a basis."""
 
     def __init__(self, rows: Tensor, used: int):
         self.rows = rows
@@ -30,7 +30,8 @@ class _Storage:
 class Basis:
     """The first `size` rows of a shared storage, as a value: `append` returns a longer basis and leaves this one as it is.
 
-    The longest holder appends in place; a shorter one that appends again gets a storage of its own.
+    Only the longest basis of a storage appends in place. A shorter one that appends gets its own storage, so the rows of the longer one
+    are not overwritten.
     """
 
     storage: _Storage
@@ -38,7 +39,7 @@ class Basis:
 
     @staticmethod
     def of(rows: BasisRows) -> "Basis":
-        """A basis of given rows, shape (d, n)."""
+        """Return the basis of given rows, shape (d, n)."""
         return Basis(_Storage(rows, len(rows)), len(rows))
 
     @property
@@ -48,18 +49,18 @@ class Basis:
 
     @staticmethod
     def with_room(capacity: int, n: int, dtype: torch.dtype, device: torch.device) -> "Basis":
-        """An empty basis whose storage holds `capacity` rows of length n from the start."""
+        """Return an empty basis with storage for `capacity` rows of length n."""
         return Basis(_Storage(torch.empty(capacity, n, dtype=dtype, device=device), 0), 0)
 
     def append(self, row: Vector) -> "Basis":
-        """The basis with one more row, shape (n,)."""
+        """Return the basis with one more row, shape (n,)."""
         return self.extend(row[None])
 
     def extend(self, rows: Rows) -> "Basis":
-        """The basis with more rows, shape (k, n)."""
+        """Return the basis with more rows, shape (k, n)."""
         storage, size = self.storage, self.size + len(rows)
         if storage.used != self.size or size > len(storage.rows):
-            capacity = max(size, self.size + _more(self.size))
+            capacity = max(size, self.size + _growth(self.size))
             room = torch.empty(capacity, *storage.rows.shape[1:], dtype=storage.rows.dtype, device=storage.rows.device)
             room[: self.size] = self.rows
             storage = _Storage(room, self.size)
@@ -68,6 +69,6 @@ class Basis:
         return Basis(storage, size)
 
 
-def _more(size: int) -> int:
-    """Rows to make room for: twice as many at first, a quarter more later, so that the copy costs little memory and seldom happens."""
-    return max(16, min(size, 64), size // 4)
+def _growth(size: int) -> int:
+    """Return how many rows to add: doubling at first, a quarter later, because old and new storage exist together during the copy."""
+    return max(_MIN_GROWTH, min(size, _MAX_DOUBLING), size // 4)

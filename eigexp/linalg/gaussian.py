@@ -1,4 +1,4 @@
-"""Random vectors from a generator's state that is itself a value."""
+"""Random vectors from an explicit generator state; the global random state is neither used nor changed."""
 
 import torch
 from torch import Tensor
@@ -7,9 +7,9 @@ from eigexp.shapes import Rows
 
 
 def gaussian_rows(k: int, n: int, rng: Tensor, like: Tensor) -> tuple[Rows, Tensor]:
-    """Standard normal rows (k, n) in the dtype and on the device of `like`, and the generator's next state.
+    """Return standard normal rows (k, n) in the dtype and on the device of `like`, and the generator's next state.
 
-    Drawn on the CPU in float64, so that devices and precisions see the same vectors.
+    They are drawn on the CPU in float64, so that every device and precision gets the same vectors.
     """
     generator = torch.Generator()
     generator.set_state(rng)

@@ -1,4 +1,4 @@
-"""How many eigenvalues of a sparse symmetric matrix lie below a number: by a factorisation, and so as a theorem."""
+"""Count the eigenvalues of a sparse symmetric matrix below a number, by Sylvester's law of inertia, with a bound on rounding."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse as sparse
 from scipy.sparse.linalg import SuperLU, splu
 
-_UNIT = float(np.finfo(np.float64).eps) / 2
+_UNIT_ROUNDOFF = float(np.finfo(np.float64).eps) / 2
 
 
 @dataclass(frozen=True)
@@ -15,16 +15,16 @@ class Count:
     """How many eigenvalues lie below a number.
 
     Attributes:
-        below: how many.
-        doubt: by how much an eigenvalue that is counted may be above the number, or one that is not below it; for rounding.
+        below: number of eigenvalues.
+        error: bound on rounding: a counted eigenvalue is below number + error, and one that is not counted is above number - error.
     """
 
     below: int
-    doubt: float
+    error: float
 
 
 def factorised(matrix: Any) -> SuperLU:
-    """P (matrix) P^T = L U with pivots from the diagonal, of a symmetric matrix (n, n); an ordering for few entries.
+    """Factorise a symmetric sparse matrix (n, n) as P (matrix) P^T = L U, with pivots from the diagonal and an ordering that limits fill-in.
 
     Raises:
         RuntimeError: if a pivot is exactly zero.
@@ -33,28 +33,30 @@ def factorised(matrix: Any) -> SuperLU:
 
 
 def count_below(matrix: Any, number: float) -> Count | None:
-    """The eigenvalues of a sparse symmetric matrix (n, n) below a number; None where the factorisation does not say.
+    """Count the eigenvalues of a sparse symmetric matrix (n, n) below a number; None where the factorisation gives no answer.
 
-    Sylvester's law of inertia: L D L^T has as many negative eigenvalues as D has negative entries. It differs from matrix - number by what
-    the factors leave, A - L U, at most g |L| |U| entry by entry with g = d u / (1 - d u), d the longest inner product and u the unit of
-    rounding (Higham 2002, theorem 9.3), and by L (U - D L^T), which is known. The norm of both bounds how far eigenvalues moved.
+    Sylvester's law of inertia: L D L^T has as many negative eigenvalues as D has negative entries. The product differs from
+    matrix - number by two terms: the backward error A - L U, at most g |L| |U| entry by entry with g = d u / (1 - d u), d the longest
+    inner product and u the unit roundoff (Higham 2002, theorem 9.3), and L (U - D L^T), which is computed. Their norms bound how far the
+    eigenvalues moved (Weyl).
     """
     n = matrix.shape[0]
     try:
         factors = factorised(matrix - number * sparse.identity(n, format="csc"))
     except RuntimeError:
         return None
-    if not np.array_equal(factors.perm_r, factors.perm_c):  # a pivot off the diagonal: no congruence
+    # A pivot off the diagonal makes P A Q of it, which is no congruence: the signs of the pivots then count nothing.
+    if not np.array_equal(factors.perm_r, factors.perm_c):
         return None
     L, U = factors.L, factors.U
     pivots = U.diagonal()
     asymmetry = U.T.tocsc() - L @ sparse.diags(pivots)
-    terms = _UNIT * int(np.diff(L.tocsr().indptr).max())
-    doubt = terms / (1 - terms) * _norm_of_product(L, U) + _norm_of_product(L, asymmetry.T)
-    return Count(int((pivots < 0).sum()), doubt)
+    terms = _UNIT_ROUNDOFF * int(np.diff(L.tocsr().indptr).max())
+    error = terms / (1 - terms) * _norm_of_product(L, U) + _norm_of_product(L, asymmetry.T)
+    return Count(int((pivots < 0).sum()), error)
 
 
 def _norm_of_product(left: Any, right: Any) -> float:
-    """A bound of the spectral norm of |left| |right|: the geometric mean of its largest row and column sums."""
+    """Return a bound on the spectral norm of |left| |right|: the geometric mean of its largest row sum and its largest column sum."""
     left, right, ones = abs(left), abs(right), np.ones(left.shape[0])
     return float((left @ (right @ ones)).max() * (right.T @ (left.T @ ones)).max()) ** 0.5

@@ -1,1 +1,1 @@
-"""What the machine offers: free memory, and the limits of a job or a container."""
+"""The machine: free memory, and the limits of a job or a container."""

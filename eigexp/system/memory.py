@@ -1,4 +1,4 @@
-"""How much memory there is, and how much is asked for."""
+"""Free memory, and the check that a computation fits into it."""
 
 import os
 import re
@@ -14,10 +14,10 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "
 
 
 def parse_bytes(text: str | float) -> int:
-    """A number of bytes: 4000000000, "4GB", "3.5 GiB", "500M".
+    """Parse an amount of memory into bytes: 4000000000, "4GB", "3.5 GiB", "500M".
 
     Raises:
-        ConfigurationError: if it is none.
+        ConfigurationError: if the text is not a positive amount.
     """
     match = re.fullmatch(r"\s*([0-9.]+(?:e[0-9]+)?)\s*([kmgt]?i?)b?\s*", str(text), flags=re.IGNORECASE)
     try:
@@ -25,36 +25,36 @@ def parse_bytes(text: str | float) -> int:
     except ValueError:
         number = 0.0
     if match is None or number <= 0 or match[2].upper() not in _UNITS:
-        raise ConfigurationError(f"{text!r} is no amount of memory. Give bytes, or a number with a unit: 4GB, 512MiB.")
+        raise ConfigurationError(f"{text!r} is not an amount of memory. Give bytes, or a number with a unit: 4GB, 512MiB.")
     return int(number * _UNITS[match[2].upper()])
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that new tensors on a device can take without pushing anything out, and no more than EIGEXP_MEMORY where that is set.
+    """Return the bytes that new tensors on a device can take; at most EIGEXP_MEMORY where that is set.
 
-    On a GPU what its driver reports free and what torch has reserved without using; elsewhere the kernel's estimate of available memory,
-    or what a limit of the process's control group leaves (a job's, a container's).
+    On a GPU: what the driver reports free, and what torch has reserved but not used. Elsewhere: the kernel's estimate of available memory,
+    or what the memory limit of the job or container leaves, whichever is less.
     """
     limit = os.environ.get(LIMIT)
     free = _free_on_gpu(device) if device.type == "cuda" else _free_on_host()
     return min(free, parse_bytes(limit)) if limit else free
 
 
-def check_memory(needed: int, device: torch.device, what: str, cure: str) -> None:
-    """Refuse work that would not fit.
+def check_memory(needed: int, device: torch.device, what: str, hint: str) -> None:
+    """Refuse a computation that does not fit into memory.
 
     Args:
-        needed: bytes that the work takes at its largest.
-        device: where.
-        what: the work, as the message's subject.
-        cure: what to do instead, a sentence.
+        needed: peak memory, bytes.
+        device: where the memory is needed.
+        what: the computation, the subject of the message.
+        hint: what to do instead, one sentence.
 
     Raises:
-        MemoryLimitError: if more is needed than is free.
+        MemoryLimitError: if `needed` exceeds the free memory.
     """
     free = free_memory(device)
     if needed > free:
-        raise MemoryLimitError(f"{what} needs {needed / 2**30:.1f} GiB, but {free / 2**30:.1f} GiB are free on {device}. {cure}")
+        raise MemoryLimitError(f"{what} needs {needed / 2**30:.1f} GiB, but {free / 2**30:.1f} GiB are free on {device}. {hint}")
 
 
 def _free_on_gpu(device: torch.device) -> int:

@@ -24,7 +24,7 @@ def test_what_fits_passes(monkeypatch):
     check_memory(100, CPU, "It", "Do less.")
 
 
-def test_what_does_not_fit_is_refused_with_sizes_and_cure(monkeypatch):
+def test_what_does_not_fit_is_refused_with_sizes_and_a_hint(monkeypatch):
     monkeypatch.setattr(memory, "free_memory", lambda device: 2**30)
     with pytest.raises(MemoryLimitError, match=r"^It needs 2\.5 GiB, but 1\.0 GiB are free on cpu\. Do less\.$") as caught:
         check_memory(5 * 2**29, CPU, "It", "Do less.")
@@ -43,7 +43,7 @@ def test_the_environment_can_only_lower_it(monkeypatch):
     monkeypatch.setenv("EIGEXP_MEMORY", "1000TB")
     assert free_memory(CPU) < 10**15
     monkeypatch.setenv("EIGEXP_MEMORY", "plenty")
-    with pytest.raises(ConfigurationError, match="'plenty' is no amount of memory"):
+    with pytest.raises(ConfigurationError, match="'plenty' is not an amount of memory"):
         free_memory(CPU)
 
 
@@ -57,5 +57,5 @@ def test_amounts(text, expected):
 
 @pytest.mark.parametrize("text", ["", "GB", "-1", "0", "4 GBs", "1.2.3", "4i", "inf"])
 def test_no_amounts(text):
-    with pytest.raises(ConfigurationError, match="no amount of memory"):
+    with pytest.raises(ConfigurationError, match="not an amount of memory"):
         parse_bytes(text)

@@ -80,7 +80,7 @@ def _proven(J: Any, F: Any, k: int, doubt: float, top: bool, search: Callable[[i
         count = count_below(F, float(found.values[inside - 1] + found.values[inside]) / 2)
         spread = found.spread(J, inside)
         outside = 0 if count is None else F.shape[0] - count.below if top else count.below
-        if count is not None and outside == inside and spread + doubt + count.doubt < gap / 2:
+        if count is not None and outside == inside and spread + doubt + count.error < gap / 2:
             return found.first(k, spread + doubt)
         size = max(2 * size, outside + _MORE)
         if size > k + _MOST:
