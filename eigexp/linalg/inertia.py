@@ -24,7 +24,7 @@ class Count:
 
 
 def factorised(matrix: Any) -> SuperLU:
-    """Factorise a symmetric sparse matrix (n, n) as P (matrix) P^T = L U, with pivots from the diagonal and an ordering that limits fill-in.
+    """Factorise a symmetric sparse matrix (n, n) as P (matrix) P^T = L U, with diagonal pivots and an ordering that limits fill-in.
 
     Raises:
         RuntimeError: if a pivot is exactly zero.

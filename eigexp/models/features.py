@@ -1,8 +1,8 @@
-"""The output of a layer, or of several, of any network, without running what comes after it.
+"""The output of one or several layers of any network, without running what comes after them.
 
-The network is traced by torch.fx and its graph cut after the last layer asked for; node names are those of torchvision's feature
-extraction, so operations that are no module (`layer1.0.add`) can be asked for too. A network that cannot be traced runs as it is until
-forward hooks have seen every layer. A module's name always means what the module returns, in both ways.
+The network is traced by torch.fx and its graph is cut after the last requested layer. Node names are those of torchvision's feature
+extraction, so operations that are not modules (`layer1.0.add`) can be requested too. A network that cannot be traced runs until forward
+hooks have seen every layer. In both cases the name of a module means what the module returns.
 """
 
 from collections.abc import Sequence
@@ -18,33 +18,35 @@ from eigexp.models.network import ImageNetwork
 if TYPE_CHECKING:
     from eigexp.models.tracing import Trace
 
+_MAX_HINT = 200  # characters
+
 
 class Features(nn.Module):
     """A network up to some of its layers.
 
-    The network's in-place activations are switched off in place, so that no layer's output is overwritten.
+    In-place activations of the network are switched off, because they would overwrite the output of the layer before them.
 
     Args:
-        network: any network; it is left in evaluation mode.
-        layer: name of a module or of a traced operation, or several of them.
+        network: any network; it is put into evaluation mode.
+        layer: name of a module or of a traced operation, or several names.
 
     Attributes:
         layers: the names.
-        traced: whether the graph could be cut; otherwise hooks stop the network.
+        traced: whether the graph was cut; otherwise hooks stop the network.
 
     Raises:
-        ModelError: if a layer is unknown; the message offers the nearest names.
+        ModelError: if a layer is unknown; the message names the nearest.
     """
 
     def __init__(self, network: nn.Module, layer: str | Sequence[str]) -> None:
-        from eigexp.models.tracing import cut, trace_network  # loads torchvision, which whole models do without
+        from eigexp.models.tracing import cut, trace_network  # loads torchvision, which models without a layer do not need
 
         super().__init__()
         self.layers = (layer,) if isinstance(layer, str) else tuple(layer)
         self.single = isinstance(layer, str)
         inner = network.network if isinstance(network, ImageNetwork) else network
         self.normalise: nn.Module = network.normalise if isinstance(network, ImageNetwork) else nn.Identity()
-        out_of_place(inner.eval())
+        disable_inplace(inner.eval())
         trace = trace_network(inner)
         _check_layers(self.layers, inner, trace)
         self.traced = trace is not None
@@ -52,15 +54,15 @@ class Features(nn.Module):
         self.eval()
 
     def forward(self, x: Tensor) -> Any:
-        """The layer's output for images (b, c, h, w); for several layers, a dict by name."""
+        """Return the layer's output for images (b, c, h, w); for several layers, a dict by name."""
         outputs = self.extractor(self.normalise(x))
         return outputs[self.layers[0]] if self.single else outputs
 
 
 def layer_shapes(network: nn.Module, image_shape: Sequence[int]) -> dict[str, tuple[int, ...]]:
-    """Output shape, without the batch's axis, of every layer that `Features` can take, in the order in which the network runs them.
+    """Return the output shape, without the batch axis, of every layer that `Features` accepts, in the order of execution.
 
-    Layers that return no single tensor are left out. `image_shape` is (c, h, w).
+    Layers that do not return a single tensor are left out. `image_shape` is (c, h, w).
     """
     from eigexp.models.tracing import cut, trace_network
 
@@ -74,8 +76,8 @@ def layer_shapes(network: nn.Module, image_shape: Sequence[int]) -> dict[str, tu
     return {name: tuple(value.shape[1:]) for name, value in outputs.items() if isinstance(value, Tensor)}
 
 
-def out_of_place(network: nn.Module) -> None:
-    """Switch off the in-place variant of every activation and dropout of a network, in place."""
+def disable_inplace(network: nn.Module) -> None:
+    """Set `inplace=False` on every activation and dropout of a network. Changes the network."""
     for module in network.modules():
         if getattr(module, "inplace", False) is True:
             module.inplace = False  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
@@ -84,9 +86,10 @@ def out_of_place(network: nn.Module) -> None:
 def _check_layers(layers: Sequence[str], network: nn.Module, trace: "Trace | None") -> None:
     known = [name for name, _ in network.named_modules() if name] if trace is None else list(trace.outputs)
     if not layers:
-        raise ModelError("model.layer=[] names no layer. Give one name, several, or null for the model's own output.")
+        raise ModelError("model.layer=[] names no layer. Give one name, several names, or null for the model's output.")
     for layer in layers:
         if layer not in known:
-            near = nearest(str(layer), known)
-            offer = near if len(near) < 200 else nearest(str(layer), [name for name in known if "." not in name])
-            raise ModelError(f"model.layer={layer} is no layer of {type(network).__name__}. {offer}")
+            hint = nearest(str(layer), known)
+            if len(hint) > _MAX_HINT:  # nothing is near, and the list of all layers is too long to read
+                hint = nearest(str(layer), [name for name in known if "." not in name])
+            raise ModelError(f"model.layer={layer} is not a layer of {type(network).__name__}. {hint}")

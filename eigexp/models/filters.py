@@ -1,6 +1,8 @@
-"""Gaussian filters as matrix products: with the padding folded into a square matrix for each side, a Gaussian is A X B^T.
+"""Gaussian filters as matrix products.
 
-The matrices are banded, so that a large side is cut into blocks of output pixels, each of which needs only the input pixels around it.
+A circular Gaussian is separable, and reflection at the borders is linear, so filtering an image X is A X B^T with a square matrix for each
+side. That is several times faster than a padded 31 x 31 convolution, and its derivative is again a matrix product. The matrices are banded:
+a large side is cut into blocks of output pixels, each of which needs only the input pixels around it.
 """
 
 from itertools import pairwise
@@ -15,14 +17,14 @@ from eigexp.shapes import Images
 KERNEL_SIZE = 31
 RADIUS = KERNEL_SIZE // 2
 MIN_SIDE = RADIUS + 1
-_CACHED_SIZES = 4
-_BLOCK = 128
+_MAX_CACHED = 4  # image sizes
+_BLOCK_ROWS = 128  # output pixels
 
 Blocks = tuple[tuple[slice, Tensor], ...]
 
 
 def gaussian_taps(std: Float[Tensor, " g"]) -> Float64[Tensor, "g taps"]:
-    """One-dimensional Gaussians of KERNEL_SIZE taps that sum to one: (g,) standard deviations in pixels -> (g, taps), float64.
+    """Return one-dimensional Gaussians of KERNEL_SIZE taps that sum to one: standard deviations (g,) in pixels -> (g, taps), float64.
 
     The outer product of two of them is the normalised circular Gaussian of the published models.
     """
@@ -31,31 +33,31 @@ def gaussian_taps(std: Float[Tensor, " g"]) -> Float64[Tensor, "g taps"]:
 
 
 def gaussian_matrices(std: Float[Tensor, " g"], size: int) -> Float64[Tensor, "g {size} {size}"]:
-    """The matrices that filter a side of `size` pixels, reflected at both ends: (g,) -> (g, size, size), float64.
+    """Return the matrices that filter a side of `size` pixels, reflected at both ends: (g,) -> (g, size, size), float64.
 
-    Row i holds the weights of every pixel in filtered pixel i. `size` must be at least MIN_SIDE.
+    Row i holds the weight of every pixel in filtered pixel i. `size` must be at least MIN_SIDE.
     """
     taps = gaussian_taps(std)
     target = torch.arange(size, device=std.device).repeat_interleave(KERNEL_SIZE)
     source = target + torch.arange(-RADIUS, RADIUS + 1, device=std.device).repeat(size)
-    source = source.abs()
+    source = source.abs()  # reflection without repeating the edge: -1 -> 1, and size -> size - 2
     source = torch.where(source >= size, 2 * (size - 1) - source, source)
     matrices = torch.zeros(len(taps), size * size, dtype=torch.float64, device=std.device)
     return matrices.index_add(1, target * size + source, taps.repeat(1, size)).view(-1, size, size)
 
 
 class GaussianStage:
-    """Filters an image by several Gaussians in batched matrix products, whose matrices are kept from call to call.
+    """Filters an image by several Gaussians in batched matrix products. The matrices are cached.
 
-    The matrices are constants to autograd: gradients flow to the image and not to the standard deviations. They enter no state_dict, pickle
-    or copy, and are made again when the standard deviations, the size, the dtype or the device change.
+    They are constants to autograd: gradients flow to the image, not to the standard deviations. They are not part of a state_dict, pickle
+    or copy, and are rebuilt when the standard deviations, the size, the dtype or the device change.
     """
 
     def __init__(self) -> None:
         self._cache: dict[tuple[Any, ...], tuple[tuple[Tensor, ...], Blocks, Blocks]] = {}
 
     def __call__(self, x: Images, stds: tuple[Float[Tensor, " _"], ...]) -> Float[Tensor, "b g h w"]:
-        """Images (b, 1, h, w), or (b, g, h, w) with one Gaussian a channel, -> (b, g, h, w).
+        """Filter images (b, 1, h, w), or (b, g, h, w) with one Gaussian per channel. Returns (b, g, h, w).
 
         Args:
             x: images with sides of at least MIN_SIDE pixels.
@@ -72,14 +74,14 @@ class GaussianStage:
         h, w = x.shape[-2:]
         key = (h, w, x.dtype, x.device, *((id(std), std._version) for std in stds))
         if key not in self._cache:
-            if len(self._cache) >= _CACHED_SIZES:
+            if len(self._cache) >= _MAX_CACHED:
                 del self._cache[next(iter(self._cache))]
-            # The standard deviations are kept beside the matrices, so that their ids stay theirs.
+            # The key holds ids of tensors: keep the tensors alive, or a new one could get the id of a deleted one.
             self._cache[key] = (stds, *_side_blocks(torch.cat(stds), h, w, x))
         return self._cache[key][1:]
 
 
-@torch.inference_mode(False)
+@torch.inference_mode(False)  # matrices built in inference mode could not take part in a later backward pass
 @torch.no_grad()
 def _side_blocks(std: Tensor, h: int, w: int, like: Tensor) -> tuple[Blocks, Blocks]:
     rows = tuple((pixels, matrix.to(like)) for pixels, matrix in _cut(gaussian_matrices(std, h)))
@@ -88,9 +90,9 @@ def _side_blocks(std: Tensor, h: int, w: int, like: Tensor) -> tuple[Blocks, Blo
 
 
 def _cut(matrices: Tensor) -> Blocks:
-    """Banded (g, size, size) as blocks of about _BLOCK rows: for each the input pixels that it needs, and its part of the matrices."""
+    """Cut banded matrices (g, size, size) into blocks of rows: for each block the input pixels it needs, and its part of the matrices."""
     size = matrices.shape[-1]
-    count = max(1, round(size / _BLOCK))
+    count = max(1, round(size / _BLOCK_ROWS))
     bounds = [size * i // count for i in range(count + 1)]
     needed = [slice(max(0, low - RADIUS), min(size, high + RADIUS)) for low, high in pairwise(bounds)]
     return tuple((pixels, matrices[:, low:high, pixels].contiguous()) for pixels, (low, high) in zip(needed, pairwise(bounds), strict=True))

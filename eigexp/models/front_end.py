@@ -3,8 +3,8 @@
 Berardino, Balle, Laparra and Simoncelli, "Eigen-distortions of hierarchical representations", NeurIPS 2017 (arXiv:1710.02266); parameters:
 Berardino, PhD thesis, New York University 2018, Table 2, page 149. Filters are 31 pixels wide and reflect the image at its borders.
 
-Each is a difference of Gaussians, then divisive gain controls, then a softplus. Buffers have the names of plenoptic's parameters, so that
-weights fitted there load here.
+Each is a difference of Gaussians, then divisive gain control, then a softplus. Buffers have the names of plenoptic's parameters, so that
+weights fitted with plenoptic load here.
 """
 
 import torch
@@ -48,25 +48,25 @@ class _CenterSurround(nn.Module):
 
 
 class FrontEnd(nn.Module):
-    """What the four models share: the checks of the image, and the filters of one stage as one product."""
+    """Base of the four models: checks the image, and filters all Gaussians of a stage in one product."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.training = False  # there is nothing to train: no mode to be told of
+        self.training = False  # the parameters are fixed: there is no training mode to warn of
         self._first_stage = GaussianStage()
         self._second_stage = GaussianStage()
 
     def forward(self, x: Tensor) -> Float[Tensor, "b channels h w"]:
-        """Responses to images: (b, 1, h, w) luminance in [0, 1] -> (b, channels, h, w), in the image's dtype.
+        """Return the responses to images: (b, 1, h, w) luminance in [0, 1] -> (b, channels, h, w), in the image's dtype.
 
         Raises:
-            ModelError: if the image is not grey, or a side is shorter than 16 pixels (the filters reflect 15 pixels at each border).
+            ModelError: if the image is not grey, or a side is shorter than 16 pixels: reflection at a border needs 15 pixels beside it.
         """
         _check_image(x, type(self).__name__)
         return F.softplus(self._drive(x))
 
     def _drive(self, x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b channels h w"]:
-        """The response before the softplus."""
+        """Return the response before the softplus."""
         raise NotImplementedError
 
 
@@ -113,10 +113,10 @@ class LuminanceGainControl(FrontEnd):
 
 
 class LuminanceContrastGainControl(LuminanceGainControl):
-    """LGG: LG divided once more by local contrast. One channel.
+    """LGG: LG divided by local contrast. One channel.
 
-    Where an image is black over more than a filter's width, contrast is zero and the derivative of its square root infinite, though that of
-    the response is not: the response's own derivative is returned there (plenoptic 2.1.1 returns NaN).
+    Where an image is black over more than the width of a filter, the contrast is zero and the derivative of its square root is infinite,
+    although the derivative of the response is finite. The latter is returned (plenoptic 2.1.1 returns NaN).
     """
 
     contrast_scalar: Tensor
@@ -133,12 +133,13 @@ class LuminanceContrastGainControl(LuminanceGainControl):
     def _drive(self, x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b channels h w"]:
         normalised = super()._drive(x)
         energy = self._second_stage(normalised.square(), (self.contrast.std,))
+        # clamp_min has the derivative 0 below its limit, so the infinite derivative of sqrt(0) never enters a product.
         contrast = energy.clamp_min(torch.finfo(energy.dtype).tiny).sqrt() + 1e-6
         return normalised / (1 + _per_channel(self.contrast_scalar, x) * contrast)
 
 
 class OnOff(LuminanceContrastGainControl):
-    """OnOff: two LGG channels, one with its center on and one with its center off; the best predictor of human thresholds of the four."""
+    """OnOff: two LGG channels, on-center and off-center; of the four, the best predictor of human thresholds."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Layers by forward hooks: works for every network that runs, traced or not."""
+"""Layers by forward hooks, which work for networks that cannot be traced."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -9,11 +9,11 @@ from eigexp.errors import ModelError
 
 
 class _Stop(Exception):
-    """Every layer has been seen."""
+    """Every requested layer has run."""
 
 
 class HookedLayers(nn.Module):
-    """Runs a network until hooks have seen every layer once; with `partial`, to its end, and returns those seen, in that order."""
+    """Runs a network until every requested layer has run; with `partial`, to its end, and returns the layers that ran, in that order."""
 
     def __init__(self, network: nn.Module, layers: Iterable[str], partial: bool = False) -> None:
         super().__init__()
@@ -22,13 +22,17 @@ class HookedLayers(nn.Module):
         self.partial = partial
 
     def forward(self, x: Tensor) -> dict[str, Any]:
-        """Outputs by layer; a module that runs several times gives its first."""
+        """Return the outputs by layer; of a module that runs several times, the first.
+
+        Raises:
+            ModelError: if the forward pass does not run a layer.
+        """
         seen: dict[str, Any] = {}
         handles = [self.network.get_submodule(name).register_forward_hook(self._hook(name, seen)) for name in self.layers]
         try:
             self.network(x)
         except _Stop:
-            pass  # all that was wanted is in `seen`
+            pass  # every requested output is in `seen`; the rest of the network need not run
         finally:
             for handle in handles:
                 handle.remove()
@@ -36,7 +40,7 @@ class HookedLayers(nn.Module):
             return seen
         missing = [name for name in self.layers if name not in seen]
         if missing:
-            raise ModelError(f"model.layer={missing[0]} is a part of the model that its forward pass does not run. Choose another layer.")
+            raise ModelError(f"model.layer={missing[0]} is not used in the forward pass of this model. Choose another layer.")
         return {name: seen[name] for name in self.layers}
 
     def _hook(self, name: str, seen: dict[str, Any]) -> Callable[..., None]:
@@ -49,7 +53,7 @@ class HookedLayers(nn.Module):
 
 
 def clone_tensors(output: Any) -> Any:
-    """A copy of tensors in any nesting of tuples, lists and dicts, which later in-place operations cannot reach."""
+    """Copy the tensors in any nesting of tuples, lists and dicts, so that later in-place operations do not change them."""
     if isinstance(output, Tensor):
         return output.clone()
     if isinstance(output, Mapping):

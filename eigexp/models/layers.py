@@ -13,39 +13,39 @@ Layer = str | tuple[str, ...] | None
 
 
 def read_layers(value: Any) -> tuple[Layer, ...]:
-    """The responses that `model.layer` asks for, a result each.
+    """Return the layers of a `model.layer` setting; each gets a result.
 
-    null is the model's own output and a name that layer's; a list asks for several: [a, b] for a and for b, [[a, b]] for the two
+    null is the model's output, and a name is that layer. A list asks for several results: [a, b] for a and for b, [[a, b]] for the two
     concatenated as one response, [a, [b, c]] for a and for b with c.
 
     Raises:
-        ModelError: if it is none of these.
+        ModelError: if the value is none of these.
     """
     if value is None:
         return (None,)
     if not isinstance(value, Sequence) or isinstance(value, str):
         return (_name(value),)
     if not len(value):
-        raise ModelError("model.layer=[] names no layer. Give one name, several, or null for the model's own output.")
+        raise ModelError("model.layer=[] names no layer. Give one name, several names, or null for the model's output.")
     several = [_joined(item) if isinstance(item, Sequence) and not isinstance(item, str) else _name(item) for item in value]
     return tuple(dict.fromkeys(several))
 
 
 def write_layer(layer: Layer) -> str | list[list[str]] | None:
-    """The `model.layer` that asks for this response alone."""
+    """Return the `model.layer` setting for this layer alone."""
     return [list(layer)] if isinstance(layer, tuple) else layer
 
 
 class NetworkLayers:
-    """One network with its weights, read out at several layers.
+    """One network, with its weights loaded once, and a model for each of several layers.
 
     Args:
         module: changed in place, as by `prepare_model`.
-        layers: as `read_layers` gives them.
+        layers: from `read_layers`.
         weights: as in `prepare_model`.
 
     Attributes:
-        models: by layer, what `prepare_model(module, layer=layer)` gives. They share the network's weights.
+        models: for each layer the result of `prepare_model(module, layer=layer)`. The models share the network's weights.
 
     Raises:
         ModelError: if the weights do not fit or were not chosen, or a layer is unknown.
@@ -57,7 +57,7 @@ class NetworkLayers:
         self.models: dict[Layer, nn.Module] = {layer: self._alone(layer) for layer in self.layers}
 
     def trunk(self) -> nn.Module:
-        """All the layers in one pass of the network up to the last of them, as a list in their order."""
+        """Return a model of all layers, which runs the network once, up to the last of them."""
         if self.layers == (None,):
             return self._network
         return Trunk(self._network, self.layers)
@@ -71,7 +71,7 @@ class Trunk(nn.Module):
 
     Args:
         network: prepared.
-        layers: names, or tuples of names that belong together.
+        layers: names, or tuples of names that are concatenated.
     """
 
     def __init__(self, network: nn.Module, layers: Sequence[Layer]) -> None:
@@ -80,25 +80,25 @@ class Trunk(nn.Module):
         self.features = Features(network, list(dict.fromkeys(name for group in self.groups for name in group)))
 
     def forward(self, x: Tensor) -> list[list[Any]]:
-        """For images (b, c, h, w) the outputs of each layer in order, a list a layer."""
+        """Return the outputs of each layer for images (b, c, h, w), a list per layer."""
         outputs = self.features(x)
         return [[outputs[name] for name in group] for group in self.groups]
 
 
 def _joined(names: Sequence[Any]) -> Layer:
-    """One response of several layers; of one it is that layer."""
+    """Return several layers as one response; a single layer stays itself."""
     if not len(names):
-        raise ModelError("model.layer=[[]] names no layer. Give the names that are to be concatenated.")
+        raise ModelError("model.layer=[[]] names no layer. Give the names of layers to concatenate.")
     found = tuple(_name(name) for name in names)
     return found[0] if len(found) == 1 else found
 
 
 def _name(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)  # a part of an nn.Sequential
+        return str(value)  # the modules of an nn.Sequential are numbered
     if isinstance(value, str):
         return value
     raise ModelError(
-        f"model.layer={value!r} is no name of a layer. Give a name, a list of names, or null; in a list, name the last layer "
-        "instead of null. `eigexp models NAME` lists them."
+        f"model.layer={value!r} is not a layer name. Give a name, a list of names, or null; within a list, give the last layer's "
+        "name instead of null. `eigexp models NAME` lists the layers."
     )

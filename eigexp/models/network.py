@@ -1,4 +1,4 @@
-"""A network from a library, with its normalisation inside and its choice of weights open until it is made."""
+"""A library network with its normalisation inside, whose weights can be chosen after it is built."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -15,25 +15,25 @@ log = logging.getLogger(__name__)
 
 @runtime_checkable
 class ChoosesWeights(Protocol):
-    """A model that is built before its weights are chosen."""
+    """A model whose weights are chosen after it is built."""
 
     @property
     def architecture(self) -> str:
-        """Its name, for messages."""
+        """Name, for messages."""
         ...
 
     @property
     def weights(self) -> str | None:
-        """The choice that was made, or None."""
+        """The chosen weights, or None."""
         ...
 
     def choose_weights(self, weights: str) -> None:
-        """Take "default" or "imagenet" (the library's own weights), "random" (those it was built with), or a local file."""
+        """Load "default" or "imagenet" (the library's pretrained weights), "random" (those it was built with), or a local file."""
         ...
 
 
 class Normalise(nn.Module):
-    """(x - mean) / std a channel: the statistics with which a network's weights were trained."""
+    """(x - mean) / std per channel, with the statistics that the network was trained with."""
 
     mean: Tensor
     std: Tensor
@@ -44,28 +44,28 @@ class Normalise(nn.Module):
         self.register_buffer("std", torch.tensor(list(std)).view(-1, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (b, c, h, w) in [0, 1], normalised.
+        """Normalise images (b, c, h, w) in [0, 1].
 
         Raises:
-            ModelError: if the images do not have the channels that the weights were trained with.
+            ModelError: if the images have another number of channels than the statistics.
         """
         if x.ndim != 4 or x.shape[1] != len(self.mean):
-            cure = "Set images.grey=false." if len(self.mean) == 3 else "Set images.grey=true."
-            raise ModelError(f"this network takes images of shape (b, {len(self.mean)}, h, w), but got {tuple(x.shape)}. {cure}")
+            hint = "Set images.grey=false." if len(self.mean) == 3 else "Set images.grey=true."
+            raise ModelError(f"this network takes images of shape (b, {len(self.mean)}, h, w), but got {tuple(x.shape)}. {hint}")
         return (x - self.mean.to(x.dtype)) / self.std.to(x.dtype)
 
 
 class ImageNetwork(nn.Module):
     """A network that takes images in [0, 1] and normalises them itself.
 
-    It is built with seeded random weights; `choose_weights` decides on the ones that are used.
+    It is built with seeded random weights; `choose_weights` replaces them.
 
     Args:
-        network: the network alone, whose layers keep the names that its library gives them.
-        mean: a channel.
-        std: a channel.
-        architecture: its name, for messages.
-        pretrained: builds the network with its library's own weights; may need the internet.
+        network: the library's network; its layers keep their names.
+        mean: per channel.
+        std: per channel.
+        architecture: name, for messages.
+        pretrained: builds the network with the library's pretrained weights; may need the internet.
     """
 
     def __init__(
@@ -80,17 +80,17 @@ class ImageNetwork(nn.Module):
         self.eval()
 
     def forward(self, x: Tensor) -> Any:
-        """The network's own output for images (b, c, h, w) in [0, 1]."""
+        """Return the network's output for images (b, c, h, w) in [0, 1]."""
         return self.network(self.normalise(x))
 
     def choose_weights(self, weights: str) -> None:
-        """Take "default" or "imagenet" (the library's own weights), "random" (those it was built with), or a local file.
+        """Load "default" or "imagenet" (the library's pretrained weights), "random" (those it was built with), or a local file.
 
         Raises:
-            ModelError: if the weights cannot be fetched, read, or belong to another architecture.
+            ModelError: if the weights cannot be downloaded or read, or belong to another architecture.
         """
         if weights == "random":
-            log.warning("%s has random weights: its eigendistortions say nothing of a trained network.", self.architecture)
+            log.warning("%s has random weights: its eigendistortions say nothing about a trained network.", self.architecture)
         elif weights in ("default", "imagenet"):
             self.network = self._fetch()
         else:
@@ -103,6 +103,6 @@ class ImageNetwork(nn.Module):
         except (OSError, RuntimeError) as error:  # URLError, HTTPError and the hub's errors are OSErrors; a bad hash is a RuntimeError
             first = str(error).partition("\n")[0][:200]
             raise ModelError(
-                f"model.weights=default: the weights of {self.architecture} could not be fetched ({type(error).__name__}: {first}). "
+                f"model.weights=default: the weights of {self.architecture} could not be downloaded ({type(error).__name__}: {first}). "
                 "Set model.weights=path to a local file, or model.weights=random."
             ) from error

@@ -1,4 +1,4 @@
-"""From a constructed network to the fixed function that is linearised."""
+"""Turn a network into the fixed function that is linearised."""
 
 import logging
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from eigexp.errors import ModelError
-from eigexp.models.features import Features, out_of_place
+from eigexp.models.features import Features, disable_inplace
 from eigexp.models.network import ChoosesWeights
 from eigexp.models.weights import load_weights, weights_digest
 
@@ -16,13 +16,16 @@ log = logging.getLogger(__name__)
 
 
 def prepare_model(module: nn.Module, *, layer: str | Sequence[str] | None = None, weights: str | None = None) -> nn.Module:
-    """A model ready to be linearised: weights loaded, in evaluation mode, without gradients to its parameters, cut at a layer.
+    """Prepare a model: load weights, set evaluation mode, switch off gradients of its parameters, and cut it after a layer.
 
     Args:
-        module: changed in place (mode, weights, requires_grad, in-place activations switched off).
-        layer: name of the layer whose output is the response; several names are one response, their outputs concatenated (a result a
-            layer is what `NetworkLayers` and the command's `model.layer=[a,b]` give); None for the module's own output.
+        module: changed in place (mode, weights, requires_grad, in-place activations).
+        layer: name of the layer whose output is the response; the outputs of several names are concatenated to one response (for one result
+            per layer use `NetworkLayers`, or `model.layer=[a,b]` on the command line); None for the module's output.
         weights: a local file (safetensors, or .pth of tensors only). For networks of `eigexp.models.zoo` also "default" or "random".
+
+    Returns:
+        The module itself, or `Features` of it where a layer is given.
 
     Raises:
         ModelError: if the weights do not fit or were not chosen, or a layer is unknown.
@@ -34,7 +37,7 @@ def prepare_model(module: nn.Module, *, layer: str | Sequence[str] | None = None
     if module.training:
         log.info("%s was in training mode and is now in evaluation mode.", type(module).__name__)
     prepared = module if layer is None else Features(module, layer)
-    out_of_place(prepared)
+    disable_inplace(prepared)  # they would overwrite values that a second derivative needs
     return prepared.eval().requires_grad_(False)
 
 
@@ -43,5 +46,5 @@ def _choose_weights(network: ChoosesWeights, weights: str | None) -> None:
         network.choose_weights(weights)
     elif network.weights is None:
         raise ModelError(
-            f"model.weights=null leaves {network.architecture} untrained. Set model.weights=default, random, or the path of a file."
+            f"model.weights=null: {network.architecture} needs weights. Set model.weights=default, random, or the path of a file."
         )

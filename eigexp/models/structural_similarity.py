@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from eigexp.errors import ConfigurationError, ModelError
 
-_SIDE, _STD = 11, 1.5
-_LUMINANCE, _CONTRAST = 0.01**2, 0.03**2  # the paper's C1 and C2, for images in [0, 1]
+_WINDOW_SIDE, _WINDOW_STD = 11, 1.5  # pixels
+_C1, _C2 = 0.01**2, 0.03**2  # the paper's constants, for images in [0, 1]
 MS_SSIM_POWERS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 
@@ -22,11 +22,11 @@ class StructuralSimilarity(nn.Module):
     """1 - SSIM(x, x + e) = e^T F e + O(|e|^3), with F the Fisher information of these responses at x.
 
     A window with mean mu, variance s^2 and weights w contributes <w, e>^2 / (2 mu^2 + C1) by its luminance, and the weighted variance of
-    e over 2 s^2 + C2 by contrast and structure. The responses are the window's mean and its weighted deviations over the roots of those
-    divisors, which are constants at x: m is about 122 times n.
+    e over 2 s^2 + C2 by contrast and structure. The responses are the window's mean and its weighted deviations, divided by the square
+    roots of those denominators, which are held constant at x: m is about 122 n.
 
     Args:
-        powers: exponent of each scale, fine to coarse, as in MS-SSIM: luminance counts at the last scale alone. None for one scale, SSIM.
+        powers: exponent of each scale, fine to coarse, as in MS-SSIM, where only the last has luminance. None for one scale, SSIM.
 
     Raises:
         ConfigurationError: if a power is not positive.
@@ -36,14 +36,14 @@ class StructuralSimilarity(nn.Module):
         super().__init__()
         self.powers = (1.0,) if powers is None else tuple(powers)
         if not self.powers or not all(math.isfinite(p) and p > 0 for p in self.powers):
-            raise ConfigurationError(f"model.powers={powers} must be positive numbers, one a scale. Give null for one scale.")
+            raise ConfigurationError(f"model.powers={powers} must be positive numbers, one per scale. Give null for one scale.")
         self.eval()
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Responses to images (b, c, h, w) in [0, 1], each channel by itself: two tensors, (b, ...), for the last scale, one for others.
+        """Return the responses to images (b, c, h, w) in [0, 1], each channel by itself: tensors (b, ...), two for the last scale, else one.
 
         Raises:
-            ModelError: if the images do not have four axes, or have no pixel at the coarsest scale.
+            ModelError: if the images do not have four axes, or are too small for the coarsest scale.
         """
         if x.ndim != 4 or min(x.shape[2:]) < 2 ** (len(self.powers) - 1):
             raise ModelError(
@@ -58,22 +58,23 @@ class StructuralSimilarity(nn.Module):
 
 
 def _scale(x: Tensor, power: float) -> list[Tensor]:
-    """Luminance (b, c, windows) and contrast with structure (b, c, side^2, windows) of one scale."""
+    """Return luminance (b, c, windows) and contrast with structure (b, c, side^2, windows) of one scale."""
     b, c, h, w = x.shape
-    side = min(_SIDE, h, w)
+    side = min(_WINDOW_SIDE, h, w)
     weights = _window(side, x).flatten()
     patches = F.unfold(x.reshape(b * c, 1, h, w), side).unflatten(0, (b, c))
     mean = weights @ patches
     deviation = patches - mean.unsqueeze(2)
     variance = weights @ deviation.square()
     share = power / (c * mean.shape[-1])
-    luminance = mean * (share / (2 * mean.square() + _LUMINANCE)).sqrt().detach()
-    structure = deviation * (weights[:, None] * (share / (2 * variance + _CONTRAST)).unsqueeze(2)).sqrt().detach()
+    # detach: the denominators are constants of the expansion at x, not part of the responses.
+    luminance = mean * (share / (2 * mean.square() + _C1)).sqrt().detach()
+    structure = deviation * (weights[:, None] * (share / (2 * variance + _C2)).unsqueeze(2)).sqrt().detach()
     return [luminance, structure]
 
 
 def _window(side: int, like: Tensor) -> Tensor:
-    """A circular Gaussian of unit sum, (side, side)."""
+    """Return a circular Gaussian of unit sum, (side, side)."""
     offset = torch.arange(side, dtype=torch.float64) - (side - 1) / 2
-    line = torch.softmax(-(offset**2) / (2 * _STD**2), dim=0)
+    line = torch.softmax(-(offset**2) / (2 * _WINDOW_STD**2), dim=0)
     return (line[:, None] * line).to(like)

@@ -1,4 +1,4 @@
-"""Layers by torch.fx: the graph of a network, cut after the last layer asked for."""
+"""Layers by torch.fx: trace the graph of a network, and cut it after the last requested layer."""
 
 import logging
 import math
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 class Trace(NodePathTracer):
-    """A traced network: its graph, and by name what every module and operation returns."""
+    """A traced network: its graph, and the values that every module and operation returns, by name."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__(autowrap_modules=(math,))
@@ -27,35 +27,38 @@ class Trace(NodePathTracer):
         self.outputs = {name: named[name] for name in sorted(named, key=lambda name: last[name]) if last[name] >= 0}
 
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Note what the module returns, the first time that it is called."""
+        """Trace a module and record what its first call returns."""
         returned = super().call_module(m, forward, args, kwargs)
         self._returned.setdefault(self.path_of_module(m), self.create_arg(returned))
         return returned
 
 
 def trace_network(network: nn.Module) -> Trace | None:
-    """The trace of a network, or None if its forward pass cannot be traced."""
+    """Return the trace of a network, or None if its forward pass cannot be traced."""
     try:
         return Trace(network)
     except Exception as error:  # a forward pass that meets symbolic values may raise anything
-        log.info("%s cannot be traced, so hooks take its layers (%s: %s)", type(network).__name__, type(error).__name__, error)
+        log.info("%s cannot be traced; using hooks for its layers (%s: %s)", type(network).__name__, type(error).__name__, error)
         return None
 
 
 def cut(trace: Trace, layers: Iterable[str]) -> fx.GraphModule:
-    """The network up to its last layer asked for, returning a dict by layer. Every earlier operation stays, for it may act in place."""
+    """Return the network up to the last requested layer, with a dict by layer as output.
+
+    Every earlier operation is kept, even where no layer depends on it, because it may act in place.
+    """
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
     wanted = {name: trace.outputs[name] for name in layers}
     awaited = {node for value in wanted.values() for node in _nodes(value)}
     kept: dict[fx.Node, fx.Node] = {}
-    alone = len(awaited) == 1
+    single = len(awaited) == 1  # nothing runs after a single layer, so nothing can overwrite its output
     for node in trace.graph.nodes:
         if len(kept) == len(awaited):
             break
         copies[node] = graph.node_copy(node, lambda n: copies[n])
         if node in awaited:
-            kept[node] = copies[node] if alone else graph.call_function(clone_tensors, (copies[node],))
+            kept[node] = copies[node] if single else graph.call_function(clone_tensors, (copies[node],))
     graph.output({name: fx.map_arg(value, lambda n: kept[n]) for name, value in wanted.items()})
     return fx.GraphModule(trace.root, graph)
 

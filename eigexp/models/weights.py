@@ -17,7 +17,7 @@ _CONTAINERS = ("state_dict", "model")
 
 
 def weights_digest(module: nn.Module) -> str:
-    """SHA-256 over the module's state_dict (sorted names, dtypes, shapes, bytes), hexadecimal; independent of the device."""
+    """Return the SHA-256 of a module's state_dict (sorted names, dtypes, shapes, bytes), hexadecimal; independent of the device."""
     digest = hashlib.sha256()
     for name, value in sorted(module.state_dict().items()):
         if not isinstance(value, Tensor):
@@ -30,46 +30,44 @@ def weights_digest(module: nn.Module) -> str:
 
 
 def load_weights(module: nn.Module, path: str | Path) -> None:
-    """Load a local weights file into a module, every name and shape of which must fit.
+    """Load a local weights file into a module. All names and shapes must match.
 
     Args:
         module: changed in place.
         path: safetensors, or a .pth that holds tensors only (a state_dict, or a dict with one under "state_dict" or "model").
 
     Raises:
-        ModelError: if the file is missing, holds more than tensors, or belongs to another architecture.
+        ModelError: if the file is missing, holds anything but tensors, or belongs to another architecture.
     """
     state = read_state_dict(path)
     problems = _mismatches(module.state_dict(), state)
     if problems:
         architecture = type(module).__name__
-        raise ModelError(
-            f"model.weights={path} is not of this {architecture}: {'; '.join(problems)}. Give the weights of the same architecture."
-        )
+        raise ModelError(f"model.weights={path} does not fit {architecture}: {'; '.join(problems)}. Give weights of the same architecture.")
     module.load_state_dict(state)
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a local weights file by name, on the CPU.
+    """Read the tensors of a local weights file, by name, on the CPU.
 
     Raises:
-        ModelError: if the file is missing or is not one of tensors only.
+        ModelError: if the file is missing, or holds anything but tensors.
     """
     file = Path(path).expanduser()
     if not file.is_file():
-        raise ModelError(f"model.weights={path}: there is no such file. Give the path of a .safetensors or .pth file.")
+        raise ModelError(f"model.weights={path} does not exist. Give the path of a .safetensors or .pth file.")
     try:
         state: Any = load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
         first = str(error).partition("\n")[0][:200]
         raise ModelError(
-            f"model.weights={path} is damaged, or holds more than tensors ({first}). Save torch.save(model.state_dict(), path)."
+            f"model.weights={path} is damaged, or holds more than tensors ({first}). Use torch.save(model.state_dict(), path)."
         ) from error
     for key in _CONTAINERS:
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]
     if not isinstance(state, Mapping) or not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ModelError(f"model.weights={path} holds no state_dict of tensors. Save one: torch.save(model.state_dict(), path).")
+        raise ModelError(f"model.weights={path} is not a state_dict of tensors. Save one with torch.save(model.state_dict(), path).")
     return dict(state)
 
 
@@ -80,5 +78,5 @@ def _mismatches(wanted: Mapping[str, Any], found: Mapping[str, Tensor]) -> list[
         for name in sorted(wanted.keys() & found.keys())
         if isinstance(wanted[name], Tensor) and wanted[name].shape != found[name].shape
     ]
-    kinds = {"missing": missing, "not known": unexpected, "of another shape": shapes}
+    kinds = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
     return [f"{len(names)} {kind} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" for kind, names in kinds.items() if names]

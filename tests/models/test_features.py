@@ -96,7 +96,7 @@ def test_nothing_after_the_layer_runs(net, x):
     features(x)
 
 
-def test_an_operation_that_is_no_module_can_be_asked_for(x):
+def test_an_operation_that_is_not_a_module_can_be_requested(x):
     net = Net().eval()
     assert torch.equal(Features(net, "mean")(x), (2 * prefix(net, x, 2)).relu().mean((2, 3)))
 
@@ -123,18 +123,18 @@ def test_it_copies_and_pickles(net, x):
         assert torch.equal(other(x), expected)
 
 
-def test_an_unknown_layer_is_told_with_the_nearest(net):
-    with pytest.raises(ModelError, match=r"model\.layer=block3 is no layer of Net\. Did you mean .*block"):
+def test_the_error_for_an_unknown_layer_names_the_nearest(net):
+    with pytest.raises(ModelError, match=r"model\.layer=block3 is not a layer of Net\. Did you mean .*block"):
         Features(net, "block3")
 
 
-def test_no_layer_is_told(net):
+def test_an_empty_list_of_layers_is_refused(net):
     with pytest.raises(ModelError, match="names no layer"):
         Features(net, [])
 
 
-def test_a_layer_that_does_not_run_is_told(x):
-    with pytest.raises(ModelError, match=r"unused is a part of the model that its forward pass does not run"):
+def test_a_layer_that_does_not_run_is_refused(x):
+    with pytest.raises(ModelError, match=r"unused is not used in the forward pass"):
         Features(Net(branch=True), "unused")(x)
     with pytest.raises(ModelError, match=r"model\.layer=unused"):
         Features(Net(), "unused")

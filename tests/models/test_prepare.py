@@ -43,7 +43,7 @@ def test_a_layer_of_a_library_network_keeps_its_name_and_the_normalisation():
 
 
 def test_unchosen_weights_are_refused():
-    with pytest.raises(ModelError, match=r"model\.weights=null leaves small untrained"):
+    with pytest.raises(ModelError, match=r"model\.weights=null: small needs weights"):
         prepare_model(library())
 
 
@@ -53,21 +53,21 @@ def test_weights_already_chosen_are_kept():
     assert not prepare_model(network).training
 
 
-def test_random_weights_are_warned_of(caplog):
+def test_random_weights_give_a_warning(caplog):
     prepare_model(library(), weights="random")
     assert [r.levelname for r in caplog.records if "random weights" in r.message] == ["WARNING"]
 
 
 @pytest.mark.parametrize("error", [OSError("no route"), RuntimeError("invalid hash value")])
-def test_weights_that_cannot_be_fetched_are_told_with_the_cure(error):
+def test_the_error_for_weights_that_cannot_be_downloaded_says_what_to_do(error):
     def fails():
         raise error
 
-    with pytest.raises(ModelError, match=r"could not be fetched.*model\.weights=path.*model\.weights=random"):
+    with pytest.raises(ModelError, match=r"could not be downloaded.*model\.weights=path.*model\.weights=random"):
         prepare_model(library(pretrained=fails), weights="default")
 
 
-def test_grey_images_are_refused_with_the_cure():
+def test_grey_images_are_refused():
     model = prepare_model(library(), weights="default")
     with pytest.raises(ModelError, match=r"\(b, 3, h, w\), but got \(1, 1, 8, 8\).*images\.grey=false"):
         model(torch.rand(1, 1, 8, 8))

