@@ -40,7 +40,7 @@ class StructuralSimilarity(nn.Module):
         self.eval()
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Return the responses to images (b, c, h, w) in [0, 1], each channel by itself: tensors (b, ...), two for the last scale, else one.
+        """Return the responses to images (b, c, h, w) in [0, 1], channel by channel: tensors (b, ...), two for the last scale, one else.
 
         Raises:
             ModelError: if the images do not have four axes, or are too small for the coarsest scale.
