@@ -13,7 +13,7 @@ from rich.text import Text
 
 from eigexp.experiment.run import Outcome
 from eigexp.store import Result
-from eigexp.store.cross_table import name_of
+from eigexp.store.labels import VERIFIED, end_of, layer_label, pair_text, threshold_text
 from eigexp.store.result import read_record
 
 
@@ -93,7 +93,7 @@ def _text(column: Column, record: dict[str, Any], i: int, reused: bool) -> Text:
 
 
 def _model(record: dict[str, Any], i: int) -> str:
-    return record["model"] if record["layer"] is None else f"{record['model']} {name_of(record['layer'])}"
+    return record["model"] if record["layer"] is None else f"{record['model']} {layer_label(record['layer'])}"
 
 
 def _interval(record: dict[str, Any], i: int) -> str:
@@ -102,19 +102,15 @@ def _interval(record: dict[str, Any], i: int) -> str:
 
 
 def _threshold(record: dict[str, Any], i: int) -> str:
-    """1 / sqrt(lambda), or its lower bound where the eigenvalue may be zero."""
-    value, (lower, upper) = record["eigenvalues"][i], record["intervals"][i]
-    if value and value > 0 and lower:
-        return f"{value**-0.5:.3g}"
-    return f">= {upper**-0.5:.3g}" if upper else "-"
+    return threshold_text(record["eigenvalues"][i], record["intervals"][i])
 
 
 def _evidence(record: dict[str, Any], i: int) -> str:
-    return record["evidence"]["top" if record["eigenindex"][i] < record["n"] / 2 else "bottom"] or "-"
+    return record["evidence"][end_of(record["eigenindex"][i], record["n"])] or "-"
 
 
 def _verified(record: dict[str, Any], i: int) -> str:
-    return "yes" if _evidence(record, i) in ("proven", "krylov") else "no"
+    return "yes" if _evidence(record, i) in VERIFIED else "no"
 
 
 def _number(value: float | None) -> str:
@@ -125,7 +121,7 @@ COLUMNS = (
     Column("image", lambda record, i: record["image"]["name"], 1, once=True, right=False),
     Column("model", _model, 2, once=True, right=False),
     Column("index", lambda record, i: str(record["eigenindex"][i]), 3),
-    Column("eigenvalue", lambda record, i: _number(record["eigenvalues"][i]), 0),
+    Column("eigenvalue", lambda record, i: pair_text(record, i, digits=5), 0),
     Column("interval", _interval, 6, right=False),
     Column("residual", lambda record, i: "-" if record["residuals"][i] is None else f"{record['residuals'][i]:.1e}", 5),
     Column("threshold", _threshold, 9),

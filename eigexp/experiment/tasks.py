@@ -15,7 +15,8 @@ from eigexp.images import Image, ImageSource
 from eigexp.models import layer_shapes, weights_digest
 from eigexp.models.layers import Layer, NetworkLayers, read_layers, write_layer
 from eigexp.store import result_id
-from eigexp.store.cross_table import name_of, table_id
+from eigexp.store.cross_table import table_id
+from eigexp.store.labels import layer_label
 from eigexp.store.record import canonical_json
 from eigexp.training import Task
 
@@ -126,7 +127,7 @@ class TaskList(Sequence[Task]):
             identities=tuple(p.identity for p in batch),
             config=one_layer(self.config, layer),
             model_name=self.model_name,
-            description=f"{batch[0].name}{more} {name_of(layer)}" if len(self.layers) > 1 else "",
+            description=f"{batch[0].name}{more} {layer_label(layer)}" if len(self.layers) > 1 else "",
         )
 
     def _plan(self) -> Iterator[Planned]:

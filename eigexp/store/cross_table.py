@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from eigexp.errors import ConfigurationError, StoreError, nearest
 from eigexp.store.files import read_bytes, write_whole
+from eigexp.store.labels import layer_label
 from eigexp.store.record import ID_DIGITS, plain
 from eigexp.store.store import Store
 
@@ -49,7 +50,7 @@ class SensitivityTable:
     @property
     def layers(self) -> list[str]:
         """The layers' names; those of a concatenation joined by +."""
-        return [name_of(layer["layer"]) for layer in self.record["layers"]]
+        return [layer_label(layer["layer"]) for layer in self.record["layers"]]
 
     @property
     def values(self) -> NDArray[np.float64]:
@@ -83,19 +84,14 @@ class SensitivityTable:
                 yield {
                     "model": self.record["model"],
                     "image": self.record["image"]["name"],
-                    "vectors_of": name_of(layers[vector["layer"]]["layer"]),
+                    "vectors_of": layer_label(layers[vector["layer"]]["layer"]),
                     "eigenindex": vector["eigenindex"],
                     "eigenvalue": vector["eigenvalue"],
-                    "responses_of": name_of(layer["layer"]),
+                    "responses_of": layer_label(layer["layer"]),
                     "value": value,
                     "relative": value / layer["largest"] if layer["largest"] else None,
                     "table": self.id,
                 }
-
-
-def name_of(layer: str | Sequence[str] | None) -> str:
-    """A layer in words: "output" for the model's own, names joined by + for a concatenation."""
-    return "output" if layer is None else layer if isinstance(layer, str) else "+".join(layer)
 
 
 def table_id(ids: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from eigexp.errors import ConfigurationError, MissingDependencyError, StoreError, nearest
 from eigexp.store.files import write_whole
 from eigexp.store.index import cached_rows
+from eigexp.store.labels import eigenvalue_text, layer_label
 from eigexp.store.store import Store
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def row(record: Mapping[str, Any]) -> Row:
         values = {
             **{key: record.get(key) for key in COLUMNS},
             "image": record["image"]["name"],
-            "layer": layer if layer is None or isinstance(layer, str) else "+".join(layer),
+            "layer": None if layer is None else layer_label(layer),
             "evidence_top": evidence.get("top"),
             "evidence_bottom": evidence.get("bottom"),
         }
@@ -139,7 +140,7 @@ def format_rows(rows: Sequence[Row], kind: str = "table", columns: Sequence[str]
     if kind != "table":
         raise ConfigurationError(f"format={kind} is unknown. {nearest(kind, FORMATS)}")
     shown = columns or _SHOWN
-    return _aligned([[_HEADINGS.get(name, name) for name in shown], *([_short(name, r[name]) for name in shown] for r in rows)])
+    return _aligned([[_HEADINGS.get(name, name) for name in shown], *([_short(name, r) for name in shown] for r in rows)])
 
 
 def render(store: Store, kind: str = "table", where: Sequence[str] = (), columns: Sequence[str] | None = None) -> str:
@@ -226,9 +227,12 @@ def _equal(found: Any, value: str) -> bool:
     return fnmatch.fnmatchcase(str(found).lower(), value.lower())
 
 
-def _short(name: str, value: Any) -> str:
+def _short(name: str, r: Row) -> str:
+    value = r[name]
     if value is None:
         return "-"
+    if f"{name}_low" in r:
+        return eigenvalue_text(value, (r[f"{name}_low"], r[f"{name}_high"]), r[f"evidence_{name}"])
     if name == "seconds":
         return f"{value:.1f}"
     if name == "fisher_vector_products":

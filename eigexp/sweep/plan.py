@@ -15,7 +15,7 @@ from eigexp.experiment.tasks import BuiltModel, Planned, TaskList, one_layer
 from eigexp.images import ImageFolder, ImageSource
 from eigexp.models.layers import read_layers
 from eigexp.store import Store
-from eigexp.store.cross_table import name_of
+from eigexp.store.labels import layer_label
 from eigexp.sweep.group import group_name, grouped
 
 
@@ -159,7 +159,7 @@ def _tasks(config: dict[str, Any], built: BuiltModel, overrides: Sequence[str], 
         if len(parts) == 1 and not found:
             yield parts[0]
         elif parts:
-            layers = ", ".join(name_of(layer) for layer in whole.layers)
+            layers = ", ".join(layer_label(layer) for layer in whole.layers)
             yield PlannedTask(
                 ids=tuple(id for part in parts for id in part.ids),
                 names=parts[0].names,
@@ -177,7 +177,7 @@ def _part(whole: TaskList, batch: Sequence[Planned], overrides: Sequence[str]) -
     return PlannedTask(
         ids=tuple(p.id for p in batch),
         names=tuple(p.name for p in batch),
-        model=whole.model_name if layer is None else f"{whole.model_name} {name_of(layer)}",
+        model=whole.model_name if layer is None else f"{whole.model_name} {layer_label(layer)}",
         config={**one_layer(whole.config, layer), "images": narrowed(whole.config["images"], whole.source, batch)},
         overrides=tuple(overrides),
         identity=batch[0].identity,

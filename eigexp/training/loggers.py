@@ -9,6 +9,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 from typing_extensions import override
 
 from eigexp.errors import MissingDependencyError
+from eigexp.store.labels import layer_label
 from eigexp.training.data import Task
 
 OpenRun = Callable[[Task, int], Logger]
@@ -123,7 +124,7 @@ def mlflow(
         from lightning.pytorch.loggers import MLFlowLogger
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # not every table of a new database
-        tags = {"model": task.model_name, "layer": layer_words(task, image), "image": task.names[image]}
+        tags = {"model": task.model_name, "layer": layer_of(task, image), "image": task.names[image]}
         if not tracking_uri:
             folder.mkdir(parents=True, exist_ok=True)
         return MLFlowLogger(
@@ -137,10 +138,9 @@ def mlflow(
     return ResultLogger(open_run, every=every)
 
 
-def layer_words(task: Task, image: int) -> str:
-    """The layer of an image's result, "output" for the model's own."""
-    layer = task.identities[image].get("layer") if task.identities else None
-    return layer if isinstance(layer, str) else "+".join(layer) if layer else "output"
+def layer_of(task: Task, image: int) -> str:
+    """Return the label of the layer of an image's result."""
+    return layer_label(task.identities[image].get("layer") if task.identities else None)
 
 
 def need(module: str, package: str, logger: str) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 from typing_extensions import override
 
 from eigexp.errors import ConfigurationError, nearest
+from eigexp.store.labels import end_of, layer_label, pair_text
 from eigexp.training.data import Task
-from eigexp.training.loggers import ResultLogger, layer_words, need
+from eigexp.training.loggers import ResultLogger, layer_of, need
 
 COLUMNS = (
     "model",
@@ -24,6 +25,7 @@ COLUMNS = (
     "evidence",
     "verified",
     "Fisher-vector products",
+    "eigenvalue as known",
 )
 FREE_ROWS = 100
 MOST = 64  # characters of a group's name
@@ -98,7 +100,7 @@ class WandbRuns(ResultLogger):
         import wandb
 
         self._save_dir.mkdir(parents=True, exist_ok=True)
-        layer, name = layer_words(task, image), task.names[image]
+        layer, name = layer_of(task, image), task.names[image]
         model = task.model_name if layer == "output" else f"{task.model_name} {layer}"
         settings = {**self._settings, "group": self._settings["group"] or model[:MOST]}
         run = wandb.init(
@@ -158,16 +160,16 @@ def table_rows(record: Mapping[str, Any]) -> list[Any]:
     layer = record.get("layer")
     of = [
         record.get("model"),
-        layer if isinstance(layer, str) or layer is None else "+".join(layer),
+        None if layer is None else layer_label(layer),
         (record.get("image") or {}).get("name"),
     ]
     rows: list[Any] = []
     for i, index in enumerate(record["eigenindex"]):
         value, (low, high) = record["eigenvalues"][i], record["intervals"][i]
-        evidence = (record.get("evidence") or {}).get("top" if index < record["n"] / 2 else "bottom")
-        threshold = value**-0.5 if value and value > 0 else None
+        evidence = (record.get("evidence") or {}).get(end_of(index, record["n"]))
+        threshold = value**-0.5 if value and value > 0 and low else None  # else there is but a lower bound
         known = [value, low, high, record["residuals"][i], threshold, evidence, record.get("verified")]
-        rows.append([*of, index, *known, record.get("fisher_vector_products")])
+        rows.append([*of, index, *known, record.get("fisher_vector_products"), pair_text(record, i)])
     return rows
 
 

@@ -37,9 +37,9 @@ def test_a_log_has_every_number_uncut_and_no_codes(tmp_path, capsys):
     assert "\x1b" not in text and "\u2026" not in text
     heading, top, bottom = text.splitlines()
     assert heading.split() == ["image", "model", "index", "eigenvalue", "interval", "residual", "threshold", "evidence", "FVPs", "verified"]
-    for part in (NAME, "onoff", "2.5000e-01", "[2.4000e-01, 2.6000e-01]", "1.0e-06", "2", "krylov", "161", "yes"):
+    for part in (NAME, "onoff", "0.25", "[2.4000e-01, 2.6000e-01]", "1.0e-06", "2", "krylov", "161", "yes"):
         assert part in top
-    for part in ("99", "2.0000e-06", "[0.0000e+00, 2.5000e-06]", ">= 632", "yes"):
+    for part in ("99", "<= 2.5e-06", "[0.0000e+00, 2.5000e-06]", ">= 632", "yes"):
         assert part in bottom
 
 
@@ -48,7 +48,7 @@ def test_a_narrow_terminal_loses_whole_columns(tmp_path, capsys, width):
     text = re.sub(r"\x1b\[[0-9;]*m", "", printed(tmp_path, capsys, width, record(image={"name": "camera"})))
     assert "\u2026" not in text
     assert max(len(line.rstrip()) for line in text.splitlines()) <= width
-    assert "eigenvalue" in text and "2.0000e-06" in text
+    assert "eigenvalue" in text and "<= 2.5e-06" in text
     if width >= 80:
         assert all(name in text for name in ("interval", "residual", "verified"))
 
@@ -56,6 +56,14 @@ def test_a_narrow_terminal_loses_whole_columns(tmp_path, capsys, width):
 @pytest.mark.parametrize(("evidence", "word"), [("proven", "yes"), ("krylov", "yes"), ("converged", "no"), ("budget", "no"), (None, "no")])
 def test_verified_is_said_of_each_end(tmp_path, capsys, evidence, word):
     assert printed(tmp_path, capsys, found=record(evidence)).splitlines()[2].split()[-1] == word
+
+
+def test_no_eigenvalue_is_said_that_its_interval_does_not_hold(tmp_path, capsys):
+    found = record("proven", (0.0, 0.448), eigenvalues=[0.25, 0.021])
+    for width in (30, 80, 200):
+        text = printed(tmp_path, capsys, width, found)
+        assert "<= 0.448" in text and "2.1" not in text
+    assert "0.021?" in printed(tmp_path, capsys, found=record("converged", (0.0209, 0.0211), eigenvalues=[0.25, 0.021]))
 
 
 def test_what_is_not_known_is_a_dash(tmp_path, capsys):

@@ -52,7 +52,7 @@ def test_a_terminal_gets_a_bar_that_goes_and_a_table_that_stays(tmp_path):
     assert COLOUR.search(seen)
     drawn = [line for line in re.split(r"[\r\n]+", ESCAPES.sub("", seen)) if "step " in line and "left" in line]
     assert len(drawn) > 3
-    for part in ("camera", "\u2501", "top ", "bottom ", "residual ", "FVPs"):
+    for part in ("camera", "\u2501", "max ", "min ", "residual ", "FVPs"):
         assert any(part in line for line in drawn), part
     assert max(len(line) for line in drawn) <= 120
     assert re.search(r"\d s, [\d.:]+ ?s? left", "".join(drawn)), "no time left was ever known"

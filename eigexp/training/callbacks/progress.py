@@ -1,10 +1,12 @@
 """A bar on a terminal, a line now and then elsewhere; both drawn so rarely that a step pays microseconds."""
 
+import math
 import sys
 import time
 from collections.abc import Callable
 from typing import Any, Literal, Protocol, TextIO
 
+import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from rich.console import Console
@@ -14,13 +16,15 @@ from rich.table import Table
 from rich.text import Text
 
 from eigexp.errors import ConfigurationError, nearest
+from eigexp.pairs import EigenPairs
 from eigexp.solvers.base import Progress
+from eigexp.store.labels import UNKNOWN, duration, eigenvalue_text, quantity_text
 from eigexp.training.callbacks.task import TaskCallback
 from eigexp.training.module import EigenModule
 from eigexp.training.time_left import TimeLeft, relative_residual
 
 _MODES = ("auto", "bar", "plain", "quiet")
-_BAR = 20  # characters
+_BAR = 16  # characters
 
 
 class SolverProgress(ProgressBar, TaskCallback):
@@ -72,7 +76,7 @@ class SolverProgress(ProgressBar, TaskCallback):
     def on_task_end(self, trainer: Trainer, module: EigenModule) -> None:
         """Leave the task's outcome on the screen."""
         if self._display is not None:
-            self._display.finish(self._view(module, module.progress))
+            self._display.finish(self._view(module, module.progress, module.eigenpairs()))
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Take the bar away."""
@@ -97,7 +101,7 @@ class SolverProgress(ProgressBar, TaskCallback):
         if display is not None:
             display.close()
 
-    def _view(self, module: EigenModule, progress: list[Progress]) -> "_View":
+    def _view(self, module: EigenModule, progress: list[Progress], pairs: list[EigenPairs] | None = None) -> "_View":
         assert module.task is not None
         slowest = max(range(len(progress)), key=lambda i: (not progress[i].done, relative_residual(progress[i])))
         p = progress[slowest]
@@ -105,26 +109,27 @@ class SolverProgress(ProgressBar, TaskCallback):
         self._left.add(seconds, relative_residual(p))
         names = module.task.names
         more = f" (+{len(names) - 1})" if len(names) > 1 else ""
-        return _View(module.task.description or names[slowest] + more, p, seconds, self._left.seconds(seconds, p), self._left.share(p))
+        operator = module.operator
+        ends = _certified(pairs[slowest]) if pairs else _bounds(p, operator.shape.n, torch.finfo(operator.dtype).eps)
+        left = self._left.seconds(seconds, p)
+        return _View(module.task.description or names[slowest] + more, p, ends, seconds, left, self._left.share(p))
 
 
 class _View:
-    """What there is to show, as words."""
+    """What there is to show, as words; `ends` are the largest and the smallest eigenvalue."""
 
-    def __init__(self, image: str, progress: Progress, seconds: float, left: float | None, share: float | None):
+    def __init__(self, image: str, progress: Progress, ends: tuple[str, str], seconds: float, left: float | None, share: float | None):
         self.image, self.progress, self.share = image, progress, share
-        values = progress.eigenvalues
-        self.top = f"{max(values):.4g}" if values else "–"
-        self.bottom = f"{min(values):.4g}" if len(values) > 1 else "–"
+        self.largest, self.smallest = ends
         residual = relative_residual(progress)
-        self.residual = f"{residual:.1e}" if residual < float("inf") else "–"
-        self.seconds, self.left = _duration(seconds), "?" if left is None else _duration(left)
+        self.residual = f"{residual:.1e}" if residual < float("inf") else UNKNOWN
+        self.seconds, self.left = duration(seconds), "?" if left is None else duration(left)
 
     def line(self) -> str:
         """One line of text."""
         p = self.progress
         return (
-            f"{self.image}: step {p.steps}, {p.phase}, top {self.top}, bottom {self.bottom}, "
+            f"{self.image}: step {p.steps}, {p.phase}, largest {self.largest}, smallest {self.smallest}, "
             f"residual {self.residual} (tol {p.tolerance:.0e}), {p.fisher_vector_products:.0f} FVPs, {self.seconds}, {self.left} left"
         )
 
@@ -134,7 +139,7 @@ class _View:
         word = p.status if p.done else "ended"
         return (
             f"{self.image}: {word} after {p.steps} steps, {p.fisher_vector_products:.0f} FVPs, {self.seconds}; "
-            f"top {self.top}, bottom {self.bottom}, residual {self.residual}"
+            f"largest {self.largest}, smallest {self.smallest}, residual {self.residual}"
         )
 
     def table(self, width: int) -> Table:
@@ -145,8 +150,8 @@ class _View:
             (4, Bar(total=1.0, completed=self.share or 0.0, width=_BAR), ""),
             (1, f"step {p.steps}", "cyan"),
             (7, p.phase, "dim"),
-            (5, f"top {self.top}", "green"),
-            (6, f"bottom {self.bottom}", "magenta"),
+            (5, f"max {self.largest}", "green"),
+            (6, f"min {self.smallest}", "magenta"),
             (2, f"residual {self.residual}/{p.tolerance:.0e}", "yellow"),
             (8, f"{p.fisher_vector_products:.0f} FVPs", "cyan"),
             (3, f"{self.seconds}, {self.left} left", "dim"),
@@ -208,11 +213,19 @@ class _PlainDisplay:
         """Nothing is held."""
 
 
-def _duration(seconds: float) -> str:
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+def _bounds(progress: Progress, n: int, eps: float) -> tuple[str, str]:
+    """Return what Ritz values say of the largest and the smallest eigenvalue before a certificate: each is a bound, up to rounding."""
+    found = dict(zip(progress.eigenindex, progress.eigenvalues, strict=True))
+    rounding = 8 * eps * progress.largest
+    largest, smallest = found.get(0, math.nan) - rounding, max(found.get(n - 1, math.nan), 0.0) + rounding
+    return quantity_text(None, (largest, None)), quantity_text(None, (0.0, smallest))
+
+
+def _certified(pairs: EigenPairs) -> tuple[str, str]:
+    """Return the largest and the smallest eigenvalue of a result, as every table says them."""
+    texts = []
+    for end, index in (("top", 0), ("bottom", pairs.n - 1)):
+        at = pairs.eigenindex.tolist().index(index) if index in pairs.eigenindex.tolist() else None
+        known = (None, (None, None)) if at is None else (float(pairs.eigenvalues[at]), pairs.intervals[at].tolist())
+        texts.append(eigenvalue_text(*known, pairs.evidence[end]))
+    return texts[0], texts[1]

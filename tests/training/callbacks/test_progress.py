@@ -4,17 +4,19 @@ from itertools import count
 from types import SimpleNamespace
 
 import pytest
+import torch
 from rich.console import Console
 
 import eigexp.training.callbacks.progress as progress_module
 import eigexp.training.module as module_module
 from eigexp.errors import ConfigurationError
 from eigexp.solvers.base import Progress
-from eigexp.training import TaskData
+from eigexp.training import EigenModule, TaskData
 from eigexp.training.callbacks import SolverProgress
-from eigexp.training.callbacks.progress import _BarDisplay, _View
+from eigexp.training.callbacks.progress import _BarDisplay, _bounds, _certified, _View
 from eigexp.training.time_left import TimeLeft, relative_residual
-from tests.training.toys import Power, module, task, trainer
+from tests.store.fakes import fake_pairs
+from tests.training.toys import Power, task, trainer
 
 
 class Slow(Power):
@@ -25,12 +27,15 @@ class Slow(Power):
         return super().step(A, state)
 
 
+ENDS = (">= 12.5", "<= 3e-07")
+
+
 def progress(residual=1e-3, done=False, fraction=None):
     return Progress("krylov", (0, 99), (12.5, 3e-7), (residual * 12.5, 0.0), 12.5, 1e-5, 246.0, 123, done, "running", fraction)
 
 
 def fit(bar, capfd):
-    trainer(bar).fit(module(Slow()), TaskData([task("a"), task("b", "c")]))
+    trainer(bar).fit(EigenModule(Slow(), linearise="double_backward"), TaskData([task("a"), task("b", "c")]))
     return capfd.readouterr()
 
 
@@ -43,9 +48,24 @@ def test_plain_lines_where_there_is_no_terminal(capfd, monkeypatch):
     lines = [line for line in err.splitlines() if re.match(r"[a-c]\b", line)]
     assert out == "" and "\x1b" not in err
     assert 4 <= len(lines) <= 10
-    pattern = r"a: step \d+, power, top 2\.\d+, bottom –, residual \S+ \(tol 1e-09\), \d+ FVPs, 0\.\d s, (\?|[\d.]+ s) left"
+    pattern = r"a: step \d+, power, largest >= 2\.\d+, smallest -, residual \S+ \(tol 1e-09\), \d+ FVPs, 0\.\d s, (\?|[\d.]+ s) left"
     assert re.fullmatch(pattern, lines[0]), lines[0]
     assert lines[-1].startswith("b (+1): budget after 30 steps, 30 FVPs")
+
+
+@pytest.mark.parametrize(
+    ("index", "values", "texts"),
+    [((0, 99), (12.5, 3e-7), (">= 12.4", "<= 1.23e-05")), ((0,), (12.5,), (">= 12.4", "-")), ((99,), (-5e-15,), ("-", "<= 1.2e-05"))],
+)
+def test_values_that_are_not_certified_are_bounds(index, values, texts):
+    p = Progress("krylov", index, values, values, 12.5, 1e-5, 246.0, 123, False, "running")
+    assert _bounds(p, 100, 2.0**-23) == texts
+
+
+def test_the_last_line_says_the_certified_eigenvalues_and_no_value_that_its_interval_does_not_hold():
+    exact = torch.tensor([[12.5, 12.5], [0.0, 0.448]], dtype=torch.float64)
+    pairs = fake_pairs(eigenvalues=torch.tensor([12.5, -5.3e-15], dtype=torch.float64), intervals=exact)
+    assert _certified(pairs) == ("12.5", "<= 0.448")
 
 
 def test_quiet(capfd):
@@ -56,8 +76,8 @@ def test_quiet(capfd):
 def drawn(width, color=True, **settings):
     stream = io.StringIO()
     display = _BarDisplay(Console(file=stream, force_terminal=True, width=width, no_color=not color))
-    display.show(_View("camera", progress(**settings), 12.0, 30.0, 0.25))
-    display.finish(_View("camera", progress(done=True), 12.0, 0.0, 1.0))
+    display.show(_View("camera", progress(**settings), ENDS, 12.0, 30.0, 0.25))
+    display.finish(_View("camera", progress(done=True), ("12.5", "<= 3e-07"), 12.0, 0.0, 1.0))
     display.close()
     return stream.getvalue()
 
@@ -65,7 +85,18 @@ def drawn(width, color=True, **settings):
 def test_the_bar_shows_all_there_is_on_one_line():
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn(140))
     line = text.split("\r")[0]
-    for part in ("camera", "━", "step 123", "krylov", "top 12.5", "bottom 3e-07", "residual 1.0e-03/1e-05", "246 FVPs", "12 s, 30 s left"):
+    parts = [
+        "camera",
+        "━",
+        "step 123",
+        "krylov",
+        "max >= 12.5",
+        "min <= 3e-07",
+        "residual 1.0e-03/1e-05",
+        "246 FVPs",
+        "12 s, 30 s left",
+    ]
+    for part in parts:
         assert part in line
     assert "camera: running after 123 steps" in text
 
@@ -80,7 +111,7 @@ def test_the_bar_drops_parts_instead_of_cutting_them(width):
 def test_no_color_is_heeded(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     stream = io.StringIO()
-    _BarDisplay(Console(file=stream, force_terminal=True, width=140)).show(_View("camera", progress(), 1.0, None, 0.5))
+    _BarDisplay(Console(file=stream, force_terminal=True, width=140)).show(_View("camera", progress(), ENDS, 1.0, None, 0.5))
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]", stream.getvalue())
 
 
@@ -90,7 +121,7 @@ def test_drawing_is_throttled():
     host = trainer(bar)
     bar._open = lambda stream: type("D", (), {"show": lambda _, v: shown.append(v), "finish": lambda *_: None, "close": lambda _: None})()
     bar._interval = 1000.0
-    host.fit(module(), TaskData([task("a")]))
+    host.fit(EigenModule(Power(), linearise="double_backward"), TaskData([task("a")]))
     assert len(shown) == 1
 
 
