@@ -1,4 +1,4 @@
-"""What `eigexp run` prints when it is done: one table of the results, and their folders."""
+"""What `eigexp run` prints at its end: a table of the results, and their folders."""
 
 import math
 import sys
@@ -23,49 +23,47 @@ class Column:
 
     Attributes:
         name: its heading.
-        cell: what stands in it, of a record and the position of a pair.
-        weight: which columns a narrow terminal keeps: those of small weight.
-        once: it stands in the first row of a result alone.
+        cell: text of a record's pair at a position.
+        once: shown in the first row of a result only.
         right: aligned to the right.
     """
 
     name: str
     cell: Callable[[dict[str, Any], int], str]
-    weight: int
     once: bool = False
     right: bool = True
 
 
 def show(outcome: Outcome, console: Console | None = None) -> None:
-    """The table goes to standard error, the folders to standard output, so that its last line is the last result's folder."""
+    """Print the table on standard error and the folders on standard output, whose last line is the folder of the last result."""
     console = console or Console(stderr=True)
     if outcome.folders:
         results = [Result(folder, read_record(folder / "record.json")) for folder in outcome.folders]
         table = fitting_table(results, outcome.reused, console)
-        if not console.is_terminal:  # a log has no width, and nothing in it may be cut
+        if not console.is_terminal:  # a log has no width: cut nothing
             console.width = max(console.width, Measurement.get(console, console.options.update(width=10_000), table).maximum)
         console.print(table)
     for path in outcome.tables:
-        console.print(f"Each layer's sensitivity to the distortions of all: {path}", highlight=False, soft_wrap=True)
+        console.print(f"Cross table of the layers: {path}", highlight=False, soft_wrap=True)
     if outcome.signum is not None:
-        console.print("Stopped by a signal; the same command goes on from the checkpoint.", highlight=False, soft_wrap=True)
+        console.print("Stopped by a signal. Run the same command to continue from the checkpoint.", highlight=False, soft_wrap=True)
     for folder in outcome.folders:
         print(folder, file=sys.stdout, flush=True)
 
 
 def fitting_table(results: list[Result], reused: tuple[str, ...], console: Console) -> Table:
-    """The table with as many columns as the terminal has room for; with all of them where there is no terminal."""
+    """Return the table with as many columns as the terminal has room for, the most important ones; with all in a log."""
     columns = list(COLUMNS)
     while True:
         table = summary_table(results, reused, columns)
         needed = Measurement.get(console, console.options.update(width=10_000), table).maximum
         if not console.is_terminal or needed <= console.width or len(columns) == 1:
             return table
-        columns.remove(max(columns, key=lambda column: column.weight))
+        columns.remove(next(column for name in DROPPED for column in columns if column.name == name))
 
 
 def summary_table(results: list[Result], reused: tuple[str, ...] = (), columns: "list[Column] | None" = None) -> Table:
-    """A row for each eigenpair of each result.
+    """Return a table with a row for each pair of each result.
 
     Args:
         results: of a run.
@@ -85,11 +83,10 @@ def summary_table(results: list[Result], reused: tuple[str, ...] = (), columns: 
 def _text(column: Column, record: dict[str, Any], i: int, reused: bool) -> Text:
     if column.once and i > 0:
         return Text("")
-    words = column.cell(record, i)
+    text = column.cell(record, i)
     if column.name == "verified":
-        words += " (stored before)" if reused and i == 0 else ""
-        return Text(words, "green" if words.startswith("yes") else "yellow")
-    return Text(words)
+        return Text(text + (" (stored before)" if reused and i == 0 else ""), "green" if text == "yes" else "yellow")
+    return Text(text)
 
 
 def _model(record: dict[str, Any], i: int) -> str:
@@ -118,14 +115,17 @@ def _number(value: float | None) -> str:
 
 
 COLUMNS = (
-    Column("image", lambda record, i: record["image"]["name"], 1, once=True, right=False),
-    Column("model", _model, 2, once=True, right=False),
-    Column("index", lambda record, i: str(record["eigenindex"][i]), 3),
-    Column("eigenvalue", lambda record, i: pair_text(record, i, digits=5), 0),
-    Column("interval", _interval, 6, right=False),
-    Column("residual", lambda record, i: "-" if record["residuals"][i] is None else f"{record['residuals'][i]:.1e}", 5),
-    Column("threshold", _threshold, 9),
-    Column("evidence", _evidence, 8, right=False),
-    Column("FVPs", lambda record, i: f"{record['fisher_vector_products']:g}", 7, once=True),
-    Column("verified", _verified, 4, right=False),
+    Column("image", lambda record, i: record["image"]["name"], once=True, right=False),
+    Column("model", _model, once=True, right=False),
+    Column("index", lambda record, i: str(record["eigenindex"][i])),
+    Column("eigenvalue", lambda record, i: pair_text(record, i, digits=5)),
+    Column("interval", _interval, right=False),
+    Column("residual", lambda record, i: "-" if record["residuals"][i] is None else f"{record['residuals'][i]:.1e}"),
+    Column("threshold", _threshold),
+    Column("evidence", _evidence, right=False),
+    Column("FVPs", lambda record, i: f"{record['fisher_vector_products']:g}", once=True),
+    Column("verified", _verified, right=False),
 )
+# In this order a narrow terminal loses them. An eigenvalue is never shown without its interval and whether it is verified while there is
+# anything else to leave out.
+DROPPED = ("threshold", "evidence", "FVPs", "residual", "image", "model", "index", "interval", "verified")

@@ -1,113 +1,89 @@
-"""`eigexp sweep`: plan, skip, launch."""
+"""`eigexp sweep`: plan a sweep, skip what is stored, launch the rest."""
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from eigexp.cli.commands import Commands
 
-from eigexp.cli.task_tables import counts, print_table, status_table
-from eigexp.config.instantiate import construct
-from eigexp.errors import ConfigurationError
-from eigexp.sweep.estimate import Estimates
-from eigexp.sweep.plan import Plan, PlannedTask, make_plan
-from eigexp.sweep.task_status import FAILED, PARTIAL, TO_DO, Standing, Standings
-from eigexp.sweep.worker import Reply
+if TYPE_CHECKING:
+    from eigexp.sweep.plan import Plan, PlannedTask
+    from eigexp.sweep.task_status import TaskStatus
 
 
-def sweep(words: Sequence[str], *, dry_run: bool = False, retry_failed: bool = False) -> int:
-    """Plan a sweep, skip what is done, in flight or failed, and launch the rest.
+def add(commands: Commands) -> None:
+    """Add the subcommand."""
+    parser = commands.add(
+        "sweep",
+        lambda options, overrides: sweep(overrides, dry_run=options.dry_run, retry_failed=options.retry_failed),
+        "plan the product of all choices, skip what is stored, and compute the rest here or on a cluster",
+        examples=["eigexp sweep model=ln,lg solver.k=1,5 --dry-run", "eigexp sweep model=ln,lg launcher=slurm launcher.pack=4"],
+        codes="0 all tasks converged (or were submitted), 3 a task stopped on budget, 1 a task failed, "
+        "2 invalid input or configuration, 128 + signal",
+        rest="[overrides]",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print the plan with its estimated cost, and launch nothing")
+    parser.add_argument("--retry-failed", action="store_true", help="also launch tasks that failed before")
+
+
+def sweep(overrides: Sequence[str], *, dry_run: bool = False, retry_failed: bool = False) -> int:
+    """Plan a sweep, skip tasks that are done, in flight or failed, and launch the rest.
 
     Returns:
-        Exit code: of the launcher; 1 where only failed tasks are left.
+        Exit code of the launcher; 1 if tasks that failed earlier are left alone.
 
     Raises:
-        EigexpError: before anything is launched, if a part of the plan cannot work or the store cannot be written.
+        EigexpError: before anything is launched, if a part of the plan is invalid or the store cannot be written.
     """
-    plan = make_plan(words)
-    standings = survey(plan)
+    from eigexp.sweep.plan import make_plan
+    from eigexp.sweep.task_status import FAILED, PARTIAL, TO_DO
+
+    plan = make_plan(overrides)
+    found = plan_status(plan)
     wanted = {TO_DO, PARTIAL} | ({FAILED} if retry_failed else set())
-    tasks = [task for task, s in zip(plan, standings, strict=True) if s.state in wanted]
-    _show_plan(plan, standings, tasks, whole=dry_run)
-    failed = [s for s in standings if s.state == FAILED and not retry_failed]
+    tasks = [task for task, each in zip(plan, found, strict=True) if each.state in wanted]
+    _show_plan(plan, found, tasks, dry_run=dry_run)
+    failed = not retry_failed and any(each.state == FAILED for each in found)
     if failed:
-        print("Failed tasks are left alone: `eigexp status --failed` shows their errors, --retry-failed tries again.", file=sys.stderr)
-    if dry_run or not tasks:
-        return 1 if failed and not dry_run else 0
-    launcher = construct(plan.launcher, "launcher")
-    if launcher is None:
-        raise ConfigurationError("launcher has no _target_. Use launcher=local or launcher=slurm.")
-    with Overall(len(tasks), shown=launcher.waits) as overall:
-        code = launcher.launch(tasks, plan.store, overall.show)
-    overall.sum_up()
-    return max(code, 1) if failed and code in (0, 3) else code
+        print("Failed tasks are skipped. `eigexp status --failed` shows their errors; --retry-failed tries them again.", file=sys.stderr)
+    if dry_run:
+        return 0
+    code = _launch(plan, tasks) if tasks else 0
+    return 1 if failed and code in (0, 3) else code
 
 
-def survey(plan: Plan) -> list[Standing]:
-    """How each task of a plan stands, with its own words instead of what an earlier sweep wrote."""
-    standings = Standings(plan.store)
+def _launch(plan: "Plan", tasks: Sequence["PlannedTask"]) -> int:
+    from eigexp.cli.sweep_progress import SweepProgress
+    from eigexp.sweep.launcher import make_launcher
+
+    launcher = make_launcher(plan.launcher)
+    with SweepProgress(len(tasks), shown=launcher.waits) as progress:
+        code = launcher.launch(tasks, plan.store, progress.show)
+    progress.show_total()
+    return code
+
+
+def plan_status(plan: "Plan") -> "list[TaskStatus]":
+    """Return the status of each task of a plan, with its own overrides in place of those that an earlier sweep wrote."""
+    from eigexp.sweep.task_status import StatusReader, TaskStatus
+
+    reader = StatusReader(plan.store)
     found = []
     for task in plan:
-        s = standings.of(task.id, task.ids, task.tables)
-        job = {**s.job, "names": list(task.names), "model": task.model, "overrides": list(task.overrides), "ids": list(task.ids)}
-        found.append(Standing(s.id, s.state, job, s.detail))
+        known = reader.of(task.id, task.ids, task.tables)
+        job = {**known.job, "names": list(task.names), "model": task.model, "overrides": list(task.overrides), "ids": list(task.ids)}
+        found.append(TaskStatus(known.id, known.state, job, known.detail))
     return found
 
 
-class Overall:
-    """One display of a whole sweep: a bar on a terminal, elsewhere a line a task.
+def _show_plan(plan: "Plan", found: "Sequence[TaskStatus]", tasks: Sequence["PlannedTask"], *, dry_run: bool) -> None:
+    from eigexp.cli.task_tables import count_line, print_table, status_table
+    from eigexp.sweep.cost import CostEstimates
 
-    Args:
-        total: number of tasks.
-        shown: whether there is anything to wait for.
-    """
-
-    def __init__(self, total: int, shown: bool = True):
-        self._console = Console(stderr=True)
-        columns = (TextColumn("sweep"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-        bar = shown and self._console.is_terminal
-        self._progress = Progress(*columns, console=self._console) if bar else None
-        self._task = self._progress.add_task("sweep", total=total) if self._progress else None
-        self._total, self._over, self._bad = total, 0, 0
-
-    def __enter__(self) -> "Overall":
-        if self._progress:
-            self._progress.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._progress:
-            self._progress.stop()
-
-    def show(self, reply: Reply, task: PlannedTask) -> None:
-        """A task is over."""
-        if reply["state"] == "stopped":
-            return
-        self._over += 1
-        self._bad += reply["code"] == 1
-        words = f"{task.model} {', '.join(task.names)}: {reply['state']}"
-        words += f" ({reply['message']})" if reply.get("message") else f", {reply['seconds']:.1f} s"
-        if self._progress and self._task is not None:
-            self._progress.console.print(f"{words}", markup=False, highlight=False)
-            self._progress.advance(self._task)
-        else:
-            print(f"[{self._over}/{self._total}] {words}", file=sys.stderr, flush=True)
-
-    def sum_up(self) -> None:
-        """A last line, where tasks were waited for."""
-        if self._over:
-            left = self._total - self._over
-            rest = (f", {self._bad} failed" if self._bad else "") + (f", {left} left; the same command goes on" if left else "")
-            print(f"{self._over - self._bad} of {self._total} tasks done{rest}.", file=sys.stderr)
-
-
-def _show_plan(plan: Plan, standings: Sequence[Standing], tasks: Sequence[PlannedTask], *, whole: bool) -> None:
-    left = {task.id for task in tasks}
-    if whole:
-        estimates = Estimates(plan.store)
-        costs = {task.id: estimates.of_all(task.identities) for task in plan if task.id in left}
-        print_table(status_table([s for s in standings], costs))
-        total, unknown = estimates.total(identity for task in tasks for identity in task.identities)
-        print(f"{counts(standings)}; about {total:.0f} FVPs" + (f" and {unknown} solutions of unknown cost" if unknown else ""))
-    else:
-        print(counts(standings), file=sys.stderr)
+    if not dry_run:
+        print(count_line(found), file=sys.stderr)
+        return
+    estimates = CostEstimates(plan.store)
+    print_table(status_table(found, {task.id: estimates.of_all(task.identities) for task in tasks}))
+    total, unknown = estimates.total(identity for task in tasks for identity in task.identities)
+    print(f"{count_line(found)}; about {total:.0f} FVPs" + (f" and {unknown} results of unknown cost" if unknown else ""))

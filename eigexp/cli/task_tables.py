@@ -1,4 +1,4 @@
-"""What `eigexp sweep` and `eigexp status` show."""
+"""Tables of tasks that `eigexp sweep` and `eigexp status` print."""
 
 import json
 from collections import Counter
@@ -8,49 +8,55 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from eigexp.sweep.task_status import DONE, FAILED, IN_FLIGHT, PARTIAL, STATES, Standing
+from eigexp.sweep.task_status import DONE, FAILED, IN_FLIGHT, PARTIAL, STATES, TaskStatus
 
 _STYLES = {DONE: "green", IN_FLIGHT: "cyan", FAILED: "red", PARTIAL: "yellow"}
-_SHOWN = 40
+_MAX_ROWS = 40
+_MAX_CELL = 50  # characters
+_LOG_WIDTH = 200  # characters, where the output is no terminal
 
 
-def status_table(standings: Sequence[Standing], costs: Mapping[str, float | None] | None = None) -> Table:
-    """A row a task, with the estimated products where `costs` (by id) has them; of many, the first few that are not done."""
-    rows = list(standings) if len(standings) <= _SHOWN else [s for s in standings if s.state != DONE][:_SHOWN]
+def status_table(tasks: Sequence[TaskStatus], costs: Mapping[str, float | None] | None = None) -> Table:
+    """Return a table with one row per task; of more than 40, the first that are not done.
+
+    Args:
+        tasks: to show.
+        costs: estimated Fisher-vector products by id, None where unknown; None for no such column.
+    """
+    rows = list(tasks) if len(tasks) <= _MAX_ROWS else [task for task in tasks if task.state != DONE][:_MAX_ROWS]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("task", "model", "images", *(("FVPs",) if costs is not None else ()), "state", "", "sweep"):
         table.add_column(name, no_wrap=name != "", justify="right" if name == "FVPs" else "left")
-    for s in rows:
-        cost = () if costs is None else (_products(costs.get(s.id)),)
-        words = _shortened(" ".join(s.job.get("overrides", ())))
-        images = _shortened(", ".join(s.job.get("names", ())))
-        cells = (s.id, s.job.get("model", ""), images, *cost, s.state, _shortened(s.detail), words)
+    for task in rows:
+        cost = () if costs is None else (_cost_text(costs.get(task.id)),)
+        images, overrides = ", ".join(task.job.get("names", ())), " ".join(task.job.get("overrides", ()))
+        cells = (task.id, task.job.get("model", ""), _cut(images), *cost, task.state, _cut(task.detail), _cut(overrides))
         table.add_row(*(Text(cell, _STYLES.get(cell, "")) for cell in cells))
     return table
 
 
-def counts(standings: Sequence[Standing]) -> str:
-    """One line: 3 tasks: 1 done, 2 to do."""
-    number = Counter(s.state for s in standings)
-    return f"{len(standings)} tasks: " + (", ".join(f"{number[state]} {state}" for state in STATES if number[state]) or "none")
+def count_line(tasks: Sequence[TaskStatus]) -> str:
+    """Return one line such as "3 tasks: 1 done, 2 to do"."""
+    number = Counter(task.state for task in tasks)
+    return f"{len(tasks)} tasks: " + (", ".join(f"{number[state]} {state}" for state in STATES if number[state]) or "none")
 
 
 def print_table(table: Table) -> None:
-    """On a terminal as wide as that is, elsewhere wide enough."""
+    """Print a table as wide as the terminal, and 200 characters wide elsewhere."""
     console = Console()
     if not console.is_terminal:
-        console.width = 200
+        console.width = _LOG_WIDTH
     console.print(table)
 
 
-def as_json(standings: Sequence[Standing]) -> str:
-    """The same for machines."""
-    return json.dumps([{"id": s.id, "state": s.state, "detail": s.detail, **s.job} for s in standings], indent=1, ensure_ascii=False)
+def as_json(tasks: Sequence[TaskStatus]) -> str:
+    """Return the tasks as a JSON list, with the content of job.json."""
+    return json.dumps([{"id": t.id, "state": t.state, "detail": t.detail, **t.job} for t in tasks], indent=1, ensure_ascii=False)
 
 
-def _products(cost: float | None) -> str:
+def _cost_text(cost: float | None) -> str:
     return "?" if cost is None else f"~{cost:.0f}"
 
 
-def _shortened(words: str, most: int = 50) -> str:
-    return words if len(words) <= most else words[: most - 1] + "…"
+def _cut(text: str) -> str:
+    return text if len(text) <= _MAX_CELL else text[: _MAX_CELL - 1] + "…"

@@ -1,26 +1,44 @@
-"""`eigexp wandb sync`: send what runs have left offline, with W&B's own command."""
+"""`eigexp wandb sync`: send offline runs with W&B's own command."""
 
+import netrc
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from os import environ
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from eigexp.cli.commands import Commands
 from eigexp.errors import ConfigurationError
 
-_HOME = "api.wandb.ai"
+_BASE_URL = "https://api.wandb.ai"
+
+
+def add(commands: Commands) -> None:
+    """Add the subcommand."""
+    parser = commands.add(
+        "wandb",
+        lambda options, more: sync(options.save_dir, dry_run=options.dry_run, more=more),
+        "send the offline runs of a folder to W&B; options unknown here go to `wandb sync`",
+        examples=["eigexp wandb sync --dry-run", "eigexp wandb sync --include-synced"],
+        codes="that of `wandb sync`; 0 if there is nothing to send, 2 without a W&B key",
+        rest="sync [options of wandb sync]",
+    )
+    parser.add_argument("what", choices=("sync",))
+    parser.add_argument("--save-dir", default="outputs", metavar="FOLDER", help="the same as logger.wandb.save_dir")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be sent, and send nothing")
 
 
 def sync(save_dir: str | Path = "outputs", *, dry_run: bool = False, more: Sequence[str] = ()) -> int:
-    """Send every offline run of a folder. A run that was resumed has several folders; they are sent as one, in order.
+    """Send every offline run of a folder. The folders of a run that was resumed are sent as one run, in order.
 
     Args:
-        save_dir: as `logger.wandb.save_dir`.
-        dry_run: only show what would be sent.
+        save_dir: the same as `logger.wandb.save_dir`.
+        dry_run: print what would be sent.
         more: further options of `wandb sync`.
 
     Returns:
-        Exit code: W&B's own; 0 where there is nothing to send.
+        Exit code of `wandb sync`; 0 if there is nothing to send.
 
     Raises:
         ConfigurationError: without a key.
@@ -30,29 +48,34 @@ def sync(save_dir: str | Path = "outputs", *, dry_run: bool = False, more: Seque
         print(f"There are no offline runs in {Path(save_dir) / 'wandb'}.")
         return 0
     if not dry_run and not has_key():
-        raise ConfigurationError("W&B has no key here. Run `wandb login`, or set WANDB_API_KEY; the runs stay where they are.")
+        raise ConfigurationError("There is no W&B key. Run `wandb login`, or set WANDB_API_KEY; the runs stay where they are.")
     return subprocess.run(sync_command(folders, dry_run=dry_run, more=more), check=False).returncode
 
 
 def offline_runs(save_dir: str | Path) -> list[Path]:
-    """The folders that W&B has written offline, oldest first."""
+    """Return the folders of offline runs, oldest first."""
     return sorted((Path(save_dir) / "wandb").glob("offline-run-*"))
 
 
 def sync_command(folders: Sequence[Path], *, dry_run: bool = False, more: Sequence[str] = ()) -> list[str]:
-    """The command line that sends them."""
+    """Return the command line that sends them."""
     return [sys.executable, "-m", "wandb", "sync", *(("--dry-run",) if dry_run else ()), *more, *map(str, folders)]
 
 
 def has_key(environment: Mapping[str, str] = environ) -> bool:
-    """Whether W&B would find a key: in the environment, or in the file that `wandb login` writes."""
+    """Return whether W&B finds a key: in the environment, or in the netrc file that `wandb login` writes."""
     if environment.get("WANDB_API_KEY"):
         return True
-    import netrc
-
-    host = environment.get("WANDB_BASE_URL", f"https://{_HOME}").rpartition("//")[2].strip("/")
-    path = Path(environment.get("NETRC") or Path.home() / ".netrc")
+    # `wandb login` names the machine by host and port, without the path of the URL.
+    machine = urlsplit(environment.get("WANDB_BASE_URL") or _BASE_URL).netloc
     try:
-        return netrc.netrc(path).authenticators(host) is not None
+        return netrc.netrc(_netrc_file(environment)).authenticators(machine) is not None
     except (OSError, netrc.NetrcParseError):
         return False
+
+
+def _netrc_file(environment: Mapping[str, str]) -> Path:
+    if environment.get("NETRC"):
+        return Path(environment["NETRC"]).expanduser()
+    usual, windows = Path.home() / ".netrc", Path.home() / "_netrc"
+    return usual if usual.exists() else windows

@@ -1,18 +1,20 @@
-"""Sweeps: a plan of tasks, a callback and two launchers that do it, and how it stands."""
+"""Sweeps: a plan of tasks, the launchers and the callback that compute it, and the status of each task."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from eigexp.sweep.callback import Sweep
+    from eigexp.sweep.launcher import Launcher
     from eigexp.sweep.plan import make_plan
 
-__all__ = ["Sweep", "make_plan"]
+__all__ = ["Launcher", "Sweep", "make_plan"]
+
+_HOMES = {"Launcher": "eigexp.sweep.launcher", "Sweep": "eigexp.sweep.callback", "make_plan": "eigexp.sweep.plan"}
 
 
 def __getattr__(name: str) -> Any:
-    """Loaded when they are first used, for `eigexp status` needs neither torch nor Lightning."""
-    homes = {"Sweep": "eigexp.sweep.callback", "make_plan": "eigexp.sweep.plan"}
-    if name not in homes:
+    # Loaded on first use: `eigexp status` imports this package and needs neither torch nor Lightning.
+    if name not in _HOMES:
         raise AttributeError(f"module 'eigexp.sweep' has no attribute {name!r}. It has {', '.join(__all__)}.")
-    return getattr(import_module(homes[name]), name)
+    return getattr(import_module(_HOMES[name]), name)

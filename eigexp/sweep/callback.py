@@ -1,4 +1,4 @@
-"""A sweep in anybody's Trainer: each epoch is a task of the plan."""
+"""Run a sweep in a Trainer of your own: each epoch is one task of the plan."""
 
 import logging
 import os
@@ -16,20 +16,20 @@ from eigexp.experiment.cross_table import complete_tables
 from eigexp.experiment.tasks import BuiltModel, TaskList
 from eigexp.experiment.writer import StoreWriter
 from eigexp.store import Store
-from eigexp.sweep.freeze import freeze
-from eigexp.sweep.lock import claim
+from eigexp.sweep.lock import task_lock
 from eigexp.sweep.plan import Plan, PlannedTask
+from eigexp.sweep.task_files import write_tasks
 from eigexp.sweep.worker import record_error
 from eigexp.training import EigenModule, Task, TaskData
 from eigexp.training.callbacks import ResultWriter, TaskCallback
 from eigexp.training.data import TaskSteps
 
 log = logging.getLogger(__name__)
-_PAUSE = 0.2  # seconds between two looks at tasks that other processes have
+_PAUSE = 0.2  # seconds before tasks that other processes have locked are tried again
 
 
 class Sweep(TaskCallback):
-    """Hands the module the next task of this device's share, skips what the store holds, stores results, and ends the fit after the last.
+    """Gives the module one task after the other, skips stored results, stores new ones, and ends the fit after the last task.
 
     ```python
     plan = make_plan(["model=ln,lg", "images.size=128", "solver.k=1,5"])
@@ -38,16 +38,16 @@ class Sweep(TaskCallback):
     trainer.fit(sweep.module(), sweep.data)
     ```
 
-    Each task is solved under the settings of its own configuration, whatever the module was made with. One that fails (as it begins, in a
-    step, or while its result is certified and stored) is recorded in error.json and the next begins; an error in somebody's callback
-    ends the fit. A ResultWriter beside it takes over the storing.
+    Each task is solved with the settings of its own configuration, whatever settings the module has. When a task fails (as it begins, in a
+    step, or while its result is certified or stored), the error is written to error.json and the next task begins. An error in a callback
+    ends the fit. If the Trainer has a ResultWriter, that one stores the results.
 
     Args:
-        plan: what there is to do.
-        store: where results go and what is done lies; by default the plan's.
+        plan: of the sweep.
+        store: where results are looked up and written; by default the plan's.
 
     Attributes:
-        data: to give to `trainer.fit`.
+        data: for `trainer.fit`.
         failed: ids of the tasks that failed.
     """
 
@@ -59,27 +59,27 @@ class Sweep(TaskCallback):
         self._writer: ResultWriter | None = None
 
     def module(self) -> EigenModule:
-        """A module for the plan's first task; any other will do."""
+        """Return a module with the settings of the first task; any other EigenModule works as well."""
         settings = _settings(self.data.planned[0])
         return EigenModule(settings.pop("solver"), **settings)
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Store results, unless a ResultWriter does."""
+        """Prepare to store results, unless the Trainer has a ResultWriter."""
         callbacks: list[Any] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
         if not any(isinstance(callback, ResultWriter) for callback in callbacks):
             self._writer = ResultWriter(StoreWriter(self.store, pl_module))
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """From here, a failing task ends itself only."""
+        """Let a task that fails end only itself."""
         pl_module.on_failure = self._failed
 
     def on_task_end(self, trainer: Trainer, module: EigenModule) -> None:
-        """Store the results with their figures, and show them to the loggers."""
+        """Store the results with their figures, and log them."""
         if self._writer is not None:
             self._writer.on_task_end(trainer, module)
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Make the tables of several layers whose results are there; later fits of the module raise again."""
+        """Write the cross tables whose results are complete."""
         self._release(pl_module)
         if trainer.is_global_zero:
             built = BuiltModel()
@@ -87,12 +87,13 @@ class Sweep(TaskCallback):
                 complete_tables(TaskList(task.config, built).among(task.ids), self.store)
 
     def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
-        """Record an error that ends the fit with the task at work."""
+        """Record the error with the current task."""
         self._release(pl_module)
         if isinstance(exception, Exception) and pl_module.task is not None:
             self._failed(pl_module.task, exception)
 
     def _release(self, pl_module: Any) -> None:
+        """Unlock the task, and let later fits of the module raise their errors again."""
         pl_module.on_failure = None
         self.data.release()
 
@@ -102,71 +103,72 @@ class Sweep(TaskCallback):
 
 
 class SweepData(TaskData):
-    """The tasks of a plan, built when their epoch begins; the network is kept while only the image changes.
+    """The tasks of a plan, each built when its epoch begins. The network is kept from task to task while only the image changes.
 
     Args:
-        planned: in order; of several devices each takes every so-manieth.
-        store: what it holds is skipped, and what a living process works on is waited for, should that die.
+        planned: in order; rank r takes every world_size-th task, starting at r.
+        store: tasks stored there are skipped; tasks locked by another process are waited for, in case it dies.
     """
 
     def __init__(self, planned: Sequence[PlannedTask], store: Store):
         super().__init__(planned)  # pyright: ignore[reportArgumentType]
         self.planned, self.store = planned, store
         self._built = BuiltModel()
-        self._claim = ExitStack()
+        self._lock = ExitStack()
         self._left: list[int] = []
 
     def setup(self, stage: str) -> None:
-        """This device's share."""
+        """Select this device's share."""
         super().setup(stage)
         self._left = list(self._mine)
 
     def next_task(self) -> Task | None:
-        """Build the next task that is not stored, and give the module its settings; None when the plan is empty."""
+        """Build the next task that is not stored, and give the module its settings. Return None when none is left."""
         trainer = self._trainer()
         first = trainer.strategy.is_global_zero
-        number = trainer.strategy.broadcast(self._take() if first else None)  # processes in step with each other take the same
+        # Processes that share one block of vectors must take the same task: the first one chooses, and holds the lock for all.
+        number = trainer.strategy.broadcast(self._lock_next() if first else None)
         if number is None:
             return None
         planned = self.planned[number]
         if first:
-            freeze(self.store, [planned], {"launcher": "trainer", "host": socket.gethostname(), "pid": os.getpid()})
+            write_tasks(self.store, [planned], {"launcher": "trainer", "host": socket.gethostname(), "pid": os.getpid()})
         settings = _settings(planned)
         trainer.lightning_module.use(settings.pop("solver"), **settings)  # pyright: ignore[reportCallIssue]
         return TaskList(planned.config, self._built).among(planned.ids)[0]
 
     def is_last(self, epoch: int) -> bool:
-        """Nothing is left of this device's share."""
+        """Return whether nothing is left of this device's share."""
         return self._trainer().strategy.broadcast(all(self._stored(number) for number in self._left))
 
     def train_dataloader(self) -> TaskSteps:
-        """The steps of the current task."""
+        """Return the steps of the current task."""
         return _SweepSteps(self)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with the checkpoint's task.
+        """Continue with the task of the checkpoint.
 
         Raises:
-            CheckpointError: if it is not of this plan, or done already.
+            CheckpointError: if this device's share does not have that task, or it is stored already.
         """
         ids = tuple(state_dict["ids"])
         for number in self._left:
             if ids == self.planned[number].ids:
                 self._left = [number, *(other for other in self._left if other != number)]
                 return
-        raise CheckpointError(f"The checkpoint belongs to the results {', '.join(ids)}, which this device has not in its plan. Delete it.")
+        raise CheckpointError(f"The checkpoint is of the results {', '.join(ids)}, which are not in the plan of this device. Delete it.")
 
     def release(self) -> None:
-        """Let go of the task at hand."""
-        self._claim.close()
+        """Unlock the current task."""
+        self._lock.close()
 
-    def _take(self) -> int | None:
-        """The first task that is neither stored nor in work elsewhere, claimed."""
+    def _lock_next(self) -> int | None:
+        """Lock the first task that is neither stored nor locked by another process, and return its number."""
         self.release()
         while self._left:
             self._left = [number for number in self._left if not self._stored(number)]
             for number in self._left:
-                if self._claim.enter_context(claim(self.store, self.planned[number].id)):
+                if self._lock.enter_context(task_lock(self.store, self.planned[number].id)):
                     self._left.remove(number)
                     return number
                 self.release()
@@ -183,7 +185,7 @@ class SweepData(TaskData):
 
 
 class _SweepSteps(TaskSteps):
-    """Begins tasks until one does begin, then yields until it is over."""
+    """Begins the next task, or those after it if it fails to begin, then yields steps until it is over."""
 
     def __init__(self, data: SweepData):
         super().__init__(data)

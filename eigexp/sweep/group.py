@@ -1,23 +1,23 @@
-"""What a sweep is called where its runs are shown together."""
+"""The name under which loggers group the runs of a sweep."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_NOT_OF_THE_NAME = ("launcher", "store", "logger", "trainer", "callbacks")
-_MOST = 64  # characters
+_IGNORED = ("launcher", "store", "logger", "trainer", "callbacks")  # keys that do not choose what is computed
+_MAX_LENGTH = 64  # characters
 
 
-def group_name(words: Sequence[str]) -> str:
-    """The words that choose what is computed, whole or with a digest in place of their end: the same command, the same group."""
-    name = " ".join(word for word in words if word.lstrip("+~").partition("=")[0].partition(".")[0] not in _NOT_OF_THE_NAME) or "defaults"
-    if len(name) <= _MOST:
+def group_name(overrides: Sequence[str]) -> str:
+    """Return the overrides that choose what is computed, cut to 64 characters with a digest. The same command gives the same name."""
+    name = " ".join(word for word in overrides if word.lstrip("+~").partition("=")[0].partition(".")[0] not in _IGNORED) or "defaults"
+    if len(name) <= _MAX_LENGTH:
         return name
-    return f"{name[: _MOST - 10]}… {hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return f"{name[: _MAX_LENGTH - 10]}… {hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def grouped(config: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A configuration whose loggers that know groups, and have none, show the run in the group `name`."""
+def with_group(config: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the configuration with this group in each logger that has the setting `group` and no value for it."""
     loggers = {
         key: {**node, "group": name} if node and "group" in node and node["group"] is None else node
         for key, node in (config.get("logger") or {}).items()

@@ -1,4 +1,4 @@
-"""Tasks on this machine: one queue, a process a device."""
+"""Run tasks on this machine: one queue of tasks, one worker process per device."""
 
 import json
 import os
@@ -7,28 +7,29 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
 from eigexp.errors import ConfigurationError
 from eigexp.store import Store
-from eigexp.sweep.freeze import freeze
+from eigexp.sweep.launcher import Launcher, OnReport
 from eigexp.sweep.plan import PlannedTask
-from eigexp.sweep.worker import SIGNALS, Reply
+from eigexp.sweep.task_files import write_tasks
+from eigexp.sweep.worker import SIGNALS, TaskReport, exit_code
 
-Show = Callable[[Reply, PlannedTask], None]
-_PAUSE = 0.2  # seconds between two looks at a task that another process has
+_PAUSE = 0.2  # seconds before a task that another process has locked is tried again
 
 
-class Local:
-    """Runs tasks in processes of this machine until none is left, whatever becomes of single ones.
+class Local(Launcher):
+    """Runs tasks in worker processes on this machine until none is left. A task that fails does not stop the others.
 
     Args:
-        processes: how many; None for one a GPU, or one on the CPU.
-        threads: of each process; None for $OMP_NUM_THREADS where it is set, else cores / processes.
+        processes: number of workers; None for one per GPU, or one on the CPU.
+        threads: of each worker; None for $OMP_NUM_THREADS if set, else cores / processes.
     """
 
+    name = "local"
     waits = True
 
     def __init__(self, processes: int | None = None, threads: int | None = None):
@@ -37,22 +38,22 @@ class Local:
                 raise ConfigurationError(f"launcher.{name}={value} must be at least 1.")
         self.processes, self.threads = processes, threads
 
-    def launch(self, tasks: Sequence[PlannedTask], store: Store, show: Show) -> int:
-        """Run tasks; returns 0, 3 if one stopped on budget, 1 if one failed or its process died, 128 + signal.
+    def launch(self, tasks: Sequence[PlannedTask], store: Store, on_report: OnReport) -> int:
+        """Run tasks. Return 0, 3 if one stopped on budget, 1 if one failed or its process died, 128 + signal.
 
-        A signal (Ctrl-C too) lets every process save and stop; a second one kills them.
+        On a signal (Ctrl-C too) each worker saves and stops; a second signal kills them.
 
         Raises:
             StoreError: if the store cannot be written.
         """
-        freeze(store, tasks, {"launcher": "local"})
+        write_tasks(store, tasks, {"launcher": self.name})
         devices = visible_devices()
         count = min(len(tasks), self.processes or max(1, len(devices)))
-        crew = Crew(tasks, store, [self.environment(n, count, devices) for n in range(count)])
-        return crew.run(show)
+        pool = WorkerPool(tasks, store, [self.environment(n, count, devices) for n in range(count)])
+        return pool.run(on_report)
 
     def environment(self, number: int, count: int, devices: Sequence[str]) -> dict[str, str]:
-        """Of one process: its device and its threads."""
+        """Return the environment of worker `number` of `count`: its device and its threads."""
         threads = self.threads or os.environ.get("OMP_NUM_THREADS") or max(1, len(os.sched_getaffinity(0)) // count)
         changes = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         if devices:
@@ -61,7 +62,7 @@ class Local:
 
 
 def visible_devices() -> list[str]:
-    """The names by which CUDA's devices are chosen, empty on a machine without."""
+    """Return the names of CUDA's devices as CUDA_VISIBLE_DEVICES takes them; empty on a machine without."""
     import torch
 
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -70,92 +71,90 @@ def visible_devices() -> list[str]:
     return [name for name in given.split(",") if name] if given else [str(n) for n in range(torch.cuda.device_count())]
 
 
-class Crew:
-    """Worker processes, and a thread for each that hands it one task after the other.
+class WorkerPool:
+    """Worker processes, each fed one task at a time by a thread of its own.
 
     Args:
-        tasks: what there is to do.
-        store: where they are frozen.
-        environments: of each process.
+        tasks: to compute.
+        store: where they are written.
+        environments: one per worker.
     """
 
     def __init__(self, tasks: Sequence[PlannedTask], store: Store, environments: Sequence[Mapping[str, str]]):
         self.store = store
-        self._queue: queue.SimpleQueue[PlannedTask] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[PlannedTask] = queue.SimpleQueue()
         for task in tasks:
-            self._queue.put(task)
-        self._left = len(tasks)
-        self._replies: queue.SimpleQueue[tuple[Reply, PlannedTask]] = queue.SimpleQueue()
+            self._tasks.put(task)
+        self._reports: queue.SimpleQueue[tuple[TaskReport, PlannedTask]] = queue.SimpleQueue()
         self._processes: dict[int, subprocess.Popen[str]] = {}
-        self._threads = [threading.Thread(target=self._serve, args=(n, dict(e)), daemon=True) for n, e in enumerate(environments)]
+        self._threads = [threading.Thread(target=self._feed, args=(n, dict(e)), daemon=True) for n, e in enumerate(environments)]
         self._signum: int | None = None
 
-    def run(self, show: Show) -> int:
-        """Until every task is over or a signal came; returns the exit code."""
-        before = {number: signal.signal(number, self._stop) for number in SIGNALS}
-        codes = [0]
+    def run(self, on_report: OnReport) -> int:
+        """Return the exit code when every task is over, or a signal has stopped the workers."""
+        # Signals are handled and reports shown in the main thread alone: Python delivers signals to no other.
+        before = {number: signal.signal(number, self._stop_workers) for number in SIGNALS}
+        codes: list[int] = []
         try:
             for thread in self._threads:
                 thread.start()
-            while any(thread.is_alive() for thread in self._threads) or not self._replies.empty():
-                codes += self._hear(show)
+            while any(thread.is_alive() for thread in self._threads) or not self._reports.empty():
+                codes += self._next_code(on_report)
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-        if self._signum is not None:
-            return 128 + self._signum
-        return 1 if 1 in codes else max(codes)
+        return exit_code(codes) if self._signum is None else 128 + self._signum
 
-    def _hear(self, show: Show) -> list[int]:
+    def _next_code(self, on_report: OnReport) -> list[int]:
         try:
-            reply, task = self._replies.get(timeout=0.1)
+            report, task = self._reports.get(timeout=0.1)
         except queue.Empty:
             return []
-        show(reply, task)
-        return [reply["code"]]
+        on_report(report, task)
+        return [report.code]
 
-    def _stop(self, signum: int, frame: FrameType | None) -> None:
-        """The processes save and end; on a second signal at once."""
+    def _stop_workers(self, signum: int, frame: FrameType | None) -> None:
+        """Let workers save and stop; kill them on a second signal."""
         again, self._signum = self._signum is not None, signum
         for process in list(self._processes.values()):
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL if again else signal.SIGTERM)
 
-    def _serve(self, number: int, environment: dict[str, str]) -> None:
+    def _feed(self, number: int, environment: dict[str, str]) -> None:
         while self._signum is None:
             try:
-                task = self._queue.get_nowait()
+                task = self._tasks.get_nowait()
             except queue.Empty:
                 break
-            reply = self._ask(number, environment, task)
-            if reply["state"] == "held":  # by another sweep, which may yet die
+            report = self._run_on(number, environment, task)
+            if report.state == "locked":  # another sweep has it; should that die, this one takes over
                 threading.Event().wait(_PAUSE)
-                self._queue.put(task)
+                self._tasks.put(task)
             else:
-                self._replies.put((reply, task))
-        self._dismiss(number)
+                self._reports.put((report, task))
+        self._end_worker(number)
 
-    def _ask(self, number: int, environment: dict[str, str], task: PlannedTask) -> Reply:
+    def _run_on(self, number: int, environment: dict[str, str], task: PlannedTask) -> TaskReport:
         process = self._processes.get(number)
         if process is None or process.poll() is not None:
-            process = self._processes[number] = self._hire(number, environment)
+            process = self._processes[number] = self._start_worker(number, environment)
         assert process.stdin is not None and process.stdout is not None
         try:
             process.stdin.write(task.id + "\n")
             process.stdin.flush()
-            return json.loads(process.stdout.readline())
+            return TaskReport(**json.loads(process.stdout.readline()))
         except (BrokenPipeError, json.JSONDecodeError):
             return self._died(process, number, task)
 
-    def _died(self, process: subprocess.Popen[str], number: int, task: PlannedTask) -> Reply:
+    def _died(self, process: subprocess.Popen[str], number: int, task: PlannedTask) -> TaskReport:
         code = process.wait()
         if self._signum is not None:
-            return {"id": task.id, "state": "stopped", "code": 0, "seconds": 0.0}
-        words = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+            return TaskReport(task.id, "stopped")
+        end = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         last = self._log(number).read_text(errors="replace").strip().splitlines()[-1:]
-        return {"id": task.id, "state": "died", "code": 1, "seconds": 0.0, "message": " ".join([f"Its process {words}.", *last])}
+        return TaskReport(task.id, "died", 1, message=" ".join([f"Its process {end}.", *last]))
 
-    def _hire(self, number: int, environment: dict[str, str]) -> subprocess.Popen[str]:
+    def _start_worker(self, number: int, environment: dict[str, str]) -> subprocess.Popen[str]:
         with self._log(number).open("w") as log:
             return subprocess.Popen(
                 worker_command(self.store.root, ["-"]),
@@ -166,14 +165,14 @@ class Crew:
                 text=True,
             )
 
-    def _dismiss(self, number: int) -> None:
+    def _end_worker(self, number: int) -> None:
         process = self._processes.get(number)
         if process is None:
             return
         assert process.stdin is not None and process.stdout is not None
         try:
-            process.stdin.close()
-        except BrokenPipeError:  # it is gone already
+            process.stdin.close()  # a worker ends when there are no more ids to read
+        except BrokenPipeError:  # it has ended already
             process.stdin = None
         process.wait()
         process.stdout.close()
@@ -186,5 +185,5 @@ class Crew:
 
 
 def worker_command(root: Path, ids: Sequence[str]) -> list[str]:
-    """The command of a process that does frozen tasks; ids ["-"] are read from its standard input."""
+    """Return the command of a worker process; with the ids ["-"] it reads ids from its standard input."""
     return [sys.executable, "-m", "eigexp", "work", "--store", str(root), *ids]

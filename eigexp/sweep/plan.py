@@ -1,4 +1,4 @@
-"""What a sweep consists of: tasks with the ids of their results, each with the configuration that makes it, frozen."""
+"""Plan a sweep: its tasks, the ids of their results, and the configuration that computes each."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,22 +16,23 @@ from eigexp.images import ImageFolder, ImageSource
 from eigexp.models.layers import read_layers
 from eigexp.store import Store
 from eigexp.store.labels import layer_label
-from eigexp.sweep.group import group_name, grouped
+from eigexp.sweep.group import group_name, with_group
+from eigexp.sweep.launcher import make_launcher
 
 
 @dataclass(frozen=True)
 class PlannedTask:
-    """Images that are solved together, under one layer or several, and the configuration that does it.
+    """Images that are solved together, under one layer or several, with the configuration that computes them.
 
     Attributes:
-        ids: the id of each image's result, layer by layer; the first names the task.
-        names: the images.
-        model: the model's name, with its layers.
-        config: plain values, narrowed to these images where their source allows.
-        overrides: the words that led here.
-        identity: what determined the first id.
-        tables: ids of the tables of several layers against each other that it makes, one an image.
-        parts: the same work as tasks of one layer each; empty where there is but one.
+        ids: of the results, layer by layer and image by image; the first one is the id of the task.
+        names: of the images.
+        model: name of the model, with its layers.
+        config: plain values, with these images alone where their source can be restricted to them.
+        overrides: of this point of the sweep.
+        identity: what determines the first id.
+        tables: ids of the cross tables that it makes, one per image; empty for one layer.
+        parts: the same work as tasks of one layer each; empty for one layer.
     """
 
     ids: tuple[str, ...]
@@ -45,18 +46,18 @@ class PlannedTask:
 
     @property
     def identities(self) -> list[Mapping[str, Any]]:
-        """What determined the first id of each layer."""
+        """What determines the first id of each layer."""
         return [part.identity for part in self.parts] or [self.identity]
 
     @property
     def id(self) -> str:
-        """The first result's id: frozen configuration, job and log of the task lie with it."""
+        """The id of the first result; the task's files are in the folder of that result."""
         return self.ids[0]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The tasks of a sweep, no result twice, the store that they fill, and what launches them (a node of the configuration)."""
+    """The tasks of a sweep without duplicate results, the store for them, and the node `launcher` of the configuration."""
 
     tasks: tuple[PlannedTask, ...]
     store: Store
@@ -70,56 +71,59 @@ class Plan:
 
     @property
     def ids(self) -> list[str]:
-        """The ids of all results."""
+        """Ids of all results."""
         return [id for task in self.tasks for id in task.ids]
 
 
-def make_plan(words: Sequence[str]) -> Plan:
-    """Compose, check and number every task of a sweep; nothing is written.
+def make_plan(overrides: Sequence[str]) -> Plan:
+    """Return the plan of a sweep. Nothing is written.
 
-    Identical results are planned once, those of several layers together rather than alone. Every model is built and every image read,
-    since their content is part of the ids.
+    Each result is planned once, those of several layers in one task. Every model is built and every image read, since their content
+    determines the ids.
 
     Args:
-        words: Hydra's overrides with choices.
+        overrides: in Hydra's syntax, with choices: model=ln,lg.
 
     Raises:
-        EigexpError: if a point of the sweep cannot be composed, or its model, image, solver or callback not made.
+        EigexpError: if a point of the sweep cannot be composed, or its model, images, solver or callbacks cannot be constructed.
     """
     tasks: list[tuple[int, PlannedTask]] = []
     planned: set[str] = set()
-    stores: dict[str, None] = {}
-    launchers: dict[str, Mapping[str, Any]] = {}
-    built, checks = BuiltModel(), Checks()
-    for point, overrides, config in _most_layers_first(words):
-        config = grouped(config, group_name(words))
-        checks(config, overrides)
-        stores[str(config["store"])] = None
-        launchers[json.dumps(config["launcher"], sort_keys=True, default=str)] = config["launcher"]
-        for task in _tasks(config, built, overrides, planned):
+    configs: list[dict[str, Any]] = []
+    built, check = BuiltModel(), SettingsCheck()
+    for number, point, config in _most_layers_first(overrides):
+        config = with_group(config, group_name(overrides))
+        check(config)
+        configs.append(config)
+        for task in _tasks(config, built, point, planned):
             planned.update(task.ids, task.tables)
-            tasks.append((point, task))
-    if len(stores) > 1 or len(launchers) > 1:
-        what = "store" if len(stores) > 1 else "launcher"
-        raise ConfigurationError(f"{what} takes several values in one sweep. Give one {what}, or a sweep for each.")
+            tasks.append((number, task))
     in_order = tuple(task for _, task in sorted(tasks, key=lambda found: found[0]))
-    return Plan(in_order, Store(next(iter(stores))), next(iter(launchers.values())))
+    return Plan(in_order, Store(str(_only("store", configs))), _only("launcher", configs))
 
 
-class Checks:
-    """Makes, once, whatever a configuration describes beside model and images, so that a wrong setting is known before a job starts."""
+def _only(key: str, configs: Sequence[Mapping[str, Any]]) -> Any:
+    """Return the one value that all configurations have for a key."""
+    if any(config[key] != configs[0][key] for config in configs):
+        raise ConfigurationError(f"{key} has several values in one sweep. Use one {key}, or one sweep for each.")
+    return configs[0][key]
+
+
+class SettingsCheck:
+    """Constructs what a configuration describes beside model and images, so that an invalid setting fails before a job starts."""
 
     def __init__(self) -> None:
         self._seen: set[str] = set()
 
-    def __call__(self, config: Mapping[str, Any], overrides: Sequence[str]) -> None:
-        """Check a configuration.
+    def __call__(self, config: Mapping[str, Any]) -> None:
+        """Check a configuration; equal parts are constructed once.
 
         Raises:
-            EigexpError: as it would in the job.
+            EigexpError: the error that the job would end with.
         """
-        for path in ("solver", "noise", "subspace", "launcher"):
+        for path in ("solver", "noise", "subspace"):
             self._once(config.get(path), path)
+        make_launcher(config["launcher"])
         for group in ("callbacks", "logger"):
             for name, node in (config.get(group) or {}).items():
                 self._once(node, f"{group}.{name}")
@@ -135,13 +139,14 @@ class Checks:
             self._seen.add(key)
 
 
-def _most_layers_first(words: Sequence[str]) -> list[tuple[int, list[str], dict[str, Any]]]:
-    """Every point of the sweep as number, overrides and plain values; those of one layer come after those that solve it beside others."""
+def _most_layers_first(overrides: Sequence[str]) -> list[tuple[int, list[str], dict[str, Any]]]:
+    """Return each point of the sweep as number, overrides and plain values, those with most layers first."""
+    # A layer that one point solves alone and another beside others is planned with the others: their cross table needs it.
     points = []
-    for number, (overrides, composed) in enumerate(configurations(words)):
+    for number, (point, composed) in enumerate(configurations(overrides)):
         config = OmegaConf.to_container(composed, resolve=True)
         assert isinstance(config, dict)
-        points.append((number, overrides, {str(key): value for key, value in config.items() if key != "hydra"}))
+        points.append((number, point, {str(key): value for key, value in config.items() if key != "hydra"}))
     return sorted(points, key=lambda point: -len(read_layers(point[2]["model"].get("layer"))))
 
 
@@ -149,27 +154,29 @@ def _tasks(config: dict[str, Any], built: BuiltModel, overrides: Sequence[str], 
     whole = TaskList(config, built)
     seen = set(planned)
     tables = {id: table.id for table in whole.tables if table.id not in planned for id in table.ids}
-    for batches in _by_images(whole.without(list(planned)).batches):
+    for batches in _grouped_by_images(whole.without(list(planned)).batches):
         parts = []
         for batch in batches:
-            batch = [p for p in batch if p.id not in seen and not seen.add(p.id)]  # two names may be one image
+            batch = [p for p in batch if p.id not in seen and not seen.add(p.id)]  # two names may be the same image
             if batch:
                 parts.append(_part(whole, batch, overrides))
         found = tuple(dict.fromkeys(tables[id] for part in parts for id in part.ids if id in tables))
-        if len(parts) == 1 and not found:
-            yield parts[0]
-        elif parts:
-            layers = ", ".join(layer_label(layer) for layer in whole.layers)
-            yield PlannedTask(
-                ids=tuple(id for part in parts for id in part.ids),
-                names=parts[0].names,
-                model=f"{whole.model_name} {layers}",
-                config={**config, "images": parts[0].config["images"]},
-                overrides=tuple(overrides),
-                identity=parts[0].identity,
-                tables=found,
-                parts=tuple(parts),
-            )
+        if parts:
+            yield parts[0] if len(parts) == 1 and not found else _joined(parts, whole, found)
+
+
+def _joined(parts: Sequence[PlannedTask], whole: TaskList, tables: tuple[str, ...]) -> PlannedTask:
+    """Return one task of several layers."""
+    return PlannedTask(
+        ids=tuple(id for part in parts for id in part.ids),
+        names=parts[0].names,
+        model=f"{whole.model_name} {', '.join(layer_label(layer) for layer in whole.layers)}",
+        config={**whole.config, "images": parts[0].config["images"]},
+        overrides=parts[0].overrides,
+        identity=parts[0].identity,
+        tables=tables,
+        parts=tuple(parts),
+    )
 
 
 def _part(whole: TaskList, batch: Sequence[Planned], overrides: Sequence[str]) -> PlannedTask:
@@ -178,22 +185,22 @@ def _part(whole: TaskList, batch: Sequence[Planned], overrides: Sequence[str]) -
         ids=tuple(p.id for p in batch),
         names=tuple(p.name for p in batch),
         model=whole.model_name if layer is None else f"{whole.model_name} {layer_label(layer)}",
-        config={**one_layer(whole.config, layer), "images": narrowed(whole.config["images"], whole.source, batch)},
+        config={**one_layer(whole.config, layer), "images": images_of_batch(whole.config["images"], whole.source, batch)},
         overrides=tuple(overrides),
         identity=batch[0].identity,
     )
 
 
-def _by_images(batches: Sequence[list[Planned]]) -> list[list[list[Planned]]]:
-    """The batches of the same images together."""
+def _grouped_by_images(batches: Sequence[list[Planned]]) -> list[list[list[Planned]]]:
+    """Return the batches in groups of the same images."""
     groups: dict[tuple[int, ...], list[list[Planned]]] = {}
     for batch in batches:
         groups.setdefault(tuple(p.index for p in batch), []).append(batch)
     return list(groups.values())
 
 
-def narrowed(node: Mapping[str, Any], source: ImageSource, batch: Sequence[Planned]) -> dict[str, Any]:
-    """The images' node with these images alone, where their source can say so; else the whole, of which a worker takes its ids."""
+def images_of_batch(node: Mapping[str, Any], source: ImageSource, batch: Sequence[Planned]) -> dict[str, Any]:
+    """Return the node `images` with the images of the batch alone; the whole node if its source cannot be restricted."""
     if "names" in node:
         return {**node, "names": [p.name for p in batch]}
     if isinstance(source, ImageFolder) and len(batch) == 1:

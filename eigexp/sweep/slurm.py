@@ -1,4 +1,4 @@
-"""Tasks as Slurm job arrays, through submitit, which only writes the script and calls sbatch: what happens is read from store and queue."""
+"""Submit tasks as Slurm job arrays. submitit only writes the script and calls sbatch; status is read from the store and the queue."""
 
 import math
 import os
@@ -6,40 +6,42 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from eigexp.errors import ConfigurationError, MissingDependencyError
 from eigexp.store import Store
-from eigexp.sweep.freeze import freeze, note_job
+from eigexp.sweep.launcher import Launcher, OnReport
 from eigexp.sweep.local import worker_command
 from eigexp.sweep.plan import PlannedTask
+from eigexp.sweep.task_files import write_job, write_tasks
 from eigexp.sweep.worker import SIGNALS
 
-ARRAY = 1000  # jobs in one array: Slurm's own limit, MaxArraySize, is 1001 unless a site has set another
+_ARRAY_SIZE = 1000  # jobs in one array: Slurm's limit, MaxArraySize, is 1001 by default
 _TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<parts>\d+(?::\d+){0,2})")
 
 
-class Slurm:
+class Slurm(Launcher):
     """Submits tasks as job arrays and returns.
 
     Args:
-        pack: tasks a job, one after the other.
-        partition: of Slurm, as are `account`, `qos` and `constraint`.
-        account: to charge.
+        pack: tasks per job, computed one after the other.
+        partition: Slurm's partition.
+        account: charged for the jobs.
         qos: quality of service.
         constraint: features that a node must have.
-        gpus: a job.
-        cpus: a job; its threads.
-        memory: a job, "8G" say; None takes the partition's default.
-        time: limit of a job: minutes, or "[days-]hours:minutes:seconds".
-        parallel: jobs of an array at once.
-        warning: seconds before the limit at which a job saves and goes back into the queue.
-        environment: lines of shell before the work.
-        sbatch: further options, {"mail-type": "FAIL"} say; True for one without value.
-        python: the interpreter on the nodes; None for the one that submits.
+        gpus: GPUs per job.
+        cpus: CPU cores per job, and its number of threads.
+        memory: memory per job, such as "8G"; None for the partition's default.
+        time: time limit of a job: minutes, or "[days-]hours:minutes:seconds".
+        parallel: most jobs of an array that run at once.
+        warning: seconds before the time limit at which a job saves and requeues itself.
+        environment: shell lines that run before the work.
+        sbatch: further options, such as {"mail-type": "FAIL"}; True for an option without a value.
+        python: interpreter on the nodes; None for the one that submits.
     """
 
+    name = "slurm"
     waits = False
 
     def __init__(
@@ -59,9 +61,9 @@ class Slurm:
         sbatch: dict[str, Any] | None = None,
         python: str | None = None,
     ):
-        for name, value, least in (("pack", pack, 1), ("gpus", gpus, 0), ("cpus", cpus, 1), ("parallel", parallel, 1)):
+        for setting, value, least in (("pack", pack, 1), ("gpus", gpus, 0), ("cpus", cpus, 1), ("parallel", parallel, 1)):
             if value < least:
-                raise ConfigurationError(f"launcher.{name}={value} must be at least {least}.")
+                raise ConfigurationError(f"launcher.{setting}={value} must be at least {least}.")
         self.pack, self.cpus, self.python = pack, cpus, python
         self.parameters: dict[str, Any] = {
             **_given(partition=partition, account=account, qos=qos, constraint=constraint, mem=memory, gpus_per_node=gpus or None),
@@ -78,56 +80,55 @@ class Slurm:
             "additional_parameters": {"requeue": True, **(sbatch or {})},
         }
 
-    def launch(self, tasks: Sequence[PlannedTask], store: Store, show: Callable[..., None]) -> int:
-        """Freeze tasks, submit them, note each one's job. Returns 0.
+    def launch(self, tasks: Sequence[PlannedTask], store: Store, on_report: OnReport) -> int:
+        """Submit tasks and write to job.json which job has each. Return 0.
 
         Raises:
-            MissingDependencyError: without submitit.
-            ConfigurationError: without Slurm, or if it refuses the job.
+            MissingDependencyError: if submitit is not installed.
+            ConfigurationError: if Slurm is not installed, or rejects the job.
             StoreError: if the store cannot be written.
         """
         submitit = _submitit()
-        freeze(store, tasks, {"launcher": "slurm"})
+        write_tasks(store, tasks, {"launcher": self.name})
         packs = [tasks[i : i + self.pack] for i in range(0, len(tasks), self.pack)]
         executor = submitit.SlurmExecutor(folder=store.root / "jobs", python=self.python)
         executor.update_parameters(**self.parameters)
-        for array in _chunks(packs, ARRAY):
+        for array in _chunks(packs, _ARRAY_SIZE):
             for pack, job in zip(array, self._submit(submitit, executor, array, store), strict=True):
                 for task in pack:
-                    note_job(store, task, {"launcher": "slurm", "job": job})
-        print(
-            f"submitted {len(tasks)} tasks in {len(packs)} jobs; `eigexp status --store {store.root}` shows how they stand", file=sys.stderr
-        )
+                    write_job(store, task, {"launcher": self.name, "job": job})
+        print(f"submitted {len(tasks)} tasks in {len(packs)} jobs; `eigexp status --store {store.root}` shows them", file=sys.stderr)
         return 0
 
     def _submit(self, submitit: Any, executor: Any, packs: Sequence[Sequence[PlannedTask]], store: Store) -> list[str]:
         try:
             with executor.batch():
-                jobs = [executor.submit(become, worker_command(store.root, [task.id for task in pack])) for pack in packs]
+                jobs = [executor.submit(replace_process, worker_command(store.root, [task.id for task in pack])) for pack in packs]
         except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError, OSError) as error:
             last = str(error).strip().splitlines()[-1]
             raise ConfigurationError(
-                f"Slurm refuses the job: {last} Look at launcher.* (`eigexp run launcher=slurm --cfg job` shows it)."
+                f"Slurm rejects the job: {last} Check launcher.* (`eigexp run launcher=slurm --cfg job` prints it)."
             ) from error
         return [job.job_id for job in jobs]
 
 
-def become(command: list[str]) -> None:
-    """Turn this process, which submitit started, into a worker. Signals wait meanwhile, so that none is lost between the two."""
+def replace_process(command: list[str]) -> None:
+    """Replace this process, which submitit started, by a worker."""
+    # Blocked signals stay pending across exec; the worker unblocks them once its handlers are there, so that none is lost in between.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     sys.stdout.flush()
     os.execv(command[0], command)
 
 
 def minutes(time: str | int) -> int:
-    """A time limit as whole minutes, rounded up: 90, "90", "1:30:00" and "0-1:30:00" are the same.
+    """Return a time limit in whole minutes, rounded up: 90, "90", "1:30:00" and "0-1:30:00" are the same.
 
     Raises:
-        ConfigurationError: if it cannot be read.
+        ConfigurationError: if the format is another.
     """
     match = _TIME.fullmatch(str(time))
     if not match:
-        raise ConfigurationError(f"launcher.time={time} is no time. Give minutes, or [days-]hours:minutes:seconds.")
+        raise ConfigurationError(f"launcher.time={time} is not a time. Use minutes, or [days-]hours:minutes:seconds.")
     parts = [int(part) for part in match["parts"].split(":")]
     if match["days"] is not None:
         hours, mins, seconds = (*parts, 0, 0)[:3]
@@ -144,7 +145,9 @@ def _submitit() -> Any:
     except ImportError as error:
         raise MissingDependencyError("launcher=slurm needs the package submitit. Run: pip install 'eigexp[slurm]'") from error
     if shutil.which("sbatch") is None or shutil.which("srun") is None:
-        raise ConfigurationError("launcher=slurm finds no sbatch and srun here. Sweep from a node of the cluster, or use launcher=local.")
+        raise ConfigurationError(
+            "launcher=slurm needs the commands sbatch and srun, which are not on PATH. Run it on a login node, or use launcher=local."
+        )
     return submitit
 
 

@@ -1,4 +1,4 @@
-"""How a task stands, from the store and Slurm's queue alone."""
+"""Status of tasks, from the store and Slurm's queue alone: no torch, no worker is asked."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,22 +8,22 @@ from typing import Any
 from eigexp.store import Store
 from eigexp.store.cross_table import has_table
 from eigexp.store.store import ERROR, JOB
-from eigexp.sweep.lock import claimed
-from eigexp.sweep.queue import queued
+from eigexp.sweep.lock import is_locked
+from eigexp.sweep.slurm_queue import job_states
 
 DONE, IN_FLIGHT, FAILED, PARTIAL, TO_DO = "done", "in flight", "failed", "partial", "to do"
 STATES = (DONE, IN_FLIGHT, FAILED, PARTIAL, TO_DO)
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How one task stands.
+class TaskStatus:
+    """Status of one task.
 
     Attributes:
-        id: the task's first result.
+        id: of the task's first result.
         state: one of STATES.
-        job: job.json, where its ids, names and job are; empty for a result that no sweep made.
-        detail: the job's state, or the error's message.
+        job: content of job.json (ids, names, model, job, ...); empty for a result that no sweep made.
+        detail: state of the Slurm job, or message of the error.
     """
 
     id: str
@@ -32,12 +32,12 @@ class Standing:
     detail: str = ""
 
 
-class Standings:
-    """Tells how tasks stand; Slurm's queue is asked once.
+class StatusReader:
+    """Reads the status of tasks. Slurm's queue is asked once, and only if a task has a Slurm job.
 
     Args:
-        store: the results.
-        queue: state by job; by default what `squeue` says.
+        store: of the results.
+        queue: state by Slurm job; None asks `squeue`.
     """
 
     def __init__(self, store: Store, queue: Mapping[str, str] | None = None):
@@ -45,23 +45,26 @@ class Standings:
         self._queue = queue
         self._asked = queue is not None
 
-    def of(self, id: str, ids: Sequence[str] = (), tables: Sequence[str] = ()) -> Standing:
-        """How the task of result `id` stands; done when all its `ids`, and its `tables` of several layers, are."""
+    def of(self, id: str, ids: Sequence[str] = (), tables: Sequence[str] = ()) -> TaskStatus:
+        """Return the status of the task of result `id`: done when all its `ids` and all its cross tables are stored."""
         job = self.store.read_json(id, JOB) or {}
-        stored = [each for each in ids or (id,) if self.store.has(each)]
-        if len(stored) == len(ids or (id,)) and all(has_table(self.store, table) for table in tables):
-            return Standing(id, DONE, job)
-        flying = self._in_flight(id, job)
-        if flying:
-            return Standing(id, IN_FLIGHT, job, flying)
-        error = next((found for each in ids or (id,) if (found := self.store.read_json(each, ERROR))), None)
+        ids = ids or (id,)
+        stored = [each for each in ids if self.store.has(each)]
+        if len(stored) == len(ids) and all(has_table(self.store, table) for table in tables):
+            return TaskStatus(id, DONE, job)
+        # The lock and the queue come before the error: a task that is tried again has the error of its last attempt until it succeeds.
+        running = self._running(id, job)
+        if running:
+            return TaskStatus(id, IN_FLIGHT, job, running)
+        error = next((found for each in ids if (found := self.store.read_json(each, ERROR))), None) or {}
+        message = str(error.get("message", ""))
         if error and not error.get("transient"):
-            return Standing(id, FAILED, job, str(error.get("message", "")))
-        partial = any(checkpoint(self.store, each).exists() for each in ids or (id,)) or bool(stored and tables)
-        return Standing(id, PARTIAL if partial else TO_DO, job, str(error.get("message", "")) if error else "")
+            return TaskStatus(id, FAILED, job, message)
+        partial = any(checkpoint_path(self.store, each).exists() for each in ids) or bool(stored and tables)
+        return TaskStatus(id, PARTIAL if partial else TO_DO, job, message)
 
-    def all(self) -> list[Standing]:
-        """Every task that a sweep left in the store, by its first id, and every whole result besides."""
+    def all(self) -> list[TaskStatus]:
+        """Return the status of every task that a sweep wrote, by its first id, and of every complete result besides."""
         found = []
         for id in sorted(folder.name for folder in self.store.folders()):
             job = self.store.read_json(id, JOB) or {}
@@ -69,17 +72,17 @@ class Standings:
                 found.append(self.of(id, job.get("ids", ()), job.get("tables", ())))
         return found
 
-    def _in_flight(self, id: str, job: Mapping[str, Any]) -> str:
-        if claimed(self.store, id):
-            return f"running on {job.get('host', 'a host')}" + (f", job {job['job']}" if job.get("job") else "")
+    def _running(self, id: str, job: Mapping[str, Any]) -> str:
+        if is_locked(self.store, id):
+            return f"running on {job.get('host', 'another machine')}" + (f", job {job['job']}" if job.get("job") else "")
         if not job.get("job"):
             return ""
         if not self._asked:
-            self._queue, self._asked = queued(), True
+            self._queue, self._asked = job_states(), True
         state = (self._queue or {}).get(job["job"])
         return f"{state.lower()}, job {job['job']}" if state else ""
 
 
-def checkpoint(store: Store, id: str) -> Path:
-    """Where a task's checkpoint lies."""
+def checkpoint_path(store: Store, id: str) -> Path:
+    """Return where the checkpoint of a task is."""
     return store.root / "checkpoints" / f"{id}.ckpt"

@@ -1,4 +1,4 @@
-"""A process that does frozen tasks, one after the other, and goes on when one fails."""
+"""A worker: a process that computes planned tasks one after the other, and goes on when one fails."""
 
 import json
 import logging
@@ -7,18 +7,19 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from eigexp.errors import ConfigurationError, EigexpError
 from eigexp.store import Store
 from eigexp.store.cross_table import has_table
 from eigexp.store.files import discard, store_error
 from eigexp.store.store import ERROR
-from eigexp.sweep import queue
-from eigexp.sweep.lock import CLAIM, claim
+from eigexp.sweep import slurm_queue
+from eigexp.sweep.lock import LOCK, task_lock
 
 if TYPE_CHECKING:
     from eigexp.experiment.tasks import BuiltModel
@@ -26,11 +27,29 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 LOG = "log.txt"
 SIGNALS = (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT)
-Reply = dict[str, Any]
 
 
-class Outcome(Protocol):
-    """What `eigexp.experiment.run.run` returns, as far as a worker reads it."""
+@dataclass(frozen=True)
+class TaskReport:
+    """What became of one task; a worker writes it as a line of JSON.
+
+    Attributes:
+        id: of the task.
+        state: `locked` if another process works on it, `stopped` by a signal, `died` with its process.
+        code: exit code: 0, 3 stopped on budget, 1 failed, 128 + signal.
+        seconds: of wall-clock time.
+        message: of the error, or why there is no result.
+    """
+
+    id: str
+    state: Literal["done", "failed", "locked", "stopped", "died"]
+    code: int = 0
+    seconds: float = 0.0
+    message: str = ""
+
+
+class RunOutcome(Protocol):
+    """What a worker reads of the outcome of `eigexp.experiment.run.run`."""
 
     @property
     def signum(self) -> int | None:
@@ -39,114 +58,120 @@ class Outcome(Protocol):
 
     @property
     def exit_code(self) -> int:
-        """0 converged, 3 on budget."""
+        """0 converged, 3 stopped on budget."""
         ...
 
 
-RunTask = Callable[[dict[str, Any], list[str], "BuiltModel"], Outcome]
+RunTask = Callable[[dict[str, Any], list[str], "BuiltModel"], RunOutcome]
 
 
-class Stopped(BaseException):
-    """A signal came outside of a fit, where there is nothing to save."""
+class SignalReceived(BaseException):
+    """A signal arrived outside a fit, where there is nothing to save. No `except Exception` may catch it."""
 
     def __init__(self, signum: int):
         super().__init__(signum)
         self.signum = signum
 
 
-def work(store: Store, ids: Iterable[str], run: RunTask, reply: Callable[[Reply], None]) -> int:
-    """Do the tasks; what a signal interrupts is saved, and on SIGUSR2 the Slurm job puts itself back into the queue.
+def work(store: Store, ids: Iterable[str], run: RunTask, report: Callable[[TaskReport], None]) -> int:
+    """Compute tasks. A task that a signal stops is saved; on SIGUSR2 the Slurm job is put back into the queue.
 
     Args:
-        store: where they are frozen and their results go.
-        ids: first id of each task, asked for one at a time.
+        store: with the planned tasks; their results go there too.
+        ids: first id of each task, read one at a time.
         run: computes a configuration.
-        reply: hears of each task that is over.
+        report: called as each task ends.
 
     Returns:
         Exit code: 0, 3 if a task stopped on budget, 1 if one failed, 128 + signal.
     """
-    codes: list[int] = [0]
-    stop_on_signals()
+    codes: list[int] = []
+    raise_on_signals()
     try:
         from eigexp.experiment.tasks import BuiltModel
 
         built = BuiltModel()
         for id in ids:
-            answer = do(store, id, run, built)
-            reply(answer)
-            if answer["state"] == "stopped":
-                raise Stopped(answer["signum"])
-            codes.append(answer["code"])
-    except Stopped as stopped:
-        return _leave(stopped.signum)
-    return 1 if 1 in codes else max(codes)
+            done = run_task(store, id, run, built)
+            report(done)
+            if done.state == "stopped":
+                raise SignalReceived(done.code - 128)
+            codes.append(done.code)
+    except SignalReceived as received:
+        return _leave_on_signal(received.signum)
+    return exit_code(codes)
 
 
-def do(store: Store, id: str, run: RunTask, built: "BuiltModel") -> Reply:
-    """One task. Returns {"id", "state": done | failed | held | stopped, "code", "seconds", ...}; an error is recorded in error.json."""
+def exit_code(codes: Sequence[int]) -> int:
+    """Return the exit code of several tasks: 1 if one failed, else the largest."""
+    return 1 if 1 in codes else max(codes, default=0)
+
+
+def run_task(store: Store, id: str, run: RunTask, built: "BuiltModel") -> TaskReport:
+    """Compute one task under its lock. An error is written to error.json."""
     began = time.monotonic()
-    with claim(store, id) as mine:
-        if not mine:
-            return {"id": id, "state": "held", "code": 0, "seconds": 0.0}
+    with task_lock(store, id) as acquired:
+        if not acquired:
+            return TaskReport(id, "locked")
         try:
-            answer = _do(store, id, run, built)
-        except Exception as error:  # whatever a task raises is its own; it is recorded, and the next begins
-            answer = {"state": "failed", "code": 1, "message": record_error(store, id, error)}
-        if answer["state"] == "done":
-            discard(store.path(id) / CLAIM)
-    return {"id": id, **answer, "seconds": round(time.monotonic() - began, 3)}
+            report = _run_locked(store, id, run, built)
+        except Exception as error:  # whatever a task raises ends this task alone
+            report = TaskReport(id, "failed", 1, message=record_error(store, id, error))
+        if report.state == "done":  # the result is stored, so whoever locks a new file finds nothing to compute
+            discard(store.path(id) / LOCK)
+    return replace(report, seconds=round(time.monotonic() - began, 3))
 
 
-def _do(store: Store, id: str, run: RunTask, built: "BuiltModel") -> Reply:
-    from eigexp.sweep.freeze import frozen, note_worker
+def _run_locked(store: Store, id: str, run: RunTask, built: "BuiltModel") -> TaskReport:
+    from eigexp.sweep.task_files import read_task, write_worker
 
-    config, job = frozen(store, id)
+    config, job = read_task(store, id)
     tables = [table for table in job.get("tables", ()) if not has_table(store, table)]
     ids = job["ids"] if tables else [each for each in job["ids"] if not store.has(each)]
-    if not ids:
-        return {"state": "done", "code": 0, "was_there": True}
-    note_worker(store, id, job, queue.this_job())
-    with logged(store, id):
+    if not ids:  # another process finished it between the plan and our lock
+        return TaskReport(id, "done")
+    write_worker(store, id, job, slurm_queue.this_job())
+    with output_to_log(store, id):
         outcome = run(config, ids, built)
-    stop_on_signals()  # the fit put back what it found, which is ours; a foreign callback might not
+    raise_on_signals()  # the fit restores our handlers, but a user's callback might not
     if outcome.signum is not None:
-        return {"state": "stopped", "code": 128 + outcome.signum, "signum": outcome.signum}
+        return TaskReport(id, "stopped", 128 + outcome.signum)
     missing = [each for each in ids if not store.has(each)]
     if missing:
         raise ConfigurationError(
-            f"The result {missing[0]} was not made: its model or image changed since the sweep was planned. Sweep again."
+            f"The result {missing[0]} was not computed: its model or image changed since the sweep was planned. Plan the sweep again."
         )
     discard(store.path(id) / ERROR)
-    return {"state": "done", "code": outcome.exit_code}
+    return TaskReport(id, "done", outcome.exit_code)
 
 
 def record_error(store: Store, id: str, error: Exception) -> str:
-    """Write error.json with the traceback. Returns the message; errors of disk and memory may pass, so a later sweep tries again."""
+    """Write error.json with the traceback and return the message. Errors of disk and memory are marked transient: a later sweep retries."""
     transient = isinstance(error, OSError | MemoryError)
     kind = type(error).__name__
     message = str(error) if isinstance(error, EigexpError) else f"{kind}: {error}"
     text = "".join(traceback.format_exception(error))
     try:
         store.write_json(id, ERROR, {"type": kind, "message": message, "transient": transient, "traceback": text})
-    except EigexpError as refused:
-        log.warning("%s", refused)
+    except EigexpError as unwritable:
+        log.warning("%s", unwritable)
         print(text, file=sys.stderr)
     return message
 
 
 @contextmanager
-def logged(store: Store, id: str) -> Iterator[None]:
-    """Within the block, what the process and its libraries print goes to log.txt of the task.
+def output_to_log(store: Store, id: str) -> Iterator[None]:
+    """Send what the process and its libraries print within the block to log.txt of the task.
 
     Raises:
-        StoreError: if that cannot be written.
+        StoreError: if the file cannot be written.
     """
     path = store.path(id) / LOG
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     except OSError as error:
         raise store_error(f"Cannot write {path}", error) from error
+    # The descriptors themselves are replaced, not sys.stdout: compiled libraries and child processes write to them directly.
     kept = [os.dup(1), os.dup(2)]
     try:
         _flush()
@@ -161,43 +186,41 @@ def logged(store: Store, id: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def asked_for(stream: Any) -> Iterator[str]:
-    """Ids from a stream, a line each, until it ends."""
+def ids_from(stream: Any) -> Iterator[str]:
+    """Yield ids from a stream, one a line, until it ends."""
     while line := stream.readline():
         yield line.strip()
 
 
-def replier() -> Callable[[Reply], None]:
-    """Replies as JSON lines on the standard output that the process has now."""
+def json_reporter() -> Callable[[TaskReport], None]:
+    """Return a function that writes reports as lines of JSON to the standard output of this moment, whatever replaces that later."""
     stream = os.fdopen(os.dup(1), "w")
 
-    def reply(answer: Reply) -> None:
-        stream.write(json.dumps(answer) + "\n")
+    def report(done: TaskReport) -> None:
+        stream.write(json.dumps(asdict(done)) + "\n")
         stream.flush()
 
-    return reply
+    return report
 
 
-def stop_on_signals() -> None:
-    """From here, a signal outside of a fit raises Stopped. Signals that were blocked until now arrive."""
+def raise_on_signals() -> None:
+    """From here on, a signal outside a fit raises SignalReceived. Signals that were blocked until now arrive."""
     for number in SIGNALS:
-        signal.signal(number, _stop)
+        signal.signal(number, _raise)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
-def _stop(signum: int, frame: FrameType | None) -> None:
-    raise Stopped(signum)
+def _raise(signum: int, frame: FrameType | None) -> None:
+    raise SignalReceived(signum)
 
 
-def _leave(signum: int) -> int:
-    for number in SIGNALS:
+def _leave_on_signal(signum: int) -> int:
+    for number in SIGNALS:  # a second signal must not stop us before the job is back in the queue
         signal.signal(number, signal.SIG_IGN)
-    job = queue.this_job()
-    if signum == signal.SIGUSR2 and job is not None:
-        problem = queue.requeue(job)
-        print(
-            f"eigexp: job {job} could not be requeued: {problem}" if problem else f"eigexp: job {job} goes back into the queue", flush=True
-        )
+    job = slurm_queue.this_job()
+    if signum == signal.SIGUSR2 and job is not None:  # after SIGTERM a requeue would bring a cancelled job back to life
+        problem = slurm_queue.requeue(job)
+        print(f"eigexp: job {job} " + (f"could not be requeued: {problem}" if problem else "is requeued"), flush=True)
     return 128 + signum
 
 

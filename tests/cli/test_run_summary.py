@@ -53,6 +53,15 @@ def test_a_narrow_terminal_loses_whole_columns(tmp_path, capsys, width):
         assert all(name in text for name in ("interval", "residual", "verified"))
 
 
+@pytest.mark.parametrize("width", [60, 70, 80, 90, 120])
+@pytest.mark.parametrize("name", ["camera", NAME])
+def test_no_other_column_is_kept_before_interval_and_verified(tmp_path, capsys, width, name):
+    wide = record("budget", (0.0, 0.448), image={"name": name}, layer="features.16")
+    wide["eigenvalues"][1] = 2.1e-2
+    heading = re.sub(r"\x1b\[[0-9;]*m", "", printed(tmp_path, capsys, width, wide)).splitlines()[0].split()
+    assert "verified" in heading and "interval" in heading
+
+
 @pytest.mark.parametrize(("evidence", "word"), [("proven", "yes"), ("krylov", "yes"), ("converged", "no"), ("budget", "no"), (None, "no")])
 def test_verified_is_said_of_each_end(tmp_path, capsys, evidence, word):
     assert printed(tmp_path, capsys, found=record(evidence)).splitlines()[2].split()[-1] == word

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from eigexp.store import Store
-from eigexp.sweep.lock import claimed
+from eigexp.sweep.lock import is_locked
 from tests.sweep.sweeps import SLOW, SMALL, command, eigexp, environment, same_numbers, serial
 
 WORDS = ["model=ln,lg", "images.names=[camera,coins]", *SMALL]
@@ -35,7 +35,7 @@ def abandoned(tmp_path):
 
 
 def at_work(store):
-    return [folder.name for folder in store.folders() if claimed(store, folder.name)]
+    return [folder.name for folder in store.folders() if is_locked(store, folder.name)]
 
 
 def test_status_and_cancel_know_of_workers_whose_sweep_is_gone(abandoned, tmp_path):

@@ -4,7 +4,7 @@ from eigexp.store import Store
 from tests.slurm.cluster import wait_until
 from tests.sweep.sweeps import SLOW, SMALL, same_numbers, serial
 
-from eigexp.sweep.task_status import Standings  # isort: skip
+from eigexp.sweep.task_status import StatusReader  # isort: skip
 
 NAMES = "images.names=[camera,coins,coffee]"
 TWELVE = ["model=ln,lg", NAMES, "seed=0,1", *SMALL]
@@ -20,7 +20,9 @@ def running(cluster, node):
 
 def at_work(store, job):
     """A worker of this job has a task: Slurm has launched it."""
-    return any(s.state == "in flight" and s.detail.startswith("running on") for s in Standings(store, {}).all() if s.job.get("job") == job)
+    return any(
+        s.state == "in flight" and s.detail.startswith("running on") for s in StatusReader(store, {}).all() if s.job.get("job") == job
+    )
 
 
 def saved(store):

@@ -5,10 +5,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import eigexp.cli.sweep
+import eigexp.cli.sweep_progress
 import eigexp.experiment.run  # noqa: F401
 from eigexp.cli import main
-from eigexp.sweep import local  # noqa: F401
+from eigexp.sweep import local, plan  # noqa: F401
 
 
 def sweep(folder: Path, words: Sequence[str]) -> None:

@@ -13,10 +13,10 @@ from eigexp.experiment.tasks import BuiltModel
 from eigexp.store import Store
 from eigexp.store.cross_table import has_table, read_table, table_files, table_path
 from eigexp.sweep.callback import Sweep
-from eigexp.sweep.freeze import freeze, frozen
 from eigexp.sweep.plan import make_plan
-from eigexp.sweep.task_status import DONE, PARTIAL, TO_DO, Standings
-from eigexp.sweep.worker import do
+from eigexp.sweep.task_files import read_task, write_tasks
+from eigexp.sweep.task_status import DONE, PARTIAL, TO_DO, StatusReader
+from eigexp.sweep.worker import run_task
 from eigexp.training.trainer import make_trainer
 
 from tests.sweep.sweeps import SLOW, SMALL, command, eigexp, environment, same, same_numbers, serial  # isort: skip
@@ -66,17 +66,17 @@ def test_lists_that_overlap_share_their_results(tmp_path):
 def test_a_task_of_several_layers_is_frozen_apart_from_its_first_result(tmp_path):
     store = Store(tmp_path)
     (task,) = plan(tmp_path, "model.layer=[stem,head]")
-    freeze(store, [task], {"launcher": "test"})
-    config, job = frozen(store, task.id)
+    write_tasks(store, [task], {"launcher": "test"})
+    config, job = read_task(store, task.id)
     assert config["model"]["layer"] == ["stem", "head"] and job["ids"] == list(task.ids) and job["tables"] == list(task.tables)
     (single,) = plan(tmp_path, "model.layer=stem")
     assert single.id == task.id
-    freeze(store, [single], {"launcher": "test"})
-    assert frozen(store, task.id)[0]["model"]["layer"] == "stem"
+    write_tasks(store, [single], {"launcher": "test"})
+    assert read_task(store, task.id)[0]["model"]["layer"] == "stem"
 
 
 def test_a_task_is_done_when_its_tables_are(tmp_path):
-    store, quiet = Store(tmp_path), Standings(Store(tmp_path), queue={})
+    store, quiet = Store(tmp_path), StatusReader(Store(tmp_path), queue={})
     (task,) = plan(tmp_path, "model.layer=[stem,head]")
 
     def state():
@@ -86,9 +86,9 @@ def test_a_task_is_done_when_its_tables_are(tmp_path):
     serial([*WORDS, "model.layer=stem,head"], tmp_path)
     assert quiet.of(task.id, task.ids).state == DONE and state() == PARTIAL
     stamps = {id: (store.path(id) / "record.json").stat().st_mtime_ns for id in store.ids()}
-    freeze(store, [task], {"launcher": "test"})
-    answer = do(store, task.id, lambda config, ids, built: run(config, only=ids, built=built), BuiltModel())
-    assert answer["state"] == "done" and answer["code"] == 0
+    write_tasks(store, [task], {"launcher": "test"})
+    report = run_task(store, task.id, lambda config, ids, built: run(config, only=ids, built=built), BuiltModel())
+    assert report.state == "done" and report.code == 0
     assert has_table(store, task.tables[0]) and state() == DONE
     assert stamps == {id: (store.path(id) / "record.json").stat().st_mtime_ns for id in store.ids()}
 
@@ -122,10 +122,10 @@ def test_the_callback_makes_tables_too(tmp_path, expected):
 
 
 def test_the_cost_of_a_list_is_that_of_its_layers(tmp_path):
-    from eigexp.sweep.estimate import Estimates
+    from eigexp.sweep.cost import CostEstimates
 
     serial([*WORDS, "model.layer=stem,head"], tmp_path)
     (task,) = plan(tmp_path, "model.layer=[stem,head]", "images.names=[coins]")
     spent = sum(Store(tmp_path).read(id).record["fisher_vector_products"] for id in Store(tmp_path).ids())
-    assert Estimates(Store(tmp_path)).of_all(task.identities) == spent
+    assert CostEstimates(Store(tmp_path)).of_all(task.identities) == spent
     assert table_path(Store(tmp_path), task.tables[0]).exists() is False

@@ -13,7 +13,7 @@ import pytest
 
 import tests.sweep.forked
 from eigexp.store import Store
-from eigexp.sweep.lock import claimed
+from eigexp.sweep.lock import is_locked
 
 from tests.sweep.sweeps import SLOW, SMALL, command, eigexp, environment, same_numbers, serial  # isort: skip
 
@@ -64,7 +64,7 @@ def kill_again_and_again(begin, folder, kills, seed=0):
     rng, store, seen, killed = random.Random(seed), store_in(folder), {}, 0
     while killed < kills and len(store.ids()) < 6:
         process = begin(folder, *SIX[:-1], *SLOW)
-        while process.is_alive() and not any(claimed(store, id) for id in _frozen(store)):
+        while process.is_alive() and not any(is_locked(store, id) for id in _task_ids(store)):
             time.sleep(0.01)
         time.sleep(rng.uniform(0.0, 3.0))
         if process.is_alive():
@@ -77,7 +77,7 @@ def kill_again_and_again(begin, folder, kills, seed=0):
     return killed, seen
 
 
-def _frozen(store):
+def _task_ids(store):
     return [folder.name for folder in store.folders()]
 
 

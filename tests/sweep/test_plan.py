@@ -64,5 +64,5 @@ def test_wrong_settings_are_typed_errors(tmp_path, word):
 
 
 def test_one_store_a_sweep(tmp_path):
-    with pytest.raises(ConfigurationError, match="store takes several values"):
+    with pytest.raises(ConfigurationError, match="store has several values"):
         make_plan([*SMALL, f"store='{tmp_path}/a','{tmp_path}/b'", "model=ln"])

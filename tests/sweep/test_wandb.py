@@ -11,7 +11,7 @@ from eigexp.cli import main
 from eigexp.cli.wandb_sync import has_key, offline_runs, sync, sync_command
 from eigexp.errors import ConfigurationError
 from eigexp.store import Store
-from eigexp.sweep.group import group_name, grouped
+from eigexp.sweep.group import group_name, with_group
 from eigexp.sweep.plan import make_plan
 from tests.sweep.sweeps import eigexp, environment
 
@@ -27,7 +27,7 @@ def test_a_group_is_called_by_the_words_that_choose_what_is_computed():
 
 def test_a_group_that_was_given_stays():
     config = {"logger": {"wandb": {"group": None}, "other": {"group": "mine"}, "csv": {"every": 1}}}
-    assert grouped(config, "us")["logger"] == {"wandb": {"group": "us"}, "other": {"group": "mine"}, "csv": {"every": 1}}
+    assert with_group(config, "us")["logger"] == {"wandb": {"group": "us"}, "other": {"group": "mine"}, "csv": {"every": 1}}
     assert config["logger"]["wandb"]["group"] is None
 
 
@@ -75,6 +75,21 @@ def test_without_runs_or_without_a_key(tmp_path, monkeypatch, capsys):
         sync()
     (tmp_path / ".netrc").write_text("machine api.wandb.ai login user password 123\n")
     assert has_key({}) and has_key({"WANDB_API_KEY": "x"}) and not has_key({"WANDB_BASE_URL": "https://elsewhere.org"})
+
+
+@pytest.mark.parametrize(
+    ("machine", "url"),
+    [("localhost:8080", "http://localhost:8080"), ("lab.example", "https://lab.example/wandb/"), ("api.wandb.ai", "")],
+)
+def test_a_key_is_found_as_wandb_itself_writes_it(tmp_path, monkeypatch, machine, url):
+    from wandb.sdk.lib.wbauth import write_netrc_auth
+
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    here = {"NETRC": str(tmp_path / "netrc"), "WANDB_BASE_URL": url}
+    assert not has_key(here)
+    write_netrc_auth(host=url or "https://api.wandb.ai", api_key="k" * 40)
+    assert f"machine {machine}" in (tmp_path / "netrc").read_text()
+    assert has_key(here) and not has_key({**here, "WANDB_BASE_URL": "http://localhost:9090"})
 
 
 def test_the_example_is_started_as_the_agent_starts_it(tmp_path):

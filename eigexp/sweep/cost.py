@@ -1,4 +1,4 @@
-"""What a task will cost, from what like tasks have cost."""
+"""Estimate what a task costs, from stored results of the same kind."""
 
 from collections.abc import Iterable, Mapping
 from statistics import median
@@ -8,11 +8,15 @@ from eigexp.store import Store
 from eigexp.store.record import canonical_json
 from eigexp.store.result import RECORD, read_record
 
-_OWN = ("image", "weights", "seed")
+_VARYING = ("image", "weights", "seed")  # two identities that differ only here are of the same kind
 
 
-class Estimates:
-    """Fisher-vector products of earlier results of the same model, layer, solver, noise, subspace and size."""
+class CostEstimates:
+    """Fisher-vector products of stored results with the same model, layer, solver, noise, subspace and size.
+
+    Args:
+        store: of the results.
+    """
 
     def __init__(self, store: Store):
         self._costs: dict[str, list[float]] = {}
@@ -22,20 +26,20 @@ class Estimates:
                 self._costs.setdefault(_kind(record["identity"]), []).append(record["fisher_vector_products"])
 
     def of(self, identity: Mapping[str, Any]) -> float | None:
-        """The median, None where there is no like result."""
+        """Return the median cost; None if no result of this kind is stored."""
         costs = self._costs.get(_kind(identity))
         return median(costs) if costs else None
 
     def of_all(self, identities: Iterable[Mapping[str, Any]]) -> float | None:
-        """The sum of `of`, None where one is not known."""
+        """Return the sum of the costs; None if one is unknown."""
         costs = [self.of(identity) for identity in identities]
         return None if None in costs else sum(cost for cost in costs if cost is not None)
 
     def total(self, identities: Iterable[Mapping[str, Any]]) -> tuple[float, int]:
-        """The sum over tasks that can be estimated, and how many cannot."""
-        known = [self.of(identity) for identity in identities]
-        return sum(cost for cost in known if cost is not None), sum(cost is None for cost in known)
+        """Return the sum of the known costs, and the number of unknown ones."""
+        costs = [self.of(identity) for identity in identities]
+        return sum(cost for cost in costs if cost is not None), sum(cost is None for cost in costs)
 
 
 def _kind(identity: Mapping[str, Any]) -> str:
-    return canonical_json({key: value for key, value in identity.items() if key not in _OWN})
+    return canonical_json({key: value for key, value in identity.items() if key not in _VARYING})

@@ -1,4 +1,4 @@
-"""Slurm's queue, asked through its commands: what is in it, put a job back, take jobs out."""
+"""Slurm's queue through its own commands: list jobs, requeue one, cancel some."""
 
 import os
 import shutil
@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 
 from eigexp.errors import ConfigurationError
 
-SECONDS = 60
+_TIMEOUT = 60  # seconds for one command
 
 
-def queued() -> dict[str, str] | None:
-    """State by job, {"12_0": "RUNNING", "13": "PENDING"}; None where Slurm does not answer."""
+def job_states() -> dict[str, str] | None:
+    """Return the state of each job in the queue, {"12_0": "RUNNING", "13": "PENDING"}; None if Slurm does not answer."""
     if shutil.which("squeue") is None:
         return None
     command = ["squeue", "--noheader", "--array", "--format", "%F %K %T"]
     try:
-        run = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+        run = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
     except subprocess.TimeoutExpired:
         return None
     if run.returncode != 0:
@@ -26,26 +26,26 @@ def queued() -> dict[str, str] | None:
 
 
 def this_job(environment: Mapping[str, str] = os.environ) -> str | None:
-    """The Slurm job that this process belongs to, "12_0" or "13"; None outside."""
+    """Return the Slurm job of this process, "12_0" or "13"; None outside Slurm."""
     if "SLURM_ARRAY_JOB_ID" in environment:
         return f"{environment['SLURM_ARRAY_JOB_ID']}_{environment['SLURM_ARRAY_TASK_ID']}"
     return environment.get("SLURM_JOB_ID")
 
 
 def requeue(job: str) -> str:
-    """Put a running job back into the queue. Returns what went wrong, empty if nothing did."""
-    run = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, timeout=SECONDS, check=False)
+    """Put a running job back into the queue. Return the error message, empty on success."""
+    run = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, timeout=_TIMEOUT, check=False)
     return run.stderr.strip() if run.returncode else ""
 
 
 def cancel(jobs: Sequence[str]) -> None:
-    """Take jobs out of the queue, running or waiting.
+    """Cancel jobs, running or pending.
 
     Raises:
-        ConfigurationError: if Slurm refuses.
+        ConfigurationError: if Slurm rejects the request.
     """
     if not jobs:
         return
-    run = subprocess.run(["scancel", *jobs], capture_output=True, text=True, timeout=SECONDS, check=False)
+    run = subprocess.run(["scancel", *jobs], capture_output=True, text=True, timeout=_TIMEOUT, check=False)
     if run.returncode:
-        raise ConfigurationError(f"scancel {' '.join(jobs)}: {run.stderr.strip()}")
+        raise ConfigurationError(f"`scancel {' '.join(jobs)}` failed: {run.stderr.strip()}")

@@ -1,0 +1,63 @@
+"""How a subcommand is declared: a name, an action, and a help page that says what, default, example and exit codes."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from eigexp.errors import ConfigurationError
+
+Action = Callable[[argparse.Namespace, list[str]], int]
+STORE = "outputs/results"
+CODES = "0 success, 2 invalid input or configuration, 1 other errors"
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Adds the default to the help of each option that has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        shown = bool(action.option_strings) and action.default not in (None, False, [], argparse.SUPPRESS)
+        return f"{action.help} (default: %(default)s)" if shown else action.help
+
+
+class Commands:
+    """The subcommands of `eigexp`.
+
+    Args:
+        parser: of the command line.
+    """
+
+    def __init__(self, parser: argparse.ArgumentParser):
+        self._parsers: Any = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    def add(
+        self, name: str, action: Action, summary: str, *, examples: Sequence[str], codes: str = CODES, rest: str = ""
+    ) -> argparse.ArgumentParser:
+        """Return the parser of a new subcommand, for its options.
+
+        Args:
+            name: of the subcommand.
+            action: takes the options and the overrides; returns the exit code.
+            summary: what it does, one sentence.
+            examples: command lines.
+            codes: the exit codes and their meaning.
+            rest: what else it takes, as the usage line names it: "[overrides]". Without it, unknown words are an error.
+        """
+        end = "\n".join(["examples:", *(f"  {example}" for example in examples), "", f"exit codes: {codes}"])
+        usage = {"usage": f"eigexp {name} [options] {rest}"} if rest else {}
+        parser = self._parsers.add_parser(name, help=summary, description=summary, epilog=end, formatter_class=_HelpFormatter, **usage)
+        parser.set_defaults(action=action if rest else _without_overrides(action))
+        return parser
+
+
+def add_store(parser: argparse.ArgumentParser) -> None:
+    """Add the option --store."""
+    parser.add_argument("--store", default=STORE, metavar="FOLDER", help="folder of the store")
+
+
+def _without_overrides(action: Action) -> Action:
+    def act(options: argparse.Namespace, rest: list[str]) -> int:
+        if rest:
+            raise ConfigurationError(f"{rest[0]} is not an option of this command. `eigexp --help` lists the commands.")
+        return action(options, rest)
+
+    return act

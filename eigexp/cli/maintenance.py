@@ -1,0 +1,69 @@
+"""`eigexp store`: check a store, clean it up, or add another store's results to it."""
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from eigexp.cli.commands import Commands, add_store
+from eigexp.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from eigexp.store.maintenance import Finding
+
+
+def add(commands: Commands) -> None:
+    """Add the subcommand."""
+    parser = commands.add(
+        "store",
+        _store,
+        "check a store (verify), clean it up (prune), or copy another store's results into it (merge)",
+        examples=["eigexp store verify", "eigexp store prune --yes", "eigexp store merge other/results"],
+        codes="0 success, 1 verify found a problem, merge skipped a result, or the store cannot be used, 2 invalid input",
+    )
+    parser.add_argument("what", choices=("verify", "prune", "merge"))
+    parser.add_argument("other", nargs="?", metavar="FOLDER", help="of the other store; merge needs it")
+    parser.add_argument("--yes", action="store_true", help="prune: delete; without it, prune only lists what it would delete")
+    add_store(parser)
+
+
+def _store(options: argparse.Namespace, overrides: list[str]) -> int:
+    if (options.what == "merge") != bool(options.other):
+        raise ConfigurationError("`eigexp store merge FOLDER` needs the folder of the other store; verify and prune take none.")
+    return {"verify": _verify, "prune": _prune, "merge": _merge}[options.what](options)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from eigexp.store import Store
+    from eigexp.store.maintenance import verify
+
+    findings = verify(Store(options.store))
+    _show(findings)
+    return int(bool(findings))
+
+
+def _prune(options: argparse.Namespace) -> int:
+    from eigexp.store import Store
+    from eigexp.store.maintenance import prune
+
+    findings = prune(Store(options.store), yes=options.yes)
+    _show(findings)
+    if findings and not options.yes:
+        print("Nothing was deleted. Add --yes to delete these.")
+    return 0
+
+
+def _merge(options: argparse.Namespace) -> int:
+    from eigexp.store import Store
+    from eigexp.store.maintenance import merge
+
+    merged = merge(Store(options.store), Store(options.other))
+    tables = f", {len(merged.tables)} cross tables" if merged.tables else ""
+    print(f"{len(merged.copied)} results copied{tables}, {len(merged.present)} already present, {len(merged.refused)} skipped")
+    for id, reason in merged.refused:
+        print(f"skipped {id}: {reason}")
+    return int(bool(merged.refused))
+
+
+def _show(findings: "Sequence[Finding]") -> None:
+    for finding in findings:
+        print(f"{finding.kind}: {finding.path}: {finding.detail}")

@@ -1,0 +1,87 @@
+"""`eigexp run`, with Hydra's own flags, and `eigexp rank`, which joins a run on several devices."""
+
+import argparse
+import sys
+from typing import Any
+
+from eigexp.cli.commands import Commands
+from eigexp.errors import EigexpError
+
+_HELP = """Compute the eigendistortions of one configuration and store them.
+
+eigexp run [overrides]
+eigexp run model=lgg images=folder images.path=photos/ solver.k=3
+eigexp run model=resnet18 model.layer=layer2 images.grey=false --cfg job
+
+An override is group=option or key=value; --cfg job prints the configuration instead; -m runs one configuration per choice.
+exit codes: 0 converged, 2 invalid input or configuration, 3 stopped on budget, 128 + signal, 1 other errors
+"""
+
+
+def add(commands: Commands) -> None:
+    """Add the subcommands."""
+    commands.add(
+        "run",
+        lambda options, overrides: run(overrides),
+        "compute the eigendistortions of one configuration",
+        examples=["eigexp run model=lgg solver.k=3", "eigexp run --help"],
+        rest="[overrides]",
+    )
+    commands.add("rank", _rank, "join a run on several devices (internal: the first process starts it)", examples=["eigexp rank"])
+
+
+def run(words: list[str]) -> int:
+    """Compute one configuration. Return 0 converged, 3 stopped on budget, 128 + signal.
+
+    Args:
+        words: overrides, and flags of Hydra.
+
+    Raises:
+        EigexpError: for invalid input or configuration.
+    """
+    if any(word.startswith("-") for word in words):
+        return _run_with_hydra(words)
+    from eigexp.config.compose import compose
+
+    return _compute(compose(words))
+
+
+def _run_with_hydra(words: list[str]) -> int:
+    """Run with flags of Hydra: --cfg, --resolve, --multirun, --help, --info, shell completion."""
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+
+    from eigexp.cli.command import exit_code
+
+    codes: list[int] = []
+
+    def task(config: Any) -> None:
+        print(f"# {' '.join(HydraConfig.get().overrides.task)}")
+        try:
+            codes.append(_compute(config))
+        except EigexpError as error:
+            print(f"eigexp: {error}", file=sys.stderr)
+            codes.append(exit_code(error))
+
+    overrides = [word for word in words if not word.startswith("-") and ("=" in word or word[0] in "~+")]
+    help_page = [f"hydra.help.header='{_HELP}'"] if {"--help", "-h"} & set(words) else []
+    sys.argv = ["eigexp run", *(word for word in words if word not in overrides), *overrides, *help_page]  # Hydra wants its flags first
+    hydra.main(version_base="1.3", config_path="pkg://eigexp.conf", config_name="config")(task)()
+    return max(codes, default=0)
+
+
+def _compute(config: Any) -> int:
+    from eigexp.cli.run_summary import show
+    from eigexp.experiment.run import run
+
+    outcome = run(config)
+    show(outcome)
+    return outcome.exit_code
+
+
+def _rank(options: argparse.Namespace, overrides: list[str]) -> int:
+    from eigexp.experiment.run import run
+    from eigexp.training.processes import given_work, say_ready
+
+    work = given_work()
+    return run(work["config"], only=work["only"], on_ready=say_ready).exit_code

@@ -1,0 +1,68 @@
+"""Progress of a sweep: a bar on a terminal, elsewhere one line per task."""
+
+import sys
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from eigexp.sweep.plan import PlannedTask
+    from eigexp.sweep.worker import TaskReport
+
+
+class SweepProgress:
+    """Shows the tasks of a sweep as they end.
+
+    Args:
+        total: number of tasks.
+        shown: whether there are tasks to wait for.
+    """
+
+    def __init__(self, total: int, shown: bool = True):
+        self._console = Console(stderr=True)
+        columns = (TextColumn("sweep"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=self._console) if shown and self._console.is_terminal else None
+        self._task = self._bar.add_task("sweep", total=total) if self._bar else None
+        self._total, self._ended, self._failed, self._unfinished = total, 0, 0, 0
+
+    def __enter__(self) -> "SweepProgress":
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def show(self, report: "TaskReport", task: "PlannedTask") -> None:
+        """Show a task that has ended."""
+        if report.state == "stopped":
+            return
+        self._ended += 1
+        self._failed += report.code == 1
+        self._unfinished += report.state == "unfinished"
+        line = f"{task.model} {', '.join(task.names)}: {_ending(report)}"
+        if self._bar and self._task is not None:
+            self._bar.console.print(line, markup=False, highlight=False)
+            self._bar.advance(self._task)
+        else:
+            print(f"[{self._ended}/{self._total}] {line}", file=sys.stderr, flush=True)
+
+    def show_total(self) -> None:
+        """Show how many tasks are done, if there were tasks to wait for."""
+        if not self._ended:
+            return
+        left = self._total - self._ended
+        done = self._ended - self._failed - self._unfinished
+        parts = [f"{done} of {self._total} tasks done"]
+        parts += [f"{self._failed} failed"] if self._failed else []
+        parts += [f"{self._unfinished} without a result"] if self._unfinished else []
+        parts += [f"{left} left; run the same command to continue"] if left else []
+        print(", ".join(parts) + ".", file=sys.stderr)
+
+
+def _ending(report: "TaskReport") -> str:
+    if report.message:
+        return f"{report.state} ({report.message})"
+    return f"{report.state}{' (stopped on budget)' if report.code == 3 else ''}, {report.seconds:.1f} s"

@@ -1,0 +1,33 @@
+"""`eigexp work`: the worker process that launchers start."""
+
+import argparse
+import sys
+from typing import Any
+
+from eigexp.cli.commands import Commands, add_store
+
+
+def add(commands: Commands) -> None:
+    """Add the subcommand."""
+    parser = commands.add(
+        "work",
+        _work,
+        "compute planned tasks (internal: launchers start it)",
+        examples=["eigexp work 3f2a9c0d11e8a7b4"],
+        codes="0 converged, 3 a task stopped on budget, 1 a task failed, 128 + signal",
+    )
+    parser.add_argument("ids", nargs="+", metavar="ID", help="full ids of tasks; - reads them from standard input")
+    add_store(parser)
+
+
+def _work(options: argparse.Namespace, overrides: list[str]) -> int:
+    from eigexp.store import Store
+    from eigexp.sweep.worker import ids_from, json_reporter, raise_on_signals, work
+
+    def run(config: dict[str, Any], ids: list[str], built: Any) -> Any:
+        from eigexp.experiment.run import run
+
+        return run(config, only=ids, built=built)
+
+    raise_on_signals()  # before torch is imported, which takes seconds
+    return work(Store(options.store), ids_from(sys.stdin) if options.ids == ["-"] else options.ids, run, json_reporter())

@@ -1,0 +1,64 @@
+"""Files of a planned task in the store, so that a worker needs nothing but the store and an id."""
+
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from eigexp.errors import StoreError
+from eigexp.store import Store
+from eigexp.store.files import discard, read_bytes, write_whole
+from eigexp.store.result import CONFIG
+from eigexp.store.store import ERROR, JOB, config_yaml
+from eigexp.sweep.plan import PlannedTask
+
+TASK = "task.yaml"  # of several layers: config.yaml in the same folder belongs to the first layer alone
+
+
+def write_tasks(store: Store, tasks: Sequence[PlannedTask], job: Mapping[str, Any]) -> None:
+    """Write each task's configuration and job.json, and remove the error of an earlier attempt.
+
+    Raises:
+        StoreError: if the store cannot be written.
+    """
+    for task in tasks:
+        if task.parts:
+            write_whole(store.path(task.id) / TASK, config_yaml(task.config))
+        else:
+            store.write_config(task.id, task.config)
+            discard(store.path(task.id) / TASK)
+        for id in task.ids:
+            discard(store.path(id) / ERROR)
+        write_job(store, task, job)
+
+
+def write_job(store: Store, task: PlannedTask, job: Mapping[str, Any]) -> None:
+    """Write job.json of each of the task's results: what the task is, and which job has it."""
+    content = {"ids": list(task.ids), "names": list(task.names), "model": task.model, "overrides": list(task.overrides), **job}
+    if task.tables:
+        content["tables"] = list(task.tables)
+    for id in task.ids:
+        store.write_json(id, JOB, content)
+
+
+def write_worker(store: Store, id: str, job: Mapping[str, Any], slurm_job: str | None) -> None:
+    """Add to job.json which process works on the task now."""
+    worker = {"host": socket.gethostname(), "pid": os.getpid()}
+    store.write_json(id, JOB, {**job, **worker, **({"job": slurm_job} if slurm_job else {})})
+
+
+def read_task(store: Store, id: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the configuration and job.json of a task.
+
+    Raises:
+        StoreError: if no sweep has written them.
+    """
+    path = store.path(id) / TASK
+    if not path.exists():
+        path = store.path(id) / CONFIG
+    job = store.read_json(id, JOB)
+    if job is None or not path.exists():
+        raise StoreError(f"{path.parent} has no planned task. Run `eigexp sweep` to write it.")
+    return yaml.safe_load(read_bytes(path)), job
