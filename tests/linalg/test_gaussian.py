@@ -16,8 +16,8 @@ def test_rows_follow_from_the_state_and_the_state_is_left_alone():
 
 def test_precisions_see_the_same_vectors():
     rng = torch.Generator().manual_seed(3).get_state()
-    double, _ = gaussian_rows(2, 5, rng, torch.empty(0, dtype=torch.float64))
-    single, _ = gaussian_rows(2, 5, rng, torch.empty(0, dtype=torch.float32))
+    double, _ = gaussian_rows(2, 50, rng, torch.empty(0, dtype=torch.float64))
+    single, _ = gaussian_rows(2, 50, rng, torch.empty(0, dtype=torch.float32))
     assert torch.equal(single, double.float())
 
 

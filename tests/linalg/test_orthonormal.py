@@ -42,6 +42,19 @@ def test_the_orthogonal_part_is_orthogonal_and_unit(dtype):
     assert norm(t) == pytest.approx(1.0, abs=10 * eps)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_where_little_is_left_a_second_pass_makes_it_orthogonal(seed):
+    rows = orthonormal_rows(normal(30, 60))
+    rest = orthogonal_to(rows, normal(60, seed=seed + 1))
+    t = orthogonal_to(rows, normal(1, 30, seed=seed)[0] @ rows / 5 + 0.02 * rest)
+    assert float((rows @ t).abs().max()) < 2 * torch.finfo(torch.float64).eps
+
+
+def test_a_tiny_vector_has_a_direction():
+    rows = orthonormal_rows(normal(5, 40))
+    assert norm(orthogonal_to(rows, 1e-30 * normal(40, seed=2))) == pytest.approx(1.0)
+
+
 def test_nothing_is_left_of_a_vector_in_the_span():
     rows = orthonormal_rows(normal(5, 40))
     assert orthogonal_to(rows, normal(1, 5, seed=1)[0] @ rows) is None
@@ -74,3 +87,15 @@ def test_independent_rows_drop_what_depends_and_what_is_zero():
     assert rows.shape == (2, 9)
     assert torch.allclose(block @ rows.T @ rows, block, atol=1e-12)
     assert independent_rows(block[-1:]).shape == (0, 9)
+
+
+def test_independence_does_not_depend_on_lengths():
+    block = normal(3, 9) * torch.tensor([[1e-6], [1.0], [1e6]], dtype=torch.float64)
+    assert independent_rows(block).shape == (3, 9)
+
+
+def test_independence_is_relative_to_the_strongest_direction():
+    nearly = normal(1, 30).repeat(9, 1) + 2e-3 * normal(9, 30, seed=1)
+    s = torch.linalg.svdvals(nearly / nearly.norm(dim=1, keepdim=True))
+    assert s[0] > 2.9
+    assert len(independent_rows(nearly)) == int((s > 1e-3 * s[0]).sum()) < int((s > 1e-3).sum())

@@ -1,0 +1,69 @@
+"""The command: try every slip, print a line for each and a table at the end."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from scripts.mutants import __doc__ as words
+from scripts.mutants.mutants import LIST, ROOT, Mutant, read
+from scripts.mutants.server import Outcome, baseline, copied_tree, outcomes, preload
+
+LEAST_KILLED = 0.97
+
+
+def main(root: Path = ROOT) -> int:
+    chosen = _arguments()
+    mutants = [m for m in read(chosen.list) if chosen.only is None or chosen.only in m.file]
+    if faults := [fault for mutant in mutants if (fault := mutant.fault(root))]:
+        print("\n".join(faults))
+        return 1
+    os.environ["OMP_NUM_THREADS"] = "1"
+    with copied_tree(root) as tree:
+        tests = sorted({test for mutant in mutants for test in mutant.tests})
+        code, output, names = baseline(tree, tests)
+        if code:
+            print(output + "The tests fail without any slip. Fix them first.")
+            return 1
+        preload(names)
+        found = []
+        for outcome in outcomes(tree, mutants, chosen.jobs, chosen.limit):
+            found.append(outcome)
+            print(line(outcome), flush=True)
+    print(table(found))
+    return int(sum(outcome.killed for outcome in found) < LEAST_KILLED * len(found))
+
+
+def line(outcome: Outcome) -> str:
+    """One slip, for people who wait."""
+    word = "killed" if outcome.killed else "SURVIVED"
+    return f"{word:<9}{outcome.seconds:5.0f} s  {outcome.mutant.words}{f'  by {outcome.by}' if outcome.killed else ''}"
+
+
+def table(found: Sequence[Outcome]) -> str:
+    """Counts a package in Markdown, then the survivors with their reasons."""
+    lines = ["", "| package | changes | killed | survived |", "|---|---:|---:|---:|"]
+    for package in [*sorted({outcome.mutant.package for outcome in found}), "all"]:
+        chosen = [outcome for outcome in found if package in ("all", outcome.mutant.package)]
+        killed = sum(outcome.killed for outcome in chosen)
+        lines.append(f"| {package} | {len(chosen)} | {killed} | {len(chosen) - killed} |")
+    survivors = [outcome.mutant for outcome in found if not outcome.killed]
+    return "\n".join([*lines, *(f"survived: {m.words}. {_reason(m)}" for m in survivors)])
+
+
+def _reason(mutant: Mutant) -> str:
+    return mutant.reason or "No reason is known: write the missing test."
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m scripts.mutants", description=words, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", metavar="PART", help="the slips whose file's path holds this text; default: all")
+    parser.add_argument("--list", type=Path, default=LIST, metavar="FILE", help="another list of slips")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at a time; default: one a core")
+    parser.add_argument("--limit", type=float, default=300.0, metavar="SECONDS", help="for the tests of one slip; default 300")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""Tests run in forked processes, each with a tree of its own; packages are imported once."""
+
+import importlib
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.mutants.mutants import ROOT, Mutant
+
+PARTS = ("eigexp", "tests", "conf", "scripts", "docs", "examples")
+OWN = ("eigexp", "tests", "scripts", "conftest", "__main__", "_pytest", "pytest")  # never imported before the fork
+FAILED, TIMED_OUT = 1, -1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the tests of one slip ended: pytest's exit code, -1 at the time limit; seconds; and what they printed."""
+
+    mutant: Mutant
+    code: int
+    seconds: float
+    output: str
+
+    @property
+    def killed(self) -> bool:
+        """A test failed, could not be collected, or did not end."""
+        return bool(self.by)
+
+    @property
+    def by(self) -> str:
+        """The test that noticed, in pytest's words."""
+        lines = [line for line in self.output.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+        return lines[0].split()[1] if lines else "the time limit" if self.code == TIMED_OUT else ""
+
+
+@contextmanager
+def copied_tree(root: Path = ROOT) -> Iterator[Path]:
+    """A copy of what tests need, in a temporary folder that is removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        tree = Path(folder) / "tree"
+        copy_tree(root, tree)
+        yield tree
+
+
+def copy_tree(source: Path, target: Path) -> None:
+    """The folders of PARTS and the files beside them; times are kept, so that compiled modules stay valid."""
+    target.mkdir(parents=True)
+    for path in source.iterdir():
+        if path.is_dir() and path.name in PARTS:
+            shutil.copytree(path, target / path.name, ignore=shutil.ignore_patterns("_build", "jupyter_execute"))
+        elif path.is_file():
+            shutil.copy2(path, target / path.name)
+
+
+def run_tests(tree: Path, tests: Sequence[str]) -> int:
+    """Pytest's exit code in this process, for tests of a tree."""
+    import pytest
+
+    os.chdir(tree)
+    sys.path.insert(0, str(tree))
+    imported = "ignore::pytest.PytestAssertRewriteWarning"  # plugins are among the packages imported once
+    return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", imported, f"--rootdir={tree}", *tests]))
+
+
+def baseline(tree: Path, tests: Sequence[str]) -> tuple[int, str, list[str]]:
+    """Exit code, output and the packages' modules that were imported, for the tests without any slip."""
+    names = tree.parent / "modules"
+
+    def work() -> int:
+        code = run_tests(tree, tests)
+        names.write_text("\n".join(name for name in sys.modules if name.partition(".")[0] not in OWN))
+        return code
+
+    output = tree.parent / "baseline"
+    _, status = os.waitpid(_fork(work, output), 0)
+    return os.waitstatus_to_exitcode(status), output.read_text(), names.read_text().splitlines() if names.is_file() else []
+
+
+def preload(names: Sequence[str]) -> None:
+    """Import what every test process would import."""
+    for name in names:
+        with suppress(Exception):
+            importlib.import_module(name)
+
+
+def outcomes(tree: Path, mutants: Sequence[Mutant], jobs: int, limit: float) -> Iterator[Outcome]:
+    """Each slip's outcome as it comes, `jobs` at a time, each stopped after `limit` seconds."""
+    waiting, running = list(enumerate(mutants)), {}
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            i, mutant = waiting.pop(0)
+            folder = tree.parent / str(i)
+            running[_start(tree, folder, mutant)] = (mutant, folder, time.monotonic())
+        for pid, (mutant, folder, began) in list(running.items()):
+            seconds = time.monotonic() - began
+            done, status = os.waitpid(pid, os.WNOHANG)
+            if not done and seconds < limit:
+                continue
+            if not done:
+                os.killpg(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+            code = os.waitstatus_to_exitcode(status) if done else TIMED_OUT
+            yield Outcome(mutant, code, seconds, (folder / "output").read_text())
+            shutil.rmtree(folder, ignore_errors=True)
+            del running[pid]
+        time.sleep(0.02)
+
+
+def _start(tree: Path, folder: Path, mutant: Mutant) -> int:
+    copy_tree(tree, folder / "tree")
+    mutant.apply(folder / "tree")
+    return _fork(lambda: run_tests(folder / "tree", mutant.tests), folder / "output")
+
+
+def _fork(work: Callable[[], int], output: Path) -> int:
+    """The process that does some work in a session of its own and exits with its result; what it prints goes into a file."""
+    pid = os.fork()
+    if pid:
+        return pid
+    code = FAILED
+    try:
+        os.setsid()
+        file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+        code = work()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return pid
