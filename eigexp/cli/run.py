@@ -24,7 +24,7 @@ def add(commands: Commands) -> None:
         "run",
         lambda options, overrides: run(overrides),
         "compute the eigendistortions of one configuration",
-        examples=["eigexp run model=lgg solver.k=3", "eigexp run --help"],
+        examples=["eigexp run model=lgg solver.k=3", "eigexp run model=lgg --cfg job"],
         rest="[overrides]",
     )
     commands.add("rank", _rank, "join a run on several devices (internal: the first process starts it)", examples=["eigexp rank"])

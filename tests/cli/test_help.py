@@ -1,0 +1,46 @@
+"""Help pages: each says what, with an example and the exit codes; each example is a command that parses."""
+
+import argparse
+import shlex
+
+import pytest
+
+from eigexp.cli import main
+from eigexp.cli.command import command_parser
+
+(_GROUP,) = (action for action in command_parser()._actions if isinstance(action, argparse._SubParsersAction))
+PARSERS: dict[str, argparse.ArgumentParser] = dict(_GROUP.choices)
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_a_page_says_what_with_examples_and_exit_codes(name):
+    parser = PARSERS[name]
+    text = parser.format_help()
+    examples = [line.strip() for line in text.splitlines() if line.startswith(f"  eigexp {name}")]
+    assert parser.description and examples and "exit codes: " in text
+    for example in examples:
+        options, rest = command_parser().parse_known_args(shlex.split(example)[1:])
+        assert options.action and (rest == [] or parser.usage)
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_every_option_says_what_it_is_and_its_default(name):
+    for action in PARSERS[name]._actions:
+        if action.option_strings:
+            assert action.help, action.option_strings
+            if action.default not in (None, False, [], argparse.SUPPRESS):
+                assert f"(default: {action.default})" in " ".join(PARSERS[name].format_help().split())
+
+
+def test_the_help_of_run_says_what_before_hydra_lists_the_groups(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "--help"])
+    text = capsys.readouterr().out
+    assert ended.value.code in (0, None)
+    assert text.startswith("Compute the eigendistortions of one configuration") and "exit codes: 0 converged" in text
+    assert "== Configuration groups ==" in text
+
+
+def test_what_is_unknown_to_a_command_is_named(capsys):
+    assert main(["status", "--faild"]) == 2
+    assert "--faild is not an option of this command" in capsys.readouterr().err
