@@ -13,7 +13,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from eigexp.cli.check import Check
-from eigexp.cli.wandb_sync import has_key
+from eigexp.system.wandb_key import has_wandb_key
 
 SHOWN = ("torch", "lightning", "hydra-core", "wandb")
 EXTRAS = {
@@ -98,7 +98,7 @@ def check_store(store: Path) -> Check:
 def check_wandb() -> Check:
     """Check the W&B mode of the environment, and whether there is a key. The key itself is neither shown nor sent."""
     mode = os.environ.get("WANDB_MODE", "")
-    key = "key present" if has_key() else "no key"
+    key = "key present" if has_wandb_key() else "no key"
     if mode and mode not in WANDB_MODES:
         return Check("W&B", "warning", f"WANDB_MODE={mode} is unknown", f"set it to one of {', '.join(WANDB_MODES)}")
     detail = f"{f'WANDB_MODE={mode}' if mode else 'WANDB_MODE not set (runs are offline)'}, {key}"

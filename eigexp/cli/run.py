@@ -81,7 +81,7 @@ def _compute(config: Any) -> int:
 
 def _rank(options: argparse.Namespace, overrides: list[str]) -> int:
     from eigexp.experiment.run import run
-    from eigexp.training.processes import given_work, say_ready
+    from eigexp.training.processes import receive_work, report_ready
 
-    work = given_work()
-    return run(work["config"], only=work["only"], on_ready=say_ready).exit_code
+    work = receive_work()
+    return run(work["config"], only=work["only"], on_ready=report_ready).exit_code

@@ -1,17 +1,13 @@
 """`eigexp wandb sync`: send offline runs with W&B's own command."""
 
-import netrc
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from os import environ
+from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from eigexp.cli.commands import Commands
 from eigexp.errors import ConfigurationError
-
-_BASE_URL = "https://api.wandb.ai"
+from eigexp.system.wandb_key import has_wandb_key
 
 
 def add(commands: Commands) -> None:
@@ -47,7 +43,7 @@ def sync(save_dir: str | Path = "outputs", *, dry_run: bool = False, more: Seque
     if not folders:
         print(f"There are no offline runs in {Path(save_dir) / 'wandb'}.")
         return 0
-    if not dry_run and not has_key():
+    if not dry_run and not has_wandb_key():
         raise ConfigurationError("There is no W&B key. Run `wandb login`, or set WANDB_API_KEY; the runs stay where they are.")
     return subprocess.run(sync_command(folders, dry_run=dry_run, more=more), check=False).returncode
 
@@ -60,22 +56,3 @@ def offline_runs(save_dir: str | Path) -> list[Path]:
 def sync_command(folders: Sequence[Path], *, dry_run: bool = False, more: Sequence[str] = ()) -> list[str]:
     """Return the command line that sends them."""
     return [sys.executable, "-m", "wandb", "sync", *(("--dry-run",) if dry_run else ()), *more, *map(str, folders)]
-
-
-def has_key(environment: Mapping[str, str] = environ) -> bool:
-    """Return whether W&B finds a key: in the environment, or in the netrc file that `wandb login` writes."""
-    if environment.get("WANDB_API_KEY"):
-        return True
-    # `wandb login` names the machine by host and port, without the path of the URL.
-    machine = urlsplit(environment.get("WANDB_BASE_URL") or _BASE_URL).netloc
-    try:
-        return netrc.netrc(_netrc_file(environment)).authenticators(machine) is not None
-    except (OSError, netrc.NetrcParseError):
-        return False
-
-
-def _netrc_file(environment: Mapping[str, str]) -> Path:
-    if environment.get("NETRC"):
-        return Path(environment["NETRC"]).expanduser()
-    usual, windows = Path.home() / ".netrc", Path.home() / "_netrc"
-    return usual if usual.exists() else windows

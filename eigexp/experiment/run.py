@@ -19,12 +19,12 @@ from eigexp.store import Store
 from eigexp.store.maintenance import set_aside, torn
 from eigexp.training import EigenModule, TaskData
 from eigexp.training.callbacks import Checkpoint, PreemptionGuard, ResultWriter
-from eigexp.training.processes import Processes, others
+from eigexp.training.processes import Processes, start_processes
 
 log = logging.getLogger(__name__)
 
 CONVERGED, BUDGET = 0, 3
-OUR_TRAINER = "eigexp.training.trainer.make_trainer"
+OUR_TRAINER = "eigexp.training.make_trainer"
 
 
 @dataclass(frozen=True)
@@ -121,26 +121,26 @@ class _Work:
 
 def _share(work: _Work, on_ready: Callable[[], None] | None) -> tuple[list[str], int | None]:
     """This process's part, beside the others'. Returns the ids that it answers for, and the signal that stopped it."""
-    processes = Processes.of(_devices(work.config["trainer"]))
-    with others(processes, {"config": work.config, "only": work.tasks.ids}) as rest:
+    processes = Processes.detect(_devices(work.config["trainer"]))
+    with start_processes(processes, {"config": work.config, "only": work.tasks.ids}) as others:
         if not work.block:
             part = work.tasks.share(processes.rank, processes.size)
-            signum = _compute(replace(work, tasks=part), Processes(local=processes.local), rank=processes.rank)
-            rest.finish(signum)
-            return (work.tasks if rest else part).ids, signum
+            signum = _compute(replace(work, tasks=part), Processes(local_rank=processes.local_rank), rank=processes.rank)
+            others.finish(signum)
+            return (work.tasks if others else part).ids, signum
         if on_ready:
             on_ready()
-        rest.await_ready()
-        with processes.joined():
-            signum = _compute(work, processes.all_started(), rank=processes.rank)
-        rest.finish(None)  # it knows of the signal
+        others.wait_until_ready()
+        with processes.connected():
+            signum = _compute(work, processes.after_start(), rank=processes.rank)
+        others.finish(None)  # they have got the signal
         return work.tasks.ids if processes.rank == 0 else [], signum
 
 
 def _compute(work: _Work, processes: Processes, rank: int) -> int | None:
     """Fit what is not stored; tasks with a checkpoint first, each in a fit of its own. Returns the signal that stopped it."""
     tasks = _left(work, processes)
-    begun = processes.agree([i for i, id in enumerate(tasks.first_ids) if work.checkpoint(id).exists()])
+    begun = processes.broadcast([i for i, id in enumerate(tasks.first_ids) if work.checkpoint(id).exists()])
     for i in begun:
         signum = _resume(replace(work, tasks=tasks.only(i)), processes, rank)
         if signum is not None:
@@ -150,7 +150,7 @@ def _compute(work: _Work, processes: Processes, rank: int) -> int | None:
 
 
 def _left(work: _Work, processes: Processes) -> TaskList:
-    return work.tasks.without(processes.agree([id for id in work.tasks.ids if work.store.has(id)]))
+    return work.tasks.without(processes.broadcast([id for id in work.tasks.ids if work.store.has(id)]))
 
 
 def _resume(work: _Work, processes: Processes, rank: int) -> int | None:
@@ -177,7 +177,7 @@ def _fit(work: _Work, processes: Processes, rank: int, checkpoint: Path | None) 
     writer = ResultWriter(StoreWriter(work.store, module))
     callbacks = [*(c for c in callbacks if not isinstance(c, Checkpoint)), writer, *(c for c in callbacks if isinstance(c, Checkpoint))]
     loggers = [construct(node, f"logger.{name}") for name, node in (config["logger"] or {}).items() if node]
-    more = {"processes": processes} if processes.size > 1 or processes.local or _devices(config["trainer"]) > 1 else {}
+    more = {"processes": processes} if processes.size > 1 or processes.local_rank or _devices(config["trainer"]) > 1 else {}
     trainer = construct(config["trainer"], "trainer", callbacks=callbacks, loggers=loggers, **more)
     trainer.fit(module, TaskData(work.tasks), ckpt_path=None if checkpoint is None else str(checkpoint))
     guard = next((c for c in callbacks if isinstance(c, PreemptionGuard)), None)

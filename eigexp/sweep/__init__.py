@@ -6,11 +6,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from eigexp.sweep.callback import Sweep
     from eigexp.sweep.launcher import Launcher
+    from eigexp.sweep.local import Local
     from eigexp.sweep.plan import make_plan
+    from eigexp.sweep.slurm import Slurm
 
-__all__ = ["Launcher", "Sweep", "make_plan"]
+__all__ = ["Launcher", "Local", "Slurm", "Sweep", "make_plan"]
 
-_HOMES = {"Launcher": "eigexp.sweep.launcher", "Sweep": "eigexp.sweep.callback", "make_plan": "eigexp.sweep.plan"}
+_HOMES = {
+    "Launcher": "eigexp.sweep.launcher",
+    "Local": "eigexp.sweep.local",
+    "Slurm": "eigexp.sweep.slurm",
+    "Sweep": "eigexp.sweep.callback",
+    "make_plan": "eigexp.sweep.plan",
+}
 
 
 def __getattr__(name: str) -> Any:

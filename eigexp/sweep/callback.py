@@ -134,7 +134,7 @@ class SweepData(TaskData):
         if first:
             write_tasks(self.store, [planned], {"launcher": "trainer", "host": socket.gethostname(), "pid": os.getpid()})
         settings = _settings(planned)
-        trainer.lightning_module.use(settings.pop("solver"), **settings)  # pyright: ignore[reportCallIssue]
+        trainer.lightning_module.configure(settings.pop("solver"), **settings)  # pyright: ignore[reportCallIssue]
         return TaskList(planned.config, self._built).among(planned.ids)[0]
 
     def is_last(self, epoch: int) -> bool:
@@ -198,7 +198,7 @@ class _SweepSteps(TaskSteps):
         while (task := self._sweep.next_task()) is not None and not self._begun(module, task):
             pass
         if task is None:
-            module.leave()
+            module.clear_task()
         step = 0
         while task is not None and not module.task_over:
             yield step

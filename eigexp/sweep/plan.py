@@ -207,5 +207,5 @@ def images_of_batch(node: Mapping[str, Any], source: ImageSource, batch: Sequenc
         name, path = source.files[batch[0].index]
         if Path(path).stem == name:
             rest = {key: value for key, value in node.items() if key not in ("path", "pattern", "_target_")}
-            return {"_target_": "eigexp.images.sources.ImageFile", "path": str(path), **rest}
+            return {"_target_": "eigexp.images.ImageFile", "path": str(path), **rest}
     return dict(node)

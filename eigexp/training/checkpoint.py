@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or absent, and that load without running code from the file."""
+"""Checkpoints that are complete or absent, and that load without executing code from the file."""
 
 import hashlib
 import os
@@ -14,26 +14,26 @@ from typing_extensions import override
 from eigexp.errors import CheckpointError
 from eigexp.store.files import discard, store_error
 
-_MARK = b"\nsha256 "
-_TRAILER = len(_MARK) + 64
-_PART = 2**24  # bytes read at once
+_TRAILER_START = b"\nsha256 "
+_TRAILER_BYTES = len(_TRAILER_START) + 64
+_CHUNK_BYTES = 2**24  # read at once
 
 
 class AtomicCheckpointIO(CheckpointIO):
-    """Writes `.<name>.tmp` beside the target, syncs it to disk and moves it into place; reads tensors and plain values only.
+    """Writes `.<name>.tmp` beside the target, syncs it to disk and renames it; reads tensors and plain values only.
 
-    The digest of what was written ends the file (torch reads over it), so that a changed byte is noticed.
+    The file ends with the digest of what was written, which torch ignores, so a changed byte is noticed.
 
-    Lightning's own goes through $TMPDIR and a copy, which a kill tears when that is another file system. One fixed temporary name
-    means that kills leave one stray file at most, which the next save overwrites.
+    Lightning's own writer copies from $TMPDIR, and a kill during the copy leaves half a file where that is another file system. With one
+    fixed temporary name, kills leave at most one stray file, which the next save overwrites.
     """
 
     @override
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any | None = None) -> None:
-        """Write a checkpoint, atomically.
+        """Write a checkpoint atomically.
 
         Raises:
-            StoreError: if the disk refuses it; the checkpoint before it is left.
+            StoreError: if the file cannot be written; the previous checkpoint is kept.
         """
         target = Path(path)
         temporary = target.with_name(f".{target.name}.tmp")
@@ -44,64 +44,64 @@ class AtomicCheckpointIO(CheckpointIO):
                 file.flush()
                 file.write(_trailer(temporary))
                 file.flush()
-                os.fsync(file.fileno())
+                os.fsync(file.fileno())  # the data must reach the disk before the name does, or a power cut leaves an empty file
             os.replace(temporary, target)
         except (OSError, RuntimeError) as error:
             discard(temporary)
-            refusal = error if isinstance(error, OSError) else error.__context__  # torch's writer covers the disk's error with its own
-            if not isinstance(refusal, OSError):
+            cause = error if isinstance(error, OSError) else error.__context__  # torch raises its own error for one of the disk
+            if not isinstance(cause, OSError):
                 raise
-            raise store_error(f"Cannot write the checkpoint {target}", refusal) from error
+            raise store_error(f"Cannot write the checkpoint {target}", cause) from error
 
     @override
     def load_checkpoint(
         self, path: str | os.PathLike[str], map_location: Any | None = "cpu", weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Read a checkpoint, onto the CPU; `weights_only` is always on.
+        """Read a checkpoint onto the CPU; `weights_only` is always on, so no code in the file is executed.
 
         Raises:
-            CheckpointError: if there is no such file, or it is damaged.
+            CheckpointError: if the file does not exist or is damaged.
         """
         if not Path(path).is_file():
-            raise CheckpointError(f"There is no checkpoint {path}. Give the path of one, or start without.")
+            raise CheckpointError(f"The checkpoint {path} does not exist. Give the path of one, or start without.")
         _check_trailer(Path(path))
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
         except (RuntimeError, UnpicklingError, BadZipFile, EOFError, KeyError, ValueError, OSError) as error:
             raise CheckpointError(
                 f"The checkpoint {path} is damaged or holds more than tensors and plain values. "
-                f"Delete it to start its images again. ({error})"
+                f"Delete it to start its images again ({error})."
             ) from error
 
     @override
     def remove_checkpoint(self, path: str | os.PathLike[str]) -> None:
-        """Remove a checkpoint and what an interrupted save left."""
+        """Remove a checkpoint and the temporary file of an interrupted save."""
         target = Path(path)
         target.unlink(missing_ok=True)
         target.with_name(f".{target.name}.tmp").unlink(missing_ok=True)
 
 
 def _trailer(path: Path, length: int | None = None) -> bytes:
-    """What ends a file whose first `length` bytes, all by default, are as they are now."""
+    """Return the trailer for the first `length` bytes of a file, all by default."""
     digest, left = hashlib.sha256(), os.path.getsize(path) if length is None else length
     with path.open("rb") as file:
-        while left and (part := file.read(min(_PART, left))):
+        while left and (part := file.read(min(_CHUNK_BYTES, left))):
             digest.update(part)
             left -= len(part)
-    return _MARK + digest.hexdigest().encode()
+    return _TRAILER_START + digest.hexdigest().encode()
 
 
 def _check_trailer(path: Path) -> None:
-    """A file without digest, such as Lightning's own, passes.
+    """Check the digest of a file. A file without one, such as Lightning's own, passes.
 
     Raises:
-        CheckpointError: if the file is not what was written.
+        CheckpointError: if the file was changed after it was written.
     """
-    length = os.path.getsize(path) - _TRAILER
+    length = os.path.getsize(path) - _TRAILER_BYTES
     with path.open("rb") as file:
         file.seek(max(0, length))
         found = file.read()
-    if found.startswith(_MARK) and found != _trailer(path, length):
+    if found.startswith(_TRAILER_START) and found != _trailer(path, length):
         raise CheckpointError(
             f"The checkpoint {path} was changed after it was written: its digest differs. Delete it to start its images again."
         )

@@ -1,4 +1,4 @@
-"""Tasks as epochs: one epoch of the fit loop is one batch of images, and lasts as many steps as their solver needs."""
+"""Tasks as epochs: one epoch of the fit loop solves one batch of images, and takes as many steps as the solver needs."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -20,13 +20,13 @@ class Task:
     """Images that are solved together, in one epoch of the fit loop.
 
     Attributes:
-        images: of the same shape (c, h, w) and dtype, which is the dtype of the computation.
-        model: the network, as `prepare_model` leaves it.
+        images: of one shape (c, h, w) and one dtype, which is the dtype of the computation.
+        model: the network, from `prepare_model`.
         ids: the id of each image's result.
         identities: what determined each id.
-        config: the whole composed configuration, as plain values.
-        model_name: what the model is called in records and figures.
-        description: a line for the progress bar; empty for the images' names.
+        config: the complete composed configuration, as plain values.
+        model_name: name of the model in records and figures.
+        description: label for the progress bar; empty for the images' names.
     """
 
     images: "tuple[Image, ...]"
@@ -40,7 +40,7 @@ class Task:
     def __post_init__(self) -> None:
         if not self.images or len(self.images) != len(self.ids):
             raise ConfigurationError(
-                f"A task has {len(self.images)} images and {len(self.ids)} ids. Give at least one image, and one id an image."
+                f"A task has {len(self.images)} images and {len(self.ids)} ids. Give at least one image, and one id for each."
             )
         shapes = {tuple(image.pixels.shape) for image in self.images}
         if len(shapes) > 1:
@@ -52,18 +52,18 @@ class Task:
         return tuple(image.name for image in self.images)
 
     def pixels(self) -> Tensor:
-        """The images as one tensor (b, c, h, w)."""
+        """Return the images as one tensor (b, c, h, w)."""
         return stack([image.pixels for image in self.images])
 
 
 class TaskData(LightningDataModule):
     """The tasks of one fit, in order: `trainer.fit(EigenModule(solver), TaskData(tasks))`.
 
-    A checkpoint names its task by the ids of its results, so a fit over another list that still contains this task resumes it: what
-    comes before it in the list is taken as done.
+    A checkpoint names its task by the ids of its results, so a fit over another list that still contains this task resumes it. Tasks
+    before it in the list count as done.
 
     Args:
-        tasks: any sequence; an item is asked for when its epoch begins, so a lazy one loads one batch of images at a time.
+        tasks: any sequence. An item is requested when its epoch begins, so a lazy sequence holds one batch of images at a time.
     """
 
     def __init__(self, tasks: Sequence[Task]):
@@ -71,30 +71,30 @@ class TaskData(LightningDataModule):
         if not len(tasks):
             raise ConfigurationError("There are no tasks. Give at least one image.")
         self.tasks = tasks
-        self._mine = range(len(tasks))
-        self._offset = 0
+        self._mine = range(len(tasks))  # positions of this process's tasks
+        self._offset = 0  # from the epoch to the position, after a resume
 
     def setup(self, stage: str) -> None:
-        """Of devices with images of their own, take every so-manieth task, beginning with the rank's own number."""
+        """Choose this process's tasks: rank r takes every world_size-th task, starting at r, unless all processes solve the same task."""
         strategy = self.trainer.strategy if self.trainer is not None else None
         if self.trainer is not None and isinstance(strategy, IndependentStrategy) and not isinstance(strategy, BlockStrategy):
             self._mine = range(self.trainer.global_rank, len(self.tasks), self.trainer.world_size)
 
     def task(self, epoch: int) -> Task | None:
-        """The task of an epoch, None when all are done."""
+        """Return the task of an epoch, None when all are done."""
         position = epoch + self._offset
         return self.tasks[self._mine[position]] if position < len(self._mine) else None
 
     def is_last(self, epoch: int) -> bool:
-        """No task comes after this epoch's."""
+        """Return whether no task follows the one of this epoch."""
         return epoch + self._offset + 1 >= len(self._mine)
 
     def train_dataloader(self) -> "TaskSteps":
-        """The steps of the current task."""
+        """Return the steps of the current task."""
         return TaskSteps(self)
 
     def state_dict(self) -> dict[str, Any]:
-        """Which task is at work, and at which epoch: plain values."""
+        """Return the ids of the current task, and its epoch."""
         assert self.trainer is not None
         task = getattr(self.trainer.lightning_module, "task", None)
         return {"ids": list(task.ids) if task else [], "epoch": self.trainer.current_epoch}
@@ -113,15 +113,15 @@ class TaskData(LightningDataModule):
                 self._offset = position - state_dict["epoch"]
                 return
         raise CheckpointError(
-            f"The checkpoint belongs to the results {', '.join(ids)}, which are none of the {len(self.tasks)} tasks of this run. "
+            f"The checkpoint belongs to the results {', '.join(ids)}, which are not among the {len(self.tasks)} tasks of this run. "
             "Run the configuration that wrote it, or delete the checkpoint to start again."
         )
 
 
 class TaskSteps:
-    """What the fit loop iterates over: begins the current epoch's task and yields until it is over, then stops the fit after the last.
+    """What the fit loop iterates over: begins the task of the current epoch, yields until it is over, and stops the fit after the last.
 
-    Lightning needs a length to save and resume within an epoch; nothing is known beforehand, so it is huge.
+    Lightning needs a length to save and resume within an epoch. The number of steps is not known beforehand, so the length is huge.
     """
 
     def __init__(self, data: TaskData):
@@ -131,7 +131,7 @@ class TaskSteps:
         return sys.maxsize
 
     def __iter__(self) -> Iterator[int]:
-        # A generator on purpose: Lightning calls iter() before it knows the epoch of a resumed run, but next() after.
+        # This must be a generator: Lightning calls iter() before it knows the epoch of a resumed run, but next() only afterwards.
         trainer = self._data.trainer
         assert trainer is not None
         epoch = trainer.current_epoch
@@ -147,8 +147,8 @@ class TaskSteps:
             trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
-        """Empty: the solver's state is the position. Having it tells Lightning that an epoch can be resumed."""
+        """Return an empty dict: the solver's state is the position. The method's existence tells Lightning that an epoch can be resumed."""
         return {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """There is nothing to load."""
+        """Do nothing: there is nothing to load."""

@@ -1,4 +1,4 @@
-"""What a checkpoint belongs to, as plain values, and how two of them differ in words."""
+"""What a checkpoint belongs to, as plain values, and the message where that differs from the current run."""
 
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -14,7 +14,7 @@ _PLAIN = (str, int, float, bool, type(None))
 
 
 def fingerprint(task: Task, solver: Solver, *, seed: int, linearise: str, parts: tuple[Any, ...], device: torch.device) -> dict[str, Any]:
-    """All that a state depends on: a state is taken up only by the same task under the same settings on the same kind of device."""
+    """Return what a solver state depends on: the task, the settings, the kind of device. Only an equal run may load the state."""
     names = ("noise", "subspace")
     return {
         "format": FORMAT,
@@ -31,7 +31,7 @@ def fingerprint(task: Task, solver: Solver, *, seed: int, linearise: str, parts:
 
 
 def check_fingerprint(saved: dict[str, Any], here: dict[str, Any]) -> None:
-    """Refuse a checkpoint that belongs to other work.
+    """Refuse a checkpoint of another task, other settings or another kind of device.
 
     Raises:
         CheckpointError: naming every difference.
@@ -40,8 +40,8 @@ def check_fingerprint(saved: dict[str, Any], here: dict[str, Any]) -> None:
     keys += [key for key in saved if key not in here and "format" not in keys]
     if not keys:
         return
-    differences = "; ".join(f"{key} is {saved.get(key, 'unset')!r} there and {here.get(key, 'unset')!r} here" for key in keys)
-    raise CheckpointError(f"The checkpoint belongs to other work: {differences}. Run with its settings, or delete it to start again.")
+    differences = "; ".join(f"{key} was {saved.get(key, 'unset')!r} and is now {here.get(key, 'unset')!r}" for key in keys)
+    raise CheckpointError(f"The checkpoint belongs to another run: {differences}. Use its settings, or delete it to start again.")
 
 
 def _settings(thing: Any) -> dict[str, Any]:

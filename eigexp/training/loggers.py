@@ -1,4 +1,4 @@
-"""Loggers with one run a result: Lightning's own take one run a Trainer, but a fit goes through many images."""
+"""Loggers with one run per result. Lightning's own have one run per Trainer, but one fit solves many images."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -18,22 +18,22 @@ OpenRun = Callable[[Task, int], Logger]
 class ResultLogger(Logger):
     """Opens one run for each image of a task, named by its result id, and closes it when the next task begins.
 
-    It is a Lightning logger, so what is logged the usual way goes to every open run.
+    It is a Lightning logger: what is logged in Lightning's way goes to every open run.
 
     Args:
-        open_run: makes the logger of one image, given the task and the image's number in it.
-        every: how many solver steps apart it sees curves.
-        starts_anew: whether a run of the same id forgets what was logged before.
+        open_run: makes the logger of one image, given the task and the image's position in it.
+        every: log every nth solver step.
+        overwrites: whether a new run of the same id deletes what was logged before.
     """
 
-    def __init__(self, open_run: OpenRun, *, every: int = 1, starts_anew: bool = False):
+    def __init__(self, open_run: OpenRun, *, every: int = 1, overwrites: bool = False):
         super().__init__()
-        self.every, self.starts_anew = every, starts_anew
+        self.every, self.overwrites = every, overwrites
         self._open_run = open_run
         self.runs: list[Any] = []
 
     def begin(self, task: Task) -> None:
-        """Close the runs of the last task and open this one's."""
+        """Close the runs of the last task and open those of this task."""
         self.close("success")
         self.runs = [self._open_run(task, image) for image in range(len(task.ids))]
 
@@ -44,16 +44,16 @@ class ResultLogger(Logger):
             run.finalize(status)
 
     def wants(self, image: int, step: int, seconds: float) -> bool:
-        """Whether it sees this step of an image, not its last, which was done so many seconds after the task began."""
+        """Return whether to log this step of an image, `seconds` after the task began. The last step is always logged."""
         return step % self.every == 0
 
     def log_image_metrics(self, image: int, metrics: Mapping[str, float], step: int) -> None:
-        """Log to the run of one image."""
+        """Log metrics to the run of one image."""
         if self.runs:
             self.runs[image].log_metrics(dict(metrics), step)
 
     def log_result(self, image: int, result: Mapping[str, Any]) -> None:
-        """Show a stored result in the image's run, where the logger can; see ResultWriter for what there is."""
+        """Show a stored result in the image's run, where the logger supports it; see ResultWriter for its content."""
 
     @property
     @override
@@ -72,7 +72,7 @@ class ResultLogger(Logger):
 
     @override
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """The configuration is in the store, and in runs that keep one."""
+        """Do nothing: the configuration is in the store, and in the runs of loggers that keep one."""
 
     @override
     def finalize(self, status: str) -> None:
@@ -80,17 +80,17 @@ class ResultLogger(Logger):
 
 
 def csv(save_dir: str | Path = "outputs/logs", every: int = 1) -> ResultLogger:
-    """Curves as <save_dir>/<id>/metrics.csv."""
+    """Log curves to <save_dir>/<id>/metrics.csv."""
 
     def open_run(task: Task, image: int) -> Logger:
         (Path(save_dir) / task.ids[image] / "metrics.csv").unlink(missing_ok=True)
         return CSVLogger(save_dir, name=task.ids[image], version="")
 
-    return ResultLogger(open_run, every=every, starts_anew=True)
+    return ResultLogger(open_run, every=every, overwrites=True)
 
 
 def tensorboard(save_dir: str | Path = "outputs/tensorboard", every: int = 1) -> ResultLogger:
-    """Curves as TensorBoard scalars in <save_dir>/<id>."""
+    """Log curves as TensorBoard scalars to <save_dir>/<id>."""
 
     def open_run(task: Task, image: int) -> Logger:
         from lightning.pytorch.loggers import TensorBoardLogger
@@ -104,16 +104,16 @@ def tensorboard(save_dir: str | Path = "outputs/tensorboard", every: int = 1) ->
 def mlflow(
     save_dir: str | Path = "outputs/mlflow", experiment: str = "eigexp", tracking_uri: str | None = None, every: int = 10
 ) -> ResultLogger:
-    """Curves as MLflow metrics, one run a result, named by its id and tagged with model, layer and image.
+    """Log curves as MLflow metrics, one run per result, named by its id and tagged with model, layer and image.
 
     Args:
-        save_dir: where the database mlflow.db and artifacts lie, unless `tracking_uri` names a server.
+        save_dir: folder of the database mlflow.db and of artifacts, unless `tracking_uri` is given.
         experiment: MLflow experiment.
         tracking_uri: of a server or database; processes on several nodes need a server.
-        every: how many solver steps apart it sees curves.
+        every: log every nth solver step.
 
     Raises:
-        MissingDependencyError: if mlflow, or what its databases need, is not installed.
+        MissingDependencyError: if mlflow, or a package that its database needs, is not installed.
     """
     for module in ("mlflow", *(() if tracking_uri else ("sqlalchemy", "alembic"))):
         need(module, "'eigexp[loggers]'", "mlflow")
@@ -123,7 +123,7 @@ def mlflow(
         import mlflow  # noqa: F401  # its import sets up its logger
         from lightning.pytorch.loggers import MLFlowLogger
 
-        logging.getLogger("mlflow").setLevel(logging.WARNING)  # not every table of a new database
+        logging.getLogger("mlflow").setLevel(logging.WARNING)  # it logs every table of a new database
         tags = {"model": task.model_name, "layer": layer_of(task, image), "image": task.names[image]}
         if not tracking_uri:
             folder.mkdir(parents=True, exist_ok=True)
@@ -144,15 +144,15 @@ def layer_of(task: Task, image: int) -> str:
 
 
 def need(module: str, package: str, logger: str) -> None:
-    """Check that an optional package is there.
+    """Check that an optional package is installed.
 
     Args:
-        module: what is imported.
-        package: what pip installs.
-        logger: for whom.
+        module: name that is imported.
+        package: name that pip installs.
+        logger: name of the logger that needs it.
 
     Raises:
-        MissingDependencyError: if not; says how to get it.
+        MissingDependencyError: if it is not installed; the message gives the pip command.
     """
     from importlib.util import find_spec
 

@@ -1,52 +1,31 @@
 """An eigendistortion solver as a LightningModule: one solver iteration is one training step."""
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from lightning.pytorch import LightningModule
 
-from eigexp.certificates import certify
-from eigexp.errors import CheckpointError, ConfigurationError
-from eigexp.operators import Noise, Operator, PixelSubspace, SharedOperator, linearise
+from eigexp.errors import ConfigurationError
+from eigexp.operators import Noise, Operator, PixelSubspace, linearise
 from eigexp.pairs import EigenPairs
 from eigexp.solvers.base import Progress, Solver, SolverState
-from eigexp.training.clock import Clock
 from eigexp.training.data import Task
-from eigexp.training.fingerprint import FORMAT, check_fingerprint, fingerprint
+from eigexp.training.fingerprint import check_fingerprint, fingerprint
 from eigexp.training.precision import full_precision
+from eigexp.training.step_counter import StepCounter
 from eigexp.training.strategy import BlockStrategy
-
-_KEY = "eigexp"
-
-
-@dataclass
-class _Work:
-    """The task at hand. A plain object, so that Lightning finds no network in the module and writes none into checkpoints."""
-
-    task: Task
-    operator: Operator
-    whole: Operator  # the same, without other processes' help
-    state: SolverState
-    progress: list[Progress]
-    failed: bool = False
-    ended: str | None = None  # why a callback ended the task before its solver was done
-    seconds_before: float = 0.0  # spent on this task before the last resume
-    began: float = 0.0
-    certified: tuple[SolverState, list[EigenPairs]] | None = None
+from eigexp.training.task_state import KEY, TaskState, load_state, read_entry
 
 
 class EigenModule(LightningModule):
-    """Finds eigendistortions of one task after the other. Decides nothing: callbacks read what a step returns.
+    """Finds the eigendistortions of one task after the other. It decides nothing: callbacks read the progress that a step returns.
 
-    Besides Lightning's hooks it tells callbacks that have them `on_task_start`, `on_task_end` and, sent by ResultWriter,
-    `on_result_written`, each with (trainer, module).
+    Besides Lightning's hooks it calls three of its own on callbacks that have them, with (trainer, module): `on_task_start`,
+    `on_task_end` and, called by ResultWriter, `on_result_written`.
 
     Args:
         solver: any solver, with its settings.
-        linearise: how products are made, see `eigexp.operators.linearise`.
+        linearise: method of making products, see `eigexp.operators.linearise`.
         noise: response noise; None for unit Gaussian noise.
         subspace: pixel subspace; None for all pixels.
         seed: of the solver's first vectors, the same for every image.
@@ -62,110 +41,102 @@ class EigenModule(LightningModule):
         seed: int = 0,
     ):
         super().__init__()
-        self.automatic_optimization = False
-        self.use(solver, linearise=linearise, noise=noise, subspace=subspace, seed=seed)
+        self.automatic_optimization = False  # there is no loss: Lightning must not call backward
+        self.configure(solver, linearise=linearise, noise=noise, subspace=subspace, seed=seed)
         self.on_failure: Callable[[Task, Exception], None] | None = None
-        self._work: _Work | None = None
-        self._restored: dict[str, Any] | None = None
+        self._current: TaskState | None = None
+        self._restored: dict[str, Any] | None = None  # entry of a checkpoint, until its task begins
 
-    def use(
+    def configure(
         self, solver: Solver, *, linearise: str = "auto", noise: Noise | None = None, subspace: PixelSubspace | None = None, seed: int = 0
     ) -> None:
-        """Other settings, for the tasks that begin from now on."""
+        """Set the settings of the tasks that begin from now on."""
         self.solver = solver
         self.linearise = linearise
         self.seed = seed
-        self._parts = (noise, subspace)  # in a tuple, so that they are no children
+        self._parts = (noise, subspace)  # in a tuple, which hides them from nn.Module: their tensors are settings, not weights
 
     # -- the task ------------------------------------------------------------------------------------------------------
 
     @property
     def task(self) -> Task | None:
-        """The task at work, or the last one; None before the first."""
-        return self._work.task if self._work else None
+        """The current task, or the last one; None before the first."""
+        return self._current.task if self._current else None
 
     @property
     def operator(self) -> Operator:
-        """The sensitivity operator of the task at work."""
-        return self._at_work().operator
+        """The operator of the current task."""
+        return self._task_state().operator
 
     @property
     def state(self) -> SolverState:
         """The solver's state."""
-        return self._at_work().state
+        return self._task_state().state
 
     @property
     def progress(self) -> list[Progress]:
-        """Each image's standing after the last step."""
-        return self._at_work().progress
+        """The progress of each image after the last step."""
+        return self._task_state().progress
 
     @property
     def done(self) -> bool:
-        """The solver wants no further step."""
-        return self._work is not None and self.solver.done(self._work.state)
+        """Whether the solver is done."""
+        return self._current is not None and self._current.done
 
     @property
     def task_over(self) -> bool:
-        """The solver is done, or a callback has ended the task: its results are final."""
-        return self._work is not None and (self._work.failed or self._work.ended is not None or self.done)
+        """Whether the solver is done or a callback has ended the task: its results are final."""
+        return self._current is not None and self._current.over
 
     @property
     def seconds(self) -> float:
-        """Wall-clock time spent on the task, resumed parts included."""
-        work = self._at_work()
-        return work.seconds_before + time.monotonic() - work.began
+        """Wall-clock time spent on the task, earlier parts of a resumed task included."""
+        return self._task_state().seconds
 
     def begin(self, task: Task) -> None:
-        """Linearise the model at the task's images, and start the solver or take up the checkpoint's state.
+        """Linearise the model at the task's images, and start the solver or restore the state of the loaded checkpoint.
 
         Raises:
-            CheckpointError: if a checkpoint was loaded that belongs to another task, other settings or another format.
+            CheckpointError: if the loaded checkpoint belongs to another task or other settings.
         """
         saved, self._restored = self._restored, None
         if saved is not None and saved["over"] and saved["fingerprint"]["ids"] != list(task.ids):
-            saved = None  # the task that the checkpoint ended with is complete, and this is the next one
+            saved = None  # the task of the checkpoint is complete, and this is the next one
         if saved is not None:
             check_fingerprint(saved["fingerprint"], self._fingerprint(task))
         with full_precision(self.device):
+            # A resumed task keeps the method that "auto" chose: another would change the last digits.
             operator = self._operator(task, saved["method"] if saved else self.linearise)
-            state = self._restore(saved) if saved else self.solver.init(operator, self.seed)
-        whole = operator.whole if isinstance(operator, SharedOperator) else operator
-        self._work = _Work(task, operator, whole, state, self.solver.progress(state), began=time.monotonic())
+            state = load_state(saved, self.solver, self.device) if saved else self.solver.init(operator, self.seed)
+        self._current = TaskState(task, operator, self.solver, state, self.solver.progress(state))
         if saved is not None:
-            self._work.ended, self._work.seconds_before = saved["ended"], saved["seconds"]
-        self.tell("on_task_start")
+            self._current.ended, self._current.seconds_before = saved["ended"], saved["seconds"]
+        self.notify("on_task_start")
 
     def linearise_task(self, task: Task, *, method: str) -> Operator:
-        """The sensitivity operator of a task, on the module's device and in the images' dtype. Moves the task's model there."""
+        """Return the operator of a task, on the module's device and in the images' dtype. Moves the task's model there."""
         pixels = task.pixels().to(self.device)
         model = task.model.to(pixels.device, pixels.dtype)
         noise, subspace = self._parts
         return linearise(model, pixels, method=method, noise=noise, subspace=subspace)  # pyright: ignore[reportArgumentType]
 
-    def leave(self) -> None:
-        """Have no task: an epoch found none to do."""
-        self._work = None
+    def clear_task(self) -> None:
+        """Have no task, because an epoch found none to do."""
+        self._current = None
 
     def end_task(self, reason: str) -> None:
-        """Make the task's results final as they stand, although the solver wants to go on; `reason` becomes a note of the result."""
-        self._at_work().ended = reason
+        """End the task before its solver is done. Its current results are final, and `reason` becomes a note of them."""
+        self._task_state().ended = reason
 
     def eigenpairs(self) -> list[EigenPairs]:
-        """Certified eigenpairs of every image of the task as they stand, by fresh products; kept until the next step."""
-        work = self._at_work()
-        if work.certified is None or work.certified[0] is not work.state:
-            with full_precision(self.device):
-                pairs = certify(work.whole, self.solver.pairs(work.state), solver=self.solver, state=work.state)
-            work.certified = (work.state, pairs)
-        if work.ended is None or self.done:
-            return work.certified[1]
-        return [replace(p, notes=(*p.notes, work.ended)) for p in work.certified[1]]
+        """Certify the current eigenpairs of every image by fresh products. The result is cached until the next step."""
+        return self._task_state().eigenpairs()
 
     # -- Lightning's hooks ---------------------------------------------------------------------------------------------
 
     def configure_optimizers(self) -> Any:
-        """A clock: there is nothing to optimise."""
-        return Clock()
+        """Return a step counter, because nothing is optimised."""
+        return StepCounter()
 
     def on_fit_start(self) -> None:
         """Refuse mixed precision, which would round products.
@@ -180,67 +151,41 @@ class EigenModule(LightningModule):
             )
 
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, list[Progress]]:
-        """One solver step. Returns {"progress": one Progress an image}, plain numbers."""
-        work = self._at_work()
+        """Take one solver step. Returns {"progress": [one Progress per image]}."""
+        current = self._task_state()
         try:
-            self._step(work)
+            state, progress = current.next_step()
+            self.optimizers().step()  # pyright: ignore[reportAttributeAccessIssue]
+            # Last, and together: an error or a signal before this line leaves the step before it, and a checkpoint of that is consistent.
+            current.state, current.progress = state, progress
         except Exception as error:
-            self._fail(work, error)
-        return {"progress": work.progress}
-
-    def _step(self, work: _Work) -> None:
-        with full_precision(work.operator.device):
-            state = self.solver.step(work.operator, work.state)
-            progress = self.solver.progress(state)
-        self.optimizers().step()  # pyright: ignore[reportAttributeAccessIssue]
-        work.state, work.progress = state, progress  # last, so that a step counts whole or not at all
-
-    def _fail(self, work: _Work, error: Exception) -> None:
-        """Hand an error to whoever has set `on_failure`, and end the task without results; else raise it."""
-        if self.on_failure is None:
-            raise error
-        work.failed = True
-        self.on_failure(work.task, error)
+            self._fail(current, error)
+        return {"progress": current.progress}
 
     def on_train_epoch_end(self) -> None:
-        """Tell callbacks that a task is over - and not when the fit was merely stopped within it, or the task failed."""
-        if not self.task_over or self._at_work().failed:
+        """Notify callbacks that the task is over. Not when the fit was stopped within the task, or the task failed."""
+        current = self._task_state() if self.task_over else None
+        if current is None or current.failed:
             return
         try:
-            self.tell("on_task_end")
+            self.notify("on_task_end")
         except Exception as error:
-            self._fail(self._at_work(), error)
+            self._fail(current, error)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the solver's state and what it belongs to, as tensors and plain values."""
-        if self._work is None:
-            return
-        work = self._work
-        flat = work.state.to_dict()
-        checkpoint[_KEY] = {
-            "fingerprint": self._fingerprint(work.task),
-            "method": getattr(work.operator, "method", self.linearise),
-            "ended": work.ended,
-            "over": self.task_over,
-            "seconds": self.seconds,
-            "state": flat,
-            "on_device": [key for key, value in flat.items() if isinstance(value, torch.Tensor) and value.device.type != "cpu"],
-        }
+        if self._current is not None:
+            checkpoint[KEY] = self._current.to_checkpoint(self._fingerprint(self._current.task), self.linearise)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the checkpoint's state until its task begins.
 
         Raises:
-            CheckpointError: if it is no checkpoint of eigexp, or of another format version.
+            CheckpointError: if the checkpoint is not of eigexp, or of another format version.
         """
-        saved = checkpoint.get(_KEY)
-        if saved is None:
-            raise CheckpointError("The checkpoint holds no solver's state. Give one that was saved from an EigenModule within a task.")
-        if saved["fingerprint"]["format"] != FORMAT:
-            check_fingerprint(saved["fingerprint"], {"format": FORMAT})
-        self._restored = saved
+        self._restored = read_entry(checkpoint)
 
-    def tell(self, event: str) -> None:
+    def notify(self, event: str) -> None:
         """Call the method `event` of every callback of the trainer that has it, with (trainer, module)."""
         if self._trainer is None:
             return
@@ -250,29 +195,32 @@ class EigenModule(LightningModule):
                 hook(self.trainer, self)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """As in any module, without its search for parameters and children where Lightning notes its current hook, 12 times a step."""
+        """Skip nn.Module's search for parameters where Lightning records its current hook, which it does 12 times per step."""
         if name == "_current_fx_name":
             self.__dict__[name] = value
         else:
             super().__setattr__(name, value)
 
-    # -- inside --------------------------------------------------------------------------------------------------------
+    # -- internal ------------------------------------------------------------------------------------------------------
 
     def _operator(self, task: Task, method: str) -> Operator:
-        """The operator of a task, shared out where several processes solve it together."""
+        """Return the operator of a task, shared where several processes solve it together."""
         strategy = self._trainer.strategy if self._trainer is not None else None
         if isinstance(strategy, BlockStrategy):
             return strategy.share(lambda chosen: self.linearise_task(task, method=chosen), method)
         return self.linearise_task(task, method=method)
 
-    def _at_work(self) -> _Work:
-        if self._work is None:
+    def _fail(self, current: TaskState, error: Exception) -> None:
+        """Pass an error to `on_failure` and end the task without results; raise it where no `on_failure` is set."""
+        if self.on_failure is None:
+            raise error
+        current.failed = True
+        self.on_failure(current.task, error)
+
+    def _task_state(self) -> TaskState:
+        if self._current is None:
             raise ConfigurationError("No task has begun. Call trainer.fit(module, TaskData(tasks)), or module.begin(task), first.")
-        return self._work
+        return self._current
 
     def _fingerprint(self, task: Task) -> dict[str, Any]:
         return fingerprint(task, self.solver, seed=self.seed, linearise=self.linearise, parts=self._parts, device=self.device)
-
-    def _restore(self, saved: dict[str, Any]) -> SolverState:
-        on_device = set(saved["on_device"])
-        return self.solver.load({key: value.to(self.device) if key in on_device else value for key, value in saved["state"].items()})

@@ -1,4 +1,4 @@
-"""Full float32 precision on GPUs: TF32 keeps 10 bits of mantissa, too few for residuals of 1e-5."""
+"""Full float32 precision on GPUs: TF32 keeps 10 bits of mantissa, too few for relative residuals of 1e-5."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ import torch
 
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
-    """TF32 off for matrix products and convolutions within the block, and as it was afterwards. Does nothing off CUDA."""
+    """Switch TF32 off for matrix products and convolutions within the block, and restore it afterwards. No effect on other devices."""
     if device.type != "cuda":
         yield
         return

@@ -1,4 +1,4 @@
-"""Which of several processes this is, who has started them, and how one starts the others."""
+"""Which of several processes this is, who started them, and how the first starts the others."""
 
 import json
 import os
@@ -22,76 +22,78 @@ from eigexp.errors import ConfigurationError, ProcessError
 
 Value = TypeVar("Value")
 _READY = "ready\n"
-_PATIENCE = timedelta(hours=2)  # the first process certifies and writes alone while the others wait
+_COLLECTIVE_TIMEOUT = timedelta(hours=2)  # the first process certifies and writes alone while the others wait
 
 
 class Processes:
     """One process among several.
 
     Args:
-        rank: 0 is the first.
+        rank: number of this process, 0 for the first.
         size: number of processes.
-        local: number on this machine, and so of the device.
-        started: the others are there, or will be without our doing.
-        environment: where the processes meet.
+        local_rank: number on this machine, which is also the number of its device.
+        started: whether the others run already, or are started by somebody else.
+        environment: address at which the processes connect.
     """
 
     def __init__(
-        self, rank: int = 0, size: int = 1, local: int = 0, started: bool = True, environment: ClusterEnvironment | None = None
-    ):  # no dataclass: Hydra would take one for a part of the configuration
-        self.rank, self.size, self.local, self.started, self.environment = rank, size, local, started, environment
+        self, rank: int = 0, size: int = 1, local_rank: int = 0, started: bool = True, environment: ClusterEnvironment | None = None
+    ):  # not a dataclass: Hydra would treat one as a part of the configuration
+        self.rank, self.size, self.local_rank, self.started, self.environment = rank, size, local_rank, started, environment
 
-    def all_started(self) -> "Processes":
-        """The same, when the others have been started."""
-        return Processes(self.rank, self.size, self.local, True, self.environment)
+    def after_start(self) -> "Processes":
+        """Return the same processes, once the others have been started."""
+        return Processes(self.rank, self.size, self.local_rank, True, self.environment)
 
     @staticmethod
-    def of(devices: int) -> "Processes":
-        """As torchrun, srun, Lightning's launcher or `others` have it; else the first, which has yet to start the rest.
+    def detect(devices: int) -> "Processes":
+        """Detect the processes of torchrun, srun, Lightning or `start_processes`; else this is the first, which starts the others.
 
         Args:
-            devices: processes on each machine; one is alone, whatever started it.
+            devices: processes on each machine; with 1 this process is alone, whatever started it.
 
         Raises:
-            ConfigurationError: if that many have not been started.
+            ConfigurationError: if another number of processes was started.
         """
         if devices < 1:
             raise ConfigurationError(f"trainer.devices={devices} must be at least 1.")
         if devices == 1:
             return Processes()
-        environment, size, rank = _surroundings()
+        environment, size, rank = _cluster()
         if environment is None:
             return Processes(0, devices, 0, False, LightningEnvironment())
         if size % devices:
-            raise ConfigurationError(f"trainer.devices={devices}, but {size} processes were started. Give those of one machine.")
+            raise ConfigurationError(
+                f"trainer.devices={devices}, but {size} processes were started. Set it to their number on one machine."
+            )
         return Processes(rank, size, environment.local_rank(), True, environment)
 
     def device(self, accelerator: str) -> torch.device:
-        """This process's own."""
-        return torch.device("cuda", self.local) if accelerator == "cuda" else torch.device("cpu")
+        """Return the device of this process."""
+        return torch.device("cuda", self.local_rank) if accelerator == "cuda" else torch.device("cpu")
 
-    def join(self) -> bool:
+    def connect(self) -> bool:
         """Connect the processes, for collectives on the CPU and between GPUs. Returns False where they are connected already."""
         if distributed.is_initialized():
             return False
         assert self.environment is not None
         os.environ.update(MASTER_ADDR=self.environment.main_address, MASTER_PORT=str(self.environment.main_port))
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-        distributed.init_process_group(backend, rank=self.rank, world_size=self.size, timeout=_PATIENCE)
+        distributed.init_process_group(backend, rank=self.rank, world_size=self.size, timeout=_COLLECTIVE_TIMEOUT)
         return True
 
     @contextmanager
-    def joined(self) -> Iterator[None]:
-        """Within the block the processes are connected."""
-        ours = self.size > 1 and self.join()
+    def connected(self) -> Iterator[None]:
+        """Connect the processes within the block."""
+        opened = self.size > 1 and self.connect()
         try:
             yield
         finally:
-            if ours:
+            if opened:
                 distributed.destroy_process_group()
 
-    def agree(self, value: Value) -> Value:
-        """The first process's value where processes are connected; its own else."""
+    def broadcast(self, value: Value) -> Value:
+        """Return the first process's value; a single process gets its own."""
         if self.size == 1:
             return value
         values = [value]
@@ -100,18 +102,18 @@ class Processes:
 
 
 class _Srun(SLURMEnvironment):
-    """The processes of srun, also where they were asked for by their whole number, `srun -n 2`, which Lightning refuses."""
+    """The processes of srun, including `srun -n 2`, which Lightning refuses: it wants --ntasks-per-node."""
 
     @staticmethod
     def _validate_srun_variables() -> None:
         pass
 
 
-def _surroundings() -> tuple[ClusterEnvironment | None, int, int]:
-    """Who has started processes, how many, and which this is."""
+def _cluster() -> tuple[ClusterEnvironment | None, int, int]:
+    """Return who has started the processes, their number, and the rank of this one."""
     if TorchElasticEnvironment.detect():
         environment: ClusterEnvironment = TorchElasticEnvironment()
-    elif int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1:  # set in a step of srun, and not in the script around it
+    elif int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1:  # set within srun, but not in the batch script around it
         environment = _Srun(auto_requeue=False)
     elif "LOCAL_RANK" in os.environ and "WORLD_SIZE" in os.environ:
         return LightningEnvironment(), int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_RANK"])
@@ -120,8 +122,8 @@ def _surroundings() -> tuple[ClusterEnvironment | None, int, int]:
     return environment, environment.world_size(), environment.global_rank()
 
 
-class Others:
-    """The processes that the first has started; none where somebody else did."""
+class StartedProcesses:
+    """The processes that the first has started; none where somebody else has started them."""
 
     def __init__(self, processes: Mapping[int, "subprocess.Popen[str]"]):
         self._processes = processes
@@ -129,11 +131,11 @@ class Others:
     def __bool__(self) -> bool:
         return bool(self._processes)
 
-    def await_ready(self) -> None:
-        """Until each has said that it is about to join.
+    def wait_until_ready(self) -> None:
+        """Wait until each has reported that it is about to connect: a collective with a process that has died would hang.
 
         Raises:
-            ProcessError: if one has ended instead.
+            ProcessError: if one has ended.
         """
         for rank, process in self._processes.items():
             assert process.stdout is not None
@@ -141,7 +143,10 @@ class Others:
                 raise ProcessError(_ended(rank, process.wait()))
 
     def finish(self, signum: int | None) -> None:
-        """Wait until they are done, after handing on the signal that has stopped us.
+        """Wait until they are done.
+
+        Args:
+            signum: the signal that has stopped this process, which is passed on; None if none has.
 
         Raises:
             ProcessError: if one has failed.
@@ -150,12 +155,12 @@ class Others:
             if signum is not None and process.poll() is None:
                 process.send_signal(signum)
         for rank, process in self._processes.items():
-            asked = signum is not None and process.wait() == -signum  # it was between two fits
-            if not asked and (process.wait() in (1, 2) or process.returncode < 0):
+            stopped = signum is not None and process.wait() == -signum  # between two fits, where no handler is installed
+            if not stopped and (process.wait() in (1, 2) or process.returncode < 0):
                 raise ProcessError(_ended(rank, process.returncode))
 
-    def leave(self) -> None:
-        """Let those that still run save and stop: the end of their input tells them."""
+    def stop(self) -> None:
+        """Close the input of those that still run, upon which they save and stop; see `receive_work`."""
         for process in self._processes.values():
             for stream in (process.stdin, process.stdout):
                 assert stream is not None
@@ -164,30 +169,30 @@ class Others:
 
 
 @contextmanager
-def others(processes: Processes, work: Mapping[str, Any]) -> Iterator[Others]:
-    """Within the block the other processes do `eigexp rank` with the same work, if they are ours to start; at its end they have ended.
+def start_processes(processes: Processes, work: Mapping[str, Any]) -> Iterator[StartedProcesses]:
+    """Run `eigexp rank` with the same work in the other processes within the block, unless somebody else starts them. Stop them at its end.
 
     Args:
-        processes: of this process.
-        work: plain values.
+        processes: detected by this process.
+        work: plain values, which `receive_work` returns in the other processes.
     """
     if processes.started:
-        yield Others({})
+        yield StartedProcesses({})
         return
     assert processes.environment is not None
-    meeting = {"MASTER_ADDR": processes.environment.main_address, "MASTER_PORT": str(processes.environment.main_port)}
+    address = {"MASTER_ADDR": processes.environment.main_address, "MASTER_PORT": str(processes.environment.main_port)}
     common = {
         **os.environ,
-        **meeting,
+        **address,
         "WORLD_SIZE": str(processes.size),
         "NODE_RANK": "0",
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }
-    started = Others({rank: _start({**common, "LOCAL_RANK": str(rank)}, work) for rank in range(1, processes.size)})
+    started = StartedProcesses({rank: _start({**common, "LOCAL_RANK": str(rank)}, work) for rank in range(1, processes.size)})
     try:
         yield started
     finally:
-        started.leave()
+        started.stop()
 
 
 def _start(environment: dict[str, str], work: Mapping[str, Any]) -> "subprocess.Popen[str]":
@@ -199,23 +204,23 @@ def _start(environment: dict[str, str], work: Mapping[str, Any]) -> "subprocess.
     return process
 
 
-def given_work() -> dict[str, Any]:
-    """What `others` handed to this process; from here a signal arrives when the process that started us is gone."""
+def receive_work() -> dict[str, Any]:
+    """Return the work that `start_processes` sent. From here on this process gets SIGTERM when the process that started it ends."""
     work = json.loads(sys.stdin.readline())
-    threading.Thread(target=_stop_when_left, daemon=True).start()
+    threading.Thread(target=_stop_with_parent, daemon=True).start()
     return work
 
 
-def say_ready() -> None:
-    """Tell the process that started us that we are about to join."""
+def report_ready() -> None:
+    """Tell the process that started this one that it is about to connect."""
     sys.stdout.write(_READY)
     sys.stdout.flush()
 
 
-def _stop_when_left() -> None:
-    os.read(sys.stdin.fileno(), 1)  # nothing comes but the end
+def _stop_with_parent() -> None:
+    os.read(sys.stdin.fileno(), 1)  # nothing is sent, so this returns when the pipe closes, also after a SIGKILL of the parent
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _ended(rank: int, code: int) -> str:
-    return f"Process {rank} of those that share the work ended with {code}; its own message is above."
+    return f"Process {rank} ended with exit code {code}. Its own message, above, says why."

@@ -1,4 +1,4 @@
-"""Several devices: each process with its own images and no collectives, or all on one image's block of vectors."""
+"""Several devices: each process solves its own images, or all processes share the block of vectors of one image."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
@@ -19,24 +19,24 @@ Value = TypeVar("Value")
 
 
 class IndependentStrategy(SingleDeviceStrategy):
-    """One process a device, each with its own images and no collectives: ranks may take different numbers of steps.
+    """One process per device, each with its own images and no communication, so ranks may take different numbers of steps.
 
-    DDP refuses a module without trainable parameters and synchronises every step. Here each process fits its own tasks
-    (see `TaskData`), writes its own results and logs its own curves; where Lightning has started them, the first waits for the others when
-    it is done.
+    Why not DDP: it refuses a module without trainable parameters, and synchronises every step. Here each process fits its own tasks (see
+    `TaskData`), writes its own results and logs its own curves. Where Lightning has started the processes, the first waits for the others
+    at the end.
 
     Args:
         devices: on each machine.
         accelerator: "cuda" or "cpu".
-        processes: which process this is; by default as torchrun, srun or Lightning's own launcher have it.
+        processes: which process this is; by default detected from torchrun, srun or Lightning's launcher.
     """
 
     strategy_name = "independent"
 
     def __init__(self, devices: int, accelerator: str = "cuda", processes: Processes | None = None, **kwargs: Any):
-        self.processes = processes or Processes.of(devices)
+        self.processes = processes or Processes.detect(devices)
         super().__init__(self.processes.device(accelerator), **kwargs)
-        self.world_size, self.local_rank, self.global_rank = self.processes.size, self.processes.local, self.processes.rank
+        self.world_size, self.local_rank, self.global_rank = self.processes.size, self.processes.local_rank, self.processes.rank
 
     @override
     def _configure_launcher(self) -> None:
@@ -46,7 +46,7 @@ class IndependentStrategy(SingleDeviceStrategy):
 
     @override
     def setup_environment(self) -> None:
-        cast(Any, rank_zero_only).rank = 0  # every rank owns its results, so every rank logs and saves
+        cast(Any, rank_zero_only).rank = 0  # Lightning logs and saves on rank 0 only, but here every rank has its own results
         super().setup_environment()
 
     @override
@@ -58,10 +58,10 @@ class IndependentStrategy(SingleDeviceStrategy):
 
 
 class BlockStrategy(IndependentStrategy):
-    """All processes solve the same image in step; each computes its share of the block's products, and all get them all.
+    """All processes solve the same image in lockstep: each computes its share of the block's products, and all get all products.
 
-    The solver's state is the same on every rank, so only the first saves, logs and writes results. What a rank decides by its own clock or
-    signals has to be agreed on: see `largest`.
+    The solver's state is the same on every rank, so only the first saves, logs and writes results. A decision that depends on a rank's own
+    clock or signals must be made together, see `largest`, or the ranks would wait for each other forever.
     """
 
     strategy_name = "block"
@@ -70,7 +70,7 @@ class BlockStrategy(IndependentStrategy):
     def setup_environment(self) -> None:
         super().setup_environment()
         cast(Any, rank_zero_only).rank = self.global_rank
-        self._joined = self.processes.join()
+        self._connected = self.processes.connect()
 
     @property
     @override
@@ -79,35 +79,40 @@ class BlockStrategy(IndependentStrategy):
 
     @override
     def broadcast(self, obj: Value, src: int = 0) -> Value:
-        return self.processes.agree(obj)
+        return self.processes.broadcast(obj)
 
     def largest(self, value: int) -> int:
-        """The largest of the processes' values."""
+        """Return the largest of the processes' values."""
         agreed = torch.tensor(value)
         distributed.all_reduce(agreed, distributed.ReduceOp.MAX)
         return int(agreed)
 
     def share(self, make: Callable[[str], Operator], method: str) -> SharedOperator:
-        """The operator of all processes together, linearised the way that the first chooses.
+        """Return the operator of all processes together, linearised by the method that the first process chooses.
+
+        Different methods differ in the last digits, and then the processes' states would, too.
 
         Args:
-            make: linearises in a given way.
-            method: wanted; "auto" leaves it to the first.
+            make: linearises by a given method.
+            method: the setting; "auto" leaves the choice to the first process.
+
+        Raises:
+            OperatorError: if the first process cannot linearise the model.
         """
         operator, chosen = None, None
         try:
             operator = make(method) if self.is_global_zero else None
             chosen = getattr(operator, "method", method) if operator else None
         finally:
-            chosen = self.broadcast(chosen)
+            chosen = self.broadcast(chosen)  # also after an error, or the others would wait for it
         if chosen is None:
-            raise OperatorError("The first process could not linearise the model; its own message tells why.")
+            raise OperatorError("The first process could not linearise the model. Its own message, above, says why.")
         return SharedOperator(operator or make(chosen), self.global_rank, self.world_size, self._gather)
 
     @override
     def teardown(self) -> None:
-        if getattr(self, "_joined", False):
-            self._joined = False
+        if getattr(self, "_connected", False):
+            self._connected = False
             distributed.destroy_process_group()
         super().teardown()
 
@@ -118,6 +123,6 @@ class BlockStrategy(IndependentStrategy):
 
 
 def largest(trainer: Trainer, value: int) -> int:
-    """The largest of the values of all processes that go in step with this one; its own where none do."""
+    """Return the largest value of all processes in lockstep with this one; its own value where there are none."""
     strategy = trainer.strategy
     return strategy.largest(value) if isinstance(strategy, BlockStrategy) else value

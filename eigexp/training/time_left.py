@@ -1,4 +1,4 @@
-"""How long a task will still take, from how its residual has fallen so far."""
+"""Estimate how long a task will still take, from how fast its residual falls."""
 
 import math
 from collections import deque
@@ -7,17 +7,17 @@ from eigexp.solvers.base import Progress
 
 
 def relative_residual(progress: Progress) -> float:
-    """The largest residual among the wanted pairs, relative to the largest eigenvalue; infinite before it is known."""
+    """Return the largest residual of the wanted pairs, relative to the largest eigenvalue; infinite before it is known."""
     if progress.largest <= 0 or not progress.residuals or any(math.isnan(r) for r in progress.residuals):
         return math.inf
     return max(progress.residuals) / progress.largest
 
 
 class TimeLeft:
-    """Estimates the seconds left: by the share done where the solver knows it, else by the slope of the logarithm of the residual.
+    """Estimates the seconds left: from the fraction done where the solver knows it, else from a line through the logarithm of the residual.
 
     Args:
-        samples: how many of the latest points the line is fitted to.
+        samples: number of latest points that the line is fitted to.
     """
 
     def __init__(self, samples: int = 40):
@@ -25,13 +25,13 @@ class TimeLeft:
         self._first = math.nan
 
     def add(self, seconds: float, residual: float) -> None:
-        """One point: relative residual after so many seconds. Infinite and zero residuals are left out."""
+        """Add a point: the relative residual after so many seconds. Infinite and zero residuals are ignored."""
         if 0 < residual < math.inf:
             self._points.append((seconds, math.log10(residual)))
             self._first = self._points[-1][1] if math.isnan(self._first) else self._first
 
     def seconds(self, now: float, progress: Progress) -> float | None:
-        """Seconds left, None where nothing points to an end."""
+        """Return the seconds left, None where the residual does not fall."""
         if progress.fraction is not None:
             return now * (1 - progress.fraction) / progress.fraction if progress.fraction > 0 else None
         slope = self._slope()
@@ -40,15 +40,15 @@ class TimeLeft:
         return max(0.0, (math.log10(progress.tolerance) - self._points[-1][1]) / slope)
 
     def share(self, progress: Progress) -> float | None:
-        """Share of the work done: the solver's own, else on the logarithmic way from the first residual to the tolerance."""
+        """Return the fraction done: the solver's, else how far the log residual has fallen from its first value to the tolerance."""
         if progress.done:
             return 1.0
         if progress.fraction is not None:
             return progress.fraction
         if not self._points or progress.tolerance <= 0:
             return None
-        way = self._first - math.log10(progress.tolerance)
-        return min(1.0, max(0.0, (self._first - self._points[-1][1]) / way)) if way > 0 else 1.0
+        distance = self._first - math.log10(progress.tolerance)
+        return min(1.0, max(0.0, (self._first - self._points[-1][1]) / distance)) if distance > 0 else 1.0
 
     def _slope(self) -> float | None:
         if len(self._points) < 3:

@@ -1,4 +1,4 @@
-"""A Trainer with only what a solver needs, and none of Lightning's talk."""
+"""A Trainer with only what a solver needs, without Lightning's messages."""
 
 import logging
 import warnings
@@ -22,13 +22,13 @@ _LOGGERS = ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities
 _WARNINGS = (
     r".*isinstance\(treespec, LeafSpec\).*",  # Lightning's own use of a deprecated part of PyTorch
     r".*available but not used.*",  # a device that the user did not choose
-    r".*`srun` command is available.*",  # one process a task needs no srun
+    r".*`srun` command is available.*",  # one process needs no srun
 )
 
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Within the block Lightning gives warnings and errors only, less three warnings that concern nobody here."""
+    """Suppress Lightning's information messages within the block, and three of its warnings that do not apply here."""
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     with warnings.catch_warnings():
         for message in _WARNINGS:
@@ -43,14 +43,14 @@ def quiet_lightning() -> Iterator[None]:
 
 
 class QuietTrainer(Trainer):
-    """A Trainer whose construction and fit are quiet; the rest of the process keeps its warnings and logging."""
+    """A Trainer whose construction and fit are quiet. Warnings and logging of the rest of the process are not changed."""
 
     def __init__(self, **settings: Any):
         with quiet_lightning():
             super().__init__(**settings)
 
     def fit(self, *args: Any, **kwargs: Any) -> None:
-        """As `Trainer.fit`."""
+        """Fit quietly; arguments as for `Trainer.fit`."""
         with quiet_lightning():
             super().fit(*args, **kwargs)
 
@@ -67,34 +67,34 @@ def make_trainer(
     processes: Processes | None = None,
     **settings: Any,
 ) -> Trainer:
-    """A lean Trainer: no summary, validation, default checkpoint or bar; atomic checkpoints; Slurm's signals left to PreemptionGuard.
+    """Make a Trainer with atomic checkpoints, without Lightning's summary, validation, default checkpoint, bar and Slurm signal handlers.
 
-    `trainer.fit(module, TaskData(tasks), ckpt_path=...)` ends by itself after the last task, so there is no number of epochs to give.
+    `trainer.fit(module, TaskData(tasks), ckpt_path=...)` ends after the last task, so no number of epochs is needed.
 
     Args:
-        callbacks: such as those of `eigexp.training.callbacks`.
-        loggers: such as those of `eigexp.training.loggers`, or Lightning's.
-        accelerator: auto, cpu, cuda.
-        devices: on each machine; with more than one, a process for each.
-        strategy: what several processes do: "images", each every so-manieth task; "block", all the same task, each so many vectors of the
-            solver's block; or one of Lightning's.
-        max_steps: of all tasks together; -1 leaves it to their solvers.
-        default_root_dir: where Lightning would put what nobody gave a place.
-        processes: which process this is; by default as torchrun, srun or Lightning's own launcher have it.
-        settings: anything else that `Trainer` takes.
+        callbacks: from `eigexp.training.callbacks`, or Lightning's.
+        loggers: from `eigexp.training.loggers`, or Lightning's.
+        accelerator: auto, cpu or cuda.
+        devices: on each machine; with more than one, each gets a process.
+        strategy: what several processes do. "images": rank r takes every world_size-th task, starting at r. "block": all processes solve
+            the same task, and each computes the products of some vectors of the solver's block. Or a strategy of Lightning.
+        max_steps: of all tasks together; -1 for no limit but the solvers' own.
+        default_root_dir: Lightning's folder for files without another place.
+        processes: which process this is; by default detected from torchrun, srun or Lightning's launcher.
+        settings: further arguments of `Trainer`.
 
     Raises:
         ConfigurationError: if `devices` is not the number of processes that were started.
     """
-    processes = processes or Processes.of(devices if isinstance(strategy, str) else 1)
+    processes = processes or Processes.detect(devices if isinstance(strategy, str) else 1)
     kind = _accelerator(accelerator)
-    silent = strategy == "block" and processes.rank > 0
+    silent = strategy == "block" and processes.rank > 0  # it would show and log the same numbers as the first process
     callbacks = [callback for callback in callbacks if not (silent and isinstance(callback, ProgressBar))]
     lean: dict[str, Any] = {
         "callbacks": callbacks,
         "logger": False if silent else list(loggers) or False,
         "accelerator": kind,
-        "devices": [processes.local] if kind == "cuda" and processes.size == 1 else 1,
+        "devices": [processes.local_rank] if kind == "cuda" and processes.size == 1 else 1,
         "max_steps": max_steps,
         "max_epochs": -1,
         "enable_checkpointing": any(isinstance(callback, Checkpoint) for callback in callbacks),
@@ -113,7 +113,7 @@ def make_trainer(
 
 
 def _accelerator(name: str) -> str:
-    """Never Apple's MPS by itself: it has no float64."""
+    """Return the accelerator. "auto" never chooses Apple's MPS, which has no float64."""
     return ("cuda" if CUDAAccelerator.is_available() else "cpu") if name == "auto" else name
 
 

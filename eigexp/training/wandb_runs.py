@@ -1,4 +1,4 @@
-"""Weights & Biases: one run a result, grouped by model and image, with curves, pictures, a table and an artifact."""
+"""Weights & Biases: one run per result, grouped by model and image, with curves, images, a table and an artifact."""
 
 from collections.abc import Mapping
 from os import environ
@@ -27,23 +27,23 @@ COLUMNS = (
     "Fisher-vector products",
     "eigenvalue as known",
 )
-FREE_ROWS = 100
-MOST = 64  # characters of a group's name
+UNTHROTTLED_ROWS = 100
+MAX_NAME = 64  # characters of a group's name; W&B allows 128
 
 
 class WandbRuns(ResultLogger):
-    """One Weights & Biases run a result, its id the result's, resumed if it is there; a mirror of the store, never the record.
+    """One Weights & Biases run per result, with the result's id, resumed if it exists. It mirrors the store, which remains the record.
 
     Args:
         project: W&B project.
         mode: online, offline (files under <save_dir>/wandb, for `wandb sync`) or disabled; None takes $WANDB_MODE, else offline.
         save_dir: where W&B keeps its files.
-        every: how many solver steps apart it sees curves.
+        every: log every nth solver step.
         entity: W&B user or team.
-        group: joins runs, such as those of a sweep.
+        group: name under which runs are grouped; None for the model's name.
         tags: of each run.
         init_timeout: seconds to wait for the network in online mode.
-        least_seconds: after the first hundred rows of a run, the time between two: one costs as much as many short steps.
+        least_seconds: least time between two rows after the first hundred of a run, because a row takes as long as many short steps.
     """
 
     def __init__(
@@ -60,16 +60,14 @@ class WandbRuns(ResultLogger):
     ):
         self.mode = mode or environ.get("WANDB_MODE") or "offline"
         if self.mode not in ("online", "offline", "disabled"):
-            raise ConfigurationError(
-                f"logger.wandb.mode={self.mode} is not a mode. {nearest(self.mode, ['online', 'offline', 'disabled'])}"
-            )
+            raise ConfigurationError(f"logger.wandb.mode={self.mode} is unknown. {nearest(self.mode, ['online', 'offline', 'disabled'])}")
         if self.mode != "disabled":
             need("wandb", "wandb", "wandb")
         super().__init__(self._init, every=every)
         self._save_dir = Path(save_dir)
         self._settings = {"project": project, "entity": entity, "group": group, "tags": list(tags or ())}
         self._init_timeout, self._least_seconds = init_timeout, least_seconds
-        self._seen: dict[int, tuple[int, float]] = {}  # by image: rows, and when the last was
+        self._seen: dict[int, tuple[int, float]] = {}  # by image: number of rows, and seconds at the last
 
     @property
     @override
@@ -79,7 +77,7 @@ class WandbRuns(ResultLogger):
     @override
     def wants(self, image: int, step: int, seconds: float) -> bool:
         rows, last = self._seen.get(image, (0, 0.0))
-        if step % self.every or (rows >= FREE_ROWS and seconds - last < self._least_seconds):
+        if step % self.every or (rows >= UNTHROTTLED_ROWS and seconds - last < self._least_seconds):
             return False
         self._seen[image] = rows + 1, seconds
         return True
@@ -92,7 +90,7 @@ class WandbRuns(ResultLogger):
 
     @override
     def log_result(self, image: int, result: Mapping[str, Any]) -> None:
-        """The record becomes the run's summary and a table; pictures and figures its images; the files an artifact."""
+        """Log the record as summary and table, pictures and figures as images, and the files as artifact."""
         if self.runs:
             self.runs[image].log_result(result)
 
@@ -102,11 +100,11 @@ class WandbRuns(ResultLogger):
         self._save_dir.mkdir(parents=True, exist_ok=True)
         layer, name = layer_of(task, image), task.names[image]
         model = task.model_name if layer == "output" else f"{task.model_name} {layer}"
-        settings = {**self._settings, "group": self._settings["group"] or model[:MOST]}
+        settings = {**self._settings, "group": self._settings["group"] or model[:MAX_NAME]}
         run = wandb.init(
             id=_run_id(task.ids[image]),
             name=f"{model} {name}",
-            job_type=name[:MOST],
+            job_type=name[:MAX_NAME],
             config={**(task.config or {}), "model_name": task.model_name, "layer_name": layer, "image_name": name},
             mode=self.mode,  # pyright: ignore[reportArgumentType]
             dir=self._save_dir,
@@ -124,13 +122,13 @@ class WandbRuns(ResultLogger):
 
 
 class _WandbRun:
-    """A W&B run with the few methods of a logger that are used."""
+    """A W&B run with the methods of a logger that ResultLogger calls."""
 
     def __init__(self, run: Any):
         self._run = run
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        self._run.log(metrics)  # its own step is no use: a resumed run may go back, so solver/step is the axis
+        self._run.log(metrics)  # without W&B's step, which may not go back as a resumed run does; the axis is solver/step
 
     def log_result(self, result: Mapping[str, Any]) -> None:
         import wandb
@@ -147,7 +145,7 @@ class _WandbRun:
         if files := result.get("files"):
             artifact = wandb.Artifact(f"eigenpairs-{self._run.id}", type="eigenpairs", metadata={"id": record.get("id")})
             for path in files:
-                # Whole results are never rewritten, so the files are sent from where they lie, and not copied first.
+                # Stored results are never rewritten, so W&B may upload the files in place and need not copy them.
                 artifact.add_file(str(path), policy="immutable", skip_cache=True)
             self._run.log_artifact(artifact)
 
@@ -156,7 +154,7 @@ class _WandbRun:
 
 
 def table_rows(record: Mapping[str, Any]) -> list[Any]:
-    """A row of `COLUMNS` for each eigenpair of a record."""
+    """Return a row of `COLUMNS` for each eigenpair of a record."""
     layer = record.get("layer")
     of = [
         record.get("model"),
@@ -174,5 +172,5 @@ def table_rows(record: Mapping[str, Any]) -> list[Any]:
 
 
 def _run_id(result: str) -> str:
-    """The result's id; under `wandb agent` the one that it has given the run, for that is the one which its sweep shows."""
+    """Return the result's id; under `wandb agent` the id that the agent gave the run, because its sweep shows that one."""
     return environ.get("WANDB_RUN_ID", result) if environ.get("WANDB_SWEEP_ID") else result

@@ -74,7 +74,7 @@ def test_a_wrong_word_is_named_with_its_cure(word, message):
         ("solver", {"_target_": "eigexp.solvers.krylov.Krylov", "k": -2}, "solver.k=-2 must be at least 1"),
         ("model", {"_target_": "no.such.Net"}, "model._target_=no.such.Net cannot be imported"),
         ("model", {"_target_": "torch.nn.Linear", "in_features": 3}, "model.out_features is missing"),
-        ("noise", {"_target_": "eigexp.operators.noise.GaussianNoise", "variance": 0.0}, "noise.variance=0.0"),
+        ("noise", {"_target_": "eigexp.operators.GaussianNoise", "variance": 0.0}, "noise.variance=0.0"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_value(path, node, message):

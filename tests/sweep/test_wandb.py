@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from eigexp.cli import main
-from eigexp.cli.wandb_sync import has_key, offline_runs, sync, sync_command
+from eigexp.cli.wandb_sync import offline_runs, sync, sync_command
 from eigexp.errors import ConfigurationError
 from eigexp.store import Store
 from eigexp.sweep.group import group_name, with_group
@@ -45,7 +45,7 @@ def test_offline_runs_of_a_sweep_are_found_and_handed_to_wandb(tmp_path, monkeyp
     assert done.returncode == 0, done.stderr
     runs = offline_runs(tmp_path / "outputs")
     assert sorted(run.name.rpartition("-")[2] for run in runs) == Store(tmp_path / "outputs/results").ids()
-    monkeypatch.setattr("eigexp.cli.wandb_sync.has_key", lambda: True)
+    monkeypatch.setattr("eigexp.cli.wandb_sync.has_wandb_key", lambda: True)
     asked = []
     monkeypatch.setattr(subprocess, "run", lambda command, **_: asked.append(command) or subprocess.CompletedProcess(command, 7))
     assert sync(tmp_path / "outputs", more=["--include-synced"]) == 7
@@ -73,23 +73,6 @@ def test_without_runs_or_without_a_key(tmp_path, monkeypatch, capsys):
     assert "wandb login" in capsys.readouterr().err
     with pytest.raises(ConfigurationError):
         sync()
-    (tmp_path / ".netrc").write_text("machine api.wandb.ai login user password 123\n")
-    assert has_key({}) and has_key({"WANDB_API_KEY": "x"}) and not has_key({"WANDB_BASE_URL": "https://elsewhere.org"})
-
-
-@pytest.mark.parametrize(
-    ("machine", "url"),
-    [("localhost:8080", "http://localhost:8080"), ("lab.example", "https://lab.example/wandb/"), ("api.wandb.ai", "")],
-)
-def test_a_key_is_found_as_wandb_itself_writes_it(tmp_path, monkeypatch, machine, url):
-    from wandb.sdk.lib.wbauth import write_netrc_auth
-
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    here = {"NETRC": str(tmp_path / "netrc"), "WANDB_BASE_URL": url}
-    assert not has_key(here)
-    write_netrc_auth(host=url or "https://api.wandb.ai", api_key="k" * 40)
-    assert f"machine {machine}" in (tmp_path / "netrc").read_text()
-    assert has_key(here) and not has_key({**here, "WANDB_BASE_URL": "http://localhost:9090"})
 
 
 def test_the_example_is_started_as_the_agent_starts_it(tmp_path):

@@ -55,7 +55,7 @@ def test_code_in_a_file_is_not_run(tmp_path):
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(CheckpointError, match="There is no checkpoint"):
+    with pytest.raises(CheckpointError, match="does not exist"):
         AtomicCheckpointIO().load_checkpoint(tmp_path / "none.ckpt")
 
 

@@ -106,9 +106,9 @@ def test_a_block_under_lightnings_own_launcher(tmp_path, expected):
 def test_the_number_of_processes_has_to_fit(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "3")
-    assert (Processes.of(3).rank, Processes.of(3).started) == (1, True)
-    assert Processes.of(1).size == 1
+    assert (Processes.detect(3).rank, Processes.detect(3).started) == (1, True)
+    assert Processes.detect(1).size == 1
     with pytest.raises(ConfigurationError, match=r"devices=2, but 3"):
-        Processes.of(2)
+        Processes.detect(2)
     with pytest.raises(ConfigurationError, match="at least 1"):
-        Processes.of(0)
+        Processes.detect(0)

@@ -126,16 +126,16 @@ def test_checkpoints_hold_plain_values_and_no_network(tmp_path):
 def test_a_checkpoint_of_other_settings_is_refused_by_name(tmp_path):
     path = tmp_path / "x.ckpt"
     fitted([task("a")], SaveAt(5, path))
-    with pytest.raises(CheckpointError, match=r"solver.tol is 1e-09 there and 0.001 here"):
+    with pytest.raises(CheckpointError, match=r"solver.tol was 1e-09 and is now 0.001"):
         fitted([task("a")], solver=Power(tol=1e-3), resume=path)
-    with pytest.raises(CheckpointError, match=r"dtype is 'float32' there and 'float64' here"):
+    with pytest.raises(CheckpointError, match=r"dtype was 'float32' and is now 'float64'"):
         fitted([task("a", dtype=torch.float64)], resume=path)
 
 
 def test_a_checkpoint_of_another_task_is_refused(tmp_path):
     path = tmp_path / "x.ckpt"
     fitted([task("a")], SaveAt(5, path))
-    with pytest.raises(CheckpointError, match="belongs to the results a, which are none of the 1 tasks"):
+    with pytest.raises(CheckpointError, match="belongs to the results a, which are not among the 1 tasks"):
         fitted([task("b")], resume=path)
 
 
@@ -144,11 +144,11 @@ def test_a_checkpoint_of_another_format_or_program_is_refused(tmp_path):
     fitted([task("a")], SaveAt(5, path))
     saved = torch.load(path, weights_only=True)
     torch.save(saved | {"eigexp": saved["eigexp"] | {"fingerprint": saved["eigexp"]["fingerprint"] | {"format": 0}}}, path)
-    with pytest.raises(CheckpointError, match="format is 0 there and 2 here"):
+    with pytest.raises(CheckpointError, match="format was 0 and is now 2"):
         fitted([task("a")], resume=path)
     del saved["eigexp"]
     torch.save(saved, path)
-    with pytest.raises(CheckpointError, match="holds no solver's state"):
+    with pytest.raises(CheckpointError, match="holds no solver state"):
         fitted([task("a")], resume=path)
 
 

@@ -82,7 +82,7 @@ def test_disabled_wandb_leaves_no_trace(tmp_path, monkeypatch):
 
 
 def test_an_unknown_mode_names_the_nearest():
-    with pytest.raises(ConfigurationError, match=r"logger.wandb.mode=ofline is not a mode. Did you mean offline"):
+    with pytest.raises(ConfigurationError, match=r"logger.wandb.mode=ofline is unknown. Did you mean offline"):
         WandbRuns(mode="ofline")
 
 

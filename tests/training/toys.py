@@ -1,9 +1,6 @@
 """A solver, a network and tasks as small as can be; importable from the subprocesses of tests."""
 
-import sys
-import types
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,11 +8,6 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from torch import Tensor, nn
-
-if find_spec("eigexp.certificates") is None:  # until it is there
-    stub = types.ModuleType("eigexp.certificates")
-    stub.certify = lambda A, pairs, *, solver, state: pairs  # type: ignore[attr-defined]
-    sys.modules["eigexp.certificates"] = stub
 
 from eigexp.images import Image
 from eigexp.operators import Operator

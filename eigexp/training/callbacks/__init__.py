@@ -1,4 +1,4 @@
-"""Callbacks for any Trainer that fits an EigenModule, each usable alone."""
+"""Callbacks for any Trainer that fits an EigenModule. Each works alone."""
 
 from eigexp.training.callbacks.checkpoint import Checkpoint
 from eigexp.training.callbacks.convergence import Convergence

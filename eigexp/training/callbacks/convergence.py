@@ -1,4 +1,4 @@
-"""Ends a task before its solver does."""
+"""End a task before its solver is done."""
 
 import math
 from typing import Any
@@ -14,14 +14,15 @@ from eigexp.training.time_left import relative_residual
 
 
 class Convergence(TaskCallback):
-    """Ends the task when its solver reports done, or when one of its own limits is met.
+    """Ends a task at a limit of its own, before the solver is done.
 
-    A task that ends by a limit keeps its results as they stand, with a note; the certificate says how good they are.
+    The current results are then final and get a note; their certificate says how accurate they are.
 
     Args:
-        tol: end when the residuals of all images are below this share of the largest eigenvalue; None leaves it to the solver.
-        patience: end when no image's residual has fallen by a hundredth in this many steps; None waits.
-        max_seconds: end after so long a task, resumed parts included; None does not look at the clock (results then depend on it).
+        tol: end when the residuals of all images, relative to the largest eigenvalue, are at most this; None for no such limit.
+        patience: end when in this number of steps no image's residual has fallen by 1 %; None for no such limit.
+        max_seconds: end after this time, earlier parts of a resumed task included; None for no such limit. Results then depend on the
+            speed of the machine.
     """
 
     def __init__(self, tol: float | None = None, patience: int | None = None, max_seconds: float | None = None):
@@ -34,13 +35,13 @@ class Convergence(TaskCallback):
         self._waited = 0
 
     def on_task_start(self, trainer: Trainer, module: EigenModule) -> None:
-        """Start counting, unless this task is resumed."""
+        """Start counting, unless the task is resumed."""
         assert module.task is not None
         if self._ids != list(module.task.ids):
             self._ids, self._best, self._waited = list(module.task.ids), [math.inf] * len(module.task.ids), 0
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """End the task if a limit is met."""
+        """End the task if a limit is reached."""
         if pl_module.task_over:
             return
         reason = self._reason(outputs["progress"], pl_module, trainer)
@@ -48,11 +49,11 @@ class Convergence(TaskCallback):
             pl_module.end_task(reason)
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return the counts, as plain values."""
         return {"ids": self._ids, "best": self._best, "waited": self._waited}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on counting."""
+        """Continue the counts of a checkpoint."""
         self._ids, self._best, self._waited = state_dict["ids"], state_dict["best"], state_dict["waited"]
 
     def _reason(self, progress: list[Progress], module: EigenModule, trainer: Trainer) -> str | None:

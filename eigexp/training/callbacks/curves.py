@@ -1,4 +1,4 @@
-"""Eigenvalues, residuals and Fisher-vector products against the solver's step, to any Lightning logger."""
+"""Log eigenvalues, residuals and Fisher-vector products against the solver's step, to any Lightning logger."""
 
 import math
 from typing import Any
@@ -12,19 +12,18 @@ from eigexp.training.callbacks.task import TaskCallback
 from eigexp.training.loggers import ResultLogger
 from eigexp.training.module import EigenModule
 
-_FIXED = ("step", "fisher_vector_products", "seconds", "phase")
+_NOT_METRICS = ("step", "fisher_vector_products", "seconds", "phase")
 
 
 class EigenvalueCurves(TaskCallback):
-    """Keeps one row a step and image, and sends them to loggers in batches, which costs 15 us a step where `self.log` costs 300 a value.
+    """Keeps one row per step and image, and sends rows to loggers in batches: 15 us per step, where `self.log` takes 300 us per value.
 
-    Loggers get "eigenvalue/<eigenindex>", "residual/<eigenindex>", and as their own step keys "solver/step" and
-    "solver/fisher_vector_products"; with several images in a run, each key after the image's name and a slash.
-    Rows are part of checkpoints, so that curves are whole after a resume.
+    Loggers get "eigenvalue/<eigenindex>", "residual/<eigenindex>", "solver/step" and "solver/fisher_vector_products". With several images
+    in a run, each key has the prefix "<image name>/". Rows are part of checkpoints, so curves are complete after a resume.
 
     Args:
-        buffer: rows that are kept before loggers see them.
-        every: loggers see every nth step, and the last; the rows for the store are always all.
+        buffer: number of rows to collect before they are sent.
+        every: loggers get every nth step, and the last. The store always gets all rows.
     """
 
     def __init__(self, buffer: int = 50, every: int = 1):
@@ -37,11 +36,11 @@ class EigenvalueCurves(TaskCallback):
 
     @property
     def rows(self) -> list[list[dict[str, Any]]]:
-        """For each image of the task, one row a step: step, fisher_vector_products, seconds, phase, eigenvalue/<i>, residual/<i>."""
+        """For each image of the task, one row per step: step, fisher_vector_products, seconds, phase, eigenvalue/<i>, residual/<i>."""
         return self._rows
 
     def on_task_start(self, trainer: Trainer, module: EigenModule) -> None:
-        """Start new rows, or go on with those of the checkpoint; open the runs of loggers that have one a result."""
+        """Start new rows, or continue those of the checkpoint; open the runs of loggers that have one per result."""
         assert module.task is not None
         resumed = self._ids == list(module.task.ids)
         if not resumed:
@@ -53,12 +52,12 @@ class EigenvalueCurves(TaskCallback):
             self._send_again(trainer, module)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Keep the step's rows; send a full buffer."""
+        """Add the step's rows, and send them when the buffer is full."""
         seconds, step = pl_module.seconds, trainer.global_step
         for i, p in enumerate(outputs["progress"]):
             rows = self._rows[i]
             if rows and rows[-1]["step"] == p.steps:
-                continue  # this image was done before
+                continue  # this image was done before this step
             row = _row(p, seconds)
             rows.append(row)
             self._pending.append((i, row, step, p.done))
@@ -66,29 +65,29 @@ class EigenvalueCurves(TaskCallback):
             self.flush(trainer, pl_module)
 
     def on_task_end(self, trainer: Trainer, module: EigenModule) -> None:
-        """Send what is left."""
+        """Send the remaining rows."""
         self.flush(trainer, module)
 
     def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
-        """Send what is left."""
+        """Send the remaining rows."""
         self.flush(trainer, pl_module)
 
     def teardown(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Send what is left."""
+        """Send the remaining rows."""
         self.flush(trainer, pl_module)
 
     def flush(self, trainer: Trainer, module: EigenModule) -> None:
-        """Send the rows at hand to every logger."""
+        """Send the collected rows to every logger."""
         pending, self._pending = self._pending, []
         for logger in trainer.loggers if pending else ():
             self._send(logger, pending, module)
 
     def state_dict(self) -> dict[str, Any]:
-        """The rows, as plain values."""
+        """Return the rows, as plain values."""
         return {"ids": self._ids, "rows": self._rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the rows of a checkpoint."""
+        """Continue the rows of a checkpoint."""
         self._ids, self._rows = state_dict["ids"], state_dict["rows"]
 
     def _send(self, logger: Logger, pending: list[tuple[int, dict[str, Any], int, bool]], module: EigenModule) -> None:
@@ -105,10 +104,10 @@ class EigenvalueCurves(TaskCallback):
                 logger.log_metrics(_metrics(row, "" if len(names) == 1 else f"{names[image]}/"), step)
 
     def _send_again(self, trainer: Trainer, module: EigenModule) -> None:
-        """CSV files begin anew with each process, so they get the rows from before the resume; other loggers have them."""
+        """Send the rows from before a resume to loggers that overwrite a run, such as CSV; the others have them."""
         old = [(i, row, row["step"], False) for i, rows in enumerate(self._rows) for row in rows]
         for logger in trainer.loggers:
-            if isinstance(logger, CSVLogger) or (isinstance(logger, ResultLogger) and logger.starts_anew):
+            if isinstance(logger, CSVLogger) or (isinstance(logger, ResultLogger) and logger.overwrites):
                 self._send(logger, old, module)
 
 
@@ -126,6 +125,6 @@ def _metrics(row: dict[str, Any], prefix: str = "") -> dict[str, float]:
         f"{prefix}solver/fisher_vector_products": row["fisher_vector_products"],
     }
     for key, value in row.items():
-        if key not in _FIXED and math.isfinite(value):
+        if key not in _NOT_METRICS and math.isfinite(value):
             metrics[prefix + key] = value
     return metrics

@@ -1,4 +1,4 @@
-"""A bar on a terminal, a line now and then elsewhere; both drawn so rarely that a step pays microseconds."""
+"""Show progress: a bar on a terminal, a line every few seconds elsewhere. Drawn so rarely that it costs microseconds per step."""
 
 import math
 import sys
@@ -24,49 +24,46 @@ from eigexp.training.module import EigenModule
 from eigexp.training.time_left import TimeLeft, relative_residual
 
 _MODES = ("auto", "bar", "plain", "quiet")
-_BAR = 16  # characters
+_BAR_WIDTH = 16  # characters
 
 
 class SolverProgress(ProgressBar, TaskCallback):
-    """Shows the task at work: image, step, largest and smallest eigenvalue, residual against tolerance, Fisher-vector products, time left.
+    """Shows the current task: image, step, largest and smallest eigenvalue, residual and tolerance, Fisher-vector products, time left.
 
-    With several images it shows the one that is furthest from its tolerance. Writes to stderr, and heeds NO_COLOR.
+    With several images it shows the one furthest from its tolerance. Writes to stderr, and respects NO_COLOR.
 
     Args:
         mode: "bar", "plain" (a line every few seconds), "quiet", or "auto": a bar where stderr is a terminal, else plain.
-        refresh_seconds: least time between two drawings of the bar.
+        refresh_seconds: least time between two updates of the bar.
         line_seconds: least time between two plain lines.
     """
 
     def __init__(self, mode: Literal["auto", "bar", "plain", "quiet"] = "auto", refresh_seconds: float = 0.2, line_seconds: float = 5.0):
         if mode not in _MODES:
-            raise ConfigurationError(f"progress.mode={mode} is not a mode. {nearest(mode, _MODES)}")
+            raise ConfigurationError(f"progress.mode={mode} is unknown. {nearest(mode, _MODES)}")
         super().__init__()
         self.mode, self.refresh_seconds, self.line_seconds = mode, refresh_seconds, line_seconds
         self._display: _Display | None = None
         self._interval = refresh_seconds
         self._next = 0.0
-        self._number = 0
         self._left = TimeLeft()
 
     def disable(self) -> None:
-        """Show nothing from now on."""
+        """Show nothing from now on; Lightning calls this."""
         self._close()
         self.mode = "quiet"
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Choose the display."""
+        """Open the display."""
         self._display = self._open(sys.stderr)
-        self._number = 0
 
     def on_task_start(self, trainer: Trainer, module: EigenModule) -> None:
-        """A new image, a new estimate."""
+        """Start a new estimate of the time left."""
         self._left = TimeLeft()
-        self._number += 1
         self._next = 0.0
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Draw if it is time."""
+        """Update the display if enough time has passed."""
         now = time.monotonic()
         if now < self._next or self._display is None:
             return
@@ -74,16 +71,16 @@ class SolverProgress(ProgressBar, TaskCallback):
         self._display.show(self._view(pl_module, outputs["progress"]))
 
     def on_task_end(self, trainer: Trainer, module: EigenModule) -> None:
-        """Leave the task's outcome on the screen."""
+        """Print one line about the finished task."""
         if self._display is not None:
             self._display.finish(self._view(module, module.progress, module.eigenpairs()))
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._close()
 
     def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._close()
 
     def _open(self, stream: TextIO) -> "_Display | None":
@@ -116,7 +113,7 @@ class SolverProgress(ProgressBar, TaskCallback):
 
 
 class _View:
-    """What there is to show, as words; `ends` are the largest and the smallest eigenvalue."""
+    """The values to show, as text; `ends` are the largest and the smallest eigenvalue."""
 
     def __init__(self, image: str, progress: Progress, ends: tuple[str, str], seconds: float, left: float | None, share: float | None):
         self.image, self.progress, self.share = image, progress, share
@@ -126,7 +123,7 @@ class _View:
         self.seconds, self.left = duration(seconds), "?" if left is None else duration(left)
 
     def line(self) -> str:
-        """One line of text."""
+        """Return one line about a running task."""
         p = self.progress
         return (
             f"{self.image}: step {p.steps}, {p.phase}, largest {self.largest}, smallest {self.smallest}, "
@@ -134,20 +131,20 @@ class _View:
         )
 
     def outcome(self) -> str:
-        """One line about a task that is over."""
+        """Return one line about a finished task."""
         p = self.progress
-        word = p.status if p.done else "ended"
+        status = p.status if p.done else "ended"
         return (
-            f"{self.image}: {word} after {p.steps} steps, {p.fisher_vector_products:.0f} FVPs, {self.seconds}; "
+            f"{self.image}: {status} after {p.steps} steps, {p.fisher_vector_products:.0f} FVPs, {self.seconds}; "
             f"largest {self.largest}, smallest {self.smallest}, residual {self.residual}"
         )
 
     def table(self, width: int) -> Table:
-        """One line with a bar: of its parts, in order of importance, those that fit into so many characters."""
+        """Return one line with a bar: of its parts, the most important that fit into `width` characters."""
         p = self.progress
         parts: list[tuple[int, str | Bar, str]] = [
             (0, self.image, "bold"),
-            (4, Bar(total=1.0, completed=self.share or 0.0, width=_BAR), ""),
+            (4, Bar(total=1.0, completed=self.share or 0.0, width=_BAR_WIDTH), ""),
             (1, f"step {p.steps}", "cyan"),
             (7, p.phase, "dim"),
             (5, f"max {self.largest}", "green"),
@@ -158,7 +155,7 @@ class _View:
         ]
         keep, free = {0}, width - 1
         for importance, part, _ in sorted(parts, key=lambda entry: entry[0]):
-            free -= 1 + (_BAR if isinstance(part, Bar) else len(part))
+            free -= 1 + (_BAR_WIDTH if isinstance(part, Bar) else len(part))
             if free >= 0:
                 keep.add(importance)
         grid = Table.grid(padding=(0, 1), expand=False)
@@ -210,7 +207,7 @@ class _PlainDisplay:
         self._write(view.outcome())
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing."""
 
 
 def _bounds(progress: Progress, n: int, eps: float) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""What a callback can hear of tasks, beside Lightning's own hooks."""
+"""Hooks for tasks, besides Lightning's own."""
 
 from lightning.pytorch import Callback, Trainer
 
@@ -6,13 +6,13 @@ from eigexp.training.module import EigenModule
 
 
 class TaskCallback(Callback):
-    """Base of callbacks that follow tasks. Lightning's `on_train_epoch_start` is silent on a resume within an epoch; these are not."""
+    """Base class with hooks for tasks. Unlike Lightning's `on_train_epoch_start`, they are also called on a resume within an epoch."""
 
     def on_task_start(self, trainer: Trainer, module: EigenModule) -> None:
-        """A task begins or resumes: it is linearised and its state is there."""
+        """Handle a task that begins or resumes. It is linearised, and its solver has a state."""
 
     def on_task_end(self, trainer: Trainer, module: EigenModule) -> None:
-        """A task is over, and its results are final. Not called when the fit stops within a task."""
+        """Handle a task that is over, whose results are final. Not called when the fit stops within a task."""
 
     def on_result_written(self, trainer: Trainer, module: EigenModule) -> None:
-        """All results of the task are stored."""
+        """Handle a task whose results are all stored."""

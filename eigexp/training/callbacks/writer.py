@@ -1,4 +1,4 @@
-"""Hands the certified results of each finished task to the store."""
+"""Write the certified results of each finished task to the store."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -18,32 +18,32 @@ WriteTask = Callable[[Task, list[EigenPairs], Curves, float], Written]
 
 
 class TaskStore(Protocol):
-    """Anything that stores the results of a task."""
+    """An object that stores the results of a task."""
 
     def write_task(self, task: Task, eigenpairs: list[EigenPairs], curves: Curves, seconds: float) -> Written:
-        """Store the results; see ResultWriter."""
+        """Store the results of a task; see ResultWriter."""
         ...
 
 
 class ResultWriter(TaskCallback):
-    """Writes a task when it is over: its solver done (converged or out of budget), or ended by Convergence; never an interrupted one.
+    """Writes the results of a task that is over: its solver is done (converged or out of budget), or Convergence has ended it.
 
     Args:
-        store: has `write_task(task, eigenpairs, curves, seconds)`, or is such a function. `curves` are EigenvalueCurves' rows of each
-            image (empty without that callback). It may return, for each image, a dict that the loggers with one run a result
-            then show: "record", "figures" {name: path}, "pictures" {name: (pixels, caption)} and "files" [path].
+        store: has the method `write_task(task, eigenpairs, curves, seconds)`, or is such a function. `curves` are the rows of
+            EigenvalueCurves for each image (empty without that callback). It may return a dict for each image, which loggers with one run
+            per result show: "record", "figures" {name: path}, "pictures" {name: (pixels, caption)} and "files" [path].
     """
 
     def __init__(self, store: TaskStore | WriteTask):
         self._write: WriteTask = store if callable(store) else store.write_task
 
     def on_task_end(self, trainer: Trainer, module: EigenModule) -> None:
-        """Certify, write, log, and tell the other callbacks; of processes in step with each other, the first writes."""
+        """Certify, write, log, and notify the other callbacks. Of processes in lockstep only the first writes."""
         task = module.task
         assert task is not None
         if trainer.strategy.is_global_zero:
             self._write_task(trainer, module, task)
-        module.tell("on_result_written")
+        module.notify("on_result_written")
 
     def _write_task(self, trainer: Trainer, module: EigenModule, task: Task) -> None:
         curves = next((c.rows for c in _callbacks(trainer) if isinstance(c, EigenvalueCurves)), [[] for _ in task.ids])

@@ -55,7 +55,7 @@ def test_an_early_end_is_a_note_of_the_result(monkeypatch):
     class Pairs:
         notes: tuple[str, ...] = ("one",)
 
-    monkeypatch.setattr("eigexp.training.module.certify", lambda *_, **__: [Pairs()])
+    monkeypatch.setattr("eigexp.training.task_state.certify", lambda *_, **__: [Pairs()])
     work = EigenModule(Power(), linearise="double_backward")
     work.begin(task("a"))
     assert work.eigenpairs()[0].notes == ("one",)

@@ -67,9 +67,9 @@ def test_handlers_come_back_after_an_exception():
 
 def test_a_second_interrupt_does_not_wait():
     guard = PreemptionGuard()
-    guard._note(signal.SIGINT, None)
+    guard._on_signal(signal.SIGINT, None)
     with pytest.raises(KeyboardInterrupt):
-        guard._note(signal.SIGINT, None)
+        guard._on_signal(signal.SIGINT, None)
 
 
 def test_unknown_signals():

@@ -8,7 +8,7 @@ import torch
 from rich.console import Console
 
 import eigexp.training.callbacks.progress as progress_module
-import eigexp.training.module as module_module
+import eigexp.training.task_state as task_state_module
 from eigexp.errors import ConfigurationError
 from eigexp.solvers.base import Progress
 from eigexp.training import EigenModule, TaskData
@@ -42,7 +42,7 @@ def fit(bar, capfd):
 def test_plain_lines_where_there_is_no_terminal(capfd, monkeypatch):
     clock = count(0.0, 0.001)  # a thousandth at every look at it, and Slow's hundredth a step
     looked = SimpleNamespace(monotonic=lambda: next(clock) + 0.01 * Slow.steps)
-    for place in (progress_module, module_module):
+    for place in (progress_module, task_state_module):
         monkeypatch.setattr(place, "time", looked)
     out, err = fit(SolverProgress(line_seconds=0.1), capfd)
     lines = [line for line in err.splitlines() if re.match(r"[a-c]\b", line)]
@@ -147,5 +147,5 @@ def test_time_left_is_unknown_without_progress():
 
 
 def test_settings():
-    with pytest.raises(ConfigurationError, match=r"progress.mode=plane is not a mode. Did you mean plain"):
+    with pytest.raises(ConfigurationError, match=r"progress.mode=plane is unknown. Did you mean plain"):
         SolverProgress("plane")
