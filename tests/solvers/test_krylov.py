@@ -12,7 +12,7 @@ from eigexp.operators import DenseOperator
 from eigexp.solvers import base
 from eigexp.solvers.exact import Exact
 from eigexp.solvers.krylov import Krylov
-from eigexp.solvers.krylov.initial_vectors import ROUNDS, structural_guesses
+from eigexp.solvers.krylov.initial_vectors import ROUNDS, structured_vectors
 from eigexp.system import memory
 from tests.solvers.photographs import coins, front_end_at
 from tests.solvers.spectra import PROBLEMS, Problem, linear, run
@@ -64,48 +64,48 @@ def test_a_mirror_symmetric_image_gives_the_exact_top(seed):
     assert pairs.eigenvalues.tolist() == pytest.approx(truth.tolist(), abs=1e-4 * float(truth[0]))
 
 
-def test_a_guess_that_beats_the_bottom_at_hand_is_kept():
+def test_a_structured_vector_that_beats_the_smallest_value_at_hand_is_kept():
     A = dense_with(torch.cat([constant(), random_vectors(1)]), [0.001, 2.0], rest=(1.0, 0.002))
-    with_guesses, plain = (run(Krylov(guesses=guesses, verify=False), A).images[0] for guesses in (True, False))
-    assert with_guesses.assisted
+    with_vectors, plain = (run(Krylov(structured_vectors=vectors, verify=False), A).images[0] for vectors in (True, False))
+    assert with_vectors.assisted
     assert not plain.assisted
-    assert with_guesses.space.values[-1] == pytest.approx(0.001, abs=1e-6)
-    assert with_guesses.fisher_vector_products < plain.fisher_vector_products
-    assert with_guesses.evidence_bottom == "converged"  # not verified
+    assert with_vectors.space.values[-1] == pytest.approx(0.001, abs=1e-6)
+    assert with_vectors.fisher_vector_products < plain.fisher_vector_products
+    assert with_vectors.evidence_bottom == "converged"  # not verified
     assert plain.evidence_bottom == "krylov"
 
 
-def test_a_guess_that_does_not_is_left_out_for_half_a_product():
+def test_one_that_does_not_is_left_out_for_half_a_product():
     operator = dense_with(random_vectors(1), [1.0], rest=(0.3, 0.05))
-    guesses = independent_rows(torch.cat([structural_guesses(operator, 0, which) for which in range(ROUNDS)]))
-    A = dense_with(guesses, [1.0] + [0.3] * (len(guesses) - 1), rest=(0.2, 0.05))
+    vectors = independent_rows(torch.cat([structured_vectors(operator, 0, which) for which in range(ROUNDS)]))
+    A = dense_with(vectors, [1.0] + [0.3] * (len(vectors) - 1), rest=(0.2, 0.05))
     solver = Krylov()
     state = run(solver, A)
     (pairs,) = solver.pairs(state)
     assert not state.images[0].assisted
     assert pairs.evidence_bottom == "krylov"
     assert pairs.eigenvalues[-1] == pytest.approx(0.05, abs=1e-4)
-    assert state.images[0].fisher_vector_products % 1 == (len(guesses) / 2) % 1
+    assert state.images[0].fisher_vector_products % 1 == (len(vectors) / 2) % 1
 
 
-def test_an_operator_without_an_image_has_no_guesses():
-    assert not any(len(structural_guesses(PROBLEMS["tall"].operator(), 0, which)) for which in range(ROUNDS))
+def test_an_operator_without_an_image_has_no_structured_vectors():
+    assert not any(len(structured_vectors(PROBLEMS["tall"].operator(), 0, which)) for which in range(ROUNDS))
 
 
 @pytest.mark.parametrize("which", range(ROUNDS))
 @pytest.mark.parametrize("shape", [(7,), (5, 6), (3, 5, 6), (2, 3, 4, 5)])
-def test_guesses_are_orthonormal_for_images_of_any_number_of_axes(shape, which):
+def test_structured_vectors_are_orthonormal_for_images_of_any_number_of_axes(shape, which):
     n = torch.Size(shape).numel()
     image = torch.rand(1, *shape, generator=torch.Generator().manual_seed(0))
-    guesses = structural_guesses(DenseOperator(torch.eye(n)[None], image), 0, which)
-    assert 0 < len(guesses) <= n
-    assert torch.allclose(guesses @ guesses.T, torch.eye(len(guesses)), atol=1e-5)
+    vectors = structured_vectors(DenseOperator(torch.eye(n)[None], image), 0, which)
+    assert 0 < len(vectors) <= n
+    assert torch.allclose(vectors @ vectors.T, torch.eye(len(vectors)), atol=1e-5)
 
 
-def test_verification_finds_a_lower_vector_that_the_guesses_hid():
+def test_the_check_finds_a_smaller_value_that_the_structured_vectors_hid():
     A = dense_with(torch.cat([constant(), random_vectors(2)]), [0.005, 2.0, 0.001], rest=(1.0, 0.006))
     unverified = [run(Krylov(verify=False), A, seed).images[0] for seed in range(5)]
-    hidden = [image for image in unverified if image.space.values[-1] > 0.004]  # the guess converged at once, on the wrong pair
+    hidden = [image for image in unverified if image.space.values[-1] > 0.004]  # the structured vector converged at once, on the wrong pair
     assert len(hidden) >= 3
     assert {image.evidence_bottom for image in hidden} == {"converged"}
     for seed in range(5):
@@ -114,7 +114,7 @@ def test_verification_finds_a_lower_vector_that_the_guesses_hid():
         assert verified.evidence_bottom == "krylov"
 
 
-def test_verification_states_how_much_room_it_leaves():
+def test_the_check_states_how_much_room_it_leaves():
     A = dense_with(torch.cat([constant(), random_vectors(1)]), [0.02, 1.0], rest=(0.3, 0.1))
     solver = Krylov()
     state = run(solver, A)
@@ -128,7 +128,7 @@ def test_verification_states_how_much_room_it_leaves():
 
 @pytest.mark.parametrize("k", [1, 2])
 def test_a_space_that_restarts_finds_the_same_pairs(k):
-    problem = Problem(90, 80, (linear(80, 1.0, 0.01),))
+    problem = Problem(250, 240, (linear(240, 1.0, 0.01),))
     solver = Krylov(k=k, max_basis=2 * k + 14)
     state = run(solver, problem.operator())
     (pairs,) = solver.pairs(state)

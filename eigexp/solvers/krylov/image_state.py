@@ -8,7 +8,7 @@ from torch import Tensor
 
 from eigexp.pairs import Evidence
 from eigexp.solvers.base import ImageState, Request
-from eigexp.solvers.krylov.bottom_check import BottomCheck
+from eigexp.solvers.krylov.complement import Complement
 from eigexp.solvers.krylov.preconditioners import PRECONDITIONERS, Preconditioner
 from eigexp.solvers.krylov.space import KrylovSpace
 
@@ -18,20 +18,21 @@ class KrylovImage(ImageState):
     """One image's state.
 
     Attributes:
-        phase: krylov | guess | probe | multiplicity | verify | finished.
+        phase: krylov | structured | probe | check | finished; see `solver`.
         space: the space that both ends come from.
-        check: the verification of the bottom, while it goes on.
-        queue: kept guesses (q, n) not yet expanded, best first.
-        quotients: their Rayleigh quotients (q,), float64.
-        rounds: rounds of guesses tried.
-        guessed_at: the step after which the last round was sifted.
+        check: the second space, while it looks for what the first has missed.
+        queue: directions (q, n) not yet expanded, best first: structured vectors that were kept, or vectors that the check has found.
+        quotients: their Rayleigh quotients (q,), float64; -inf for vectors that the check has found.
+        rounds: rounds of structured vectors tried.
+        tried_at: the step at which the last round was tried.
         probes: gradients A^T u (p, n) of random responses, until they make a preconditioner.
-        preconditioner: for the bottom's residuals, once there is one.
-        assisted: a guess or a preconditioner has had a hand in the space, so that its bottom no longer rests on a random start alone.
-        fresh: steps left of the check for repeated eigenvalues.
-        reference: wanted top values when that check began.
-        distinct: it has ended, and found nothing.
-        eigenindex: ranks of the wanted pairs that the space holds (k,).
+        preconditioner: for residuals of the smallest pairs, once there is one.
+        assisted: the space does not rest on one random start alone: it holds a structured vector, a preconditioned one, or one that the
+            check has found.
+        top_checked, bottom_checked: nothing that was missed is left beyond the pairs found at that end.
+        top_margin, bottom_margin: how far beyond them that conclusion leaves room, in units of the eigenvalues.
+        next_top, next_bottom: value and residual of the check's best pair beyond those found, or None.
+        eigenindex: ranks of the sought pairs that the space holds (k,).
         coefficients: of their vectors in the space (k, d), float64.
         values: their Rayleigh quotients (k,), float64.
         residuals: their residual norms (k,), float64; NaN before they are all there.
@@ -39,38 +40,39 @@ class KrylovImage(ImageState):
         restarts: of the space.
         evidence_top, evidence_bottom: what the solver can say of an end, once it has finished.
         null_fraction: estimated share of the null space.
-        margin: how far below the bottom value the verification leaves room, or NaN.
         rng: state of the image's own random generator.
     """
 
     phase: str
     space: KrylovSpace
-    check: BottomCheck | None
+    check: Complement | None
     queue: Tensor
     quotients: Tensor
     rounds: int
-    guessed_at: int
+    tried_at: int
     probes: Tensor
     preconditioner: Preconditioner | None
     assisted: bool
-    fresh: int
-    reference: Tensor
-    distinct: bool
+    top_checked: bool
+    bottom_checked: bool
+    top_margin: float
+    bottom_margin: float
+    next_top: tuple[float, float] | None
+    next_bottom: tuple[float, float] | None
     eigenindex: Tensor
     coefficients: Tensor
     values: Tensor
     residuals: Tensor
     n: int
     restarts: int
-    margin: float
     evidence_top: Evidence | None
     evidence_bottom: Evidence | None
     null_fraction: float | None
     rng: Tensor
 
     @classmethod
-    def begin(cls, direction: Tensor, *, num_wanted: int, rounds: int, distinct: bool, rng: Tensor) -> Self:
-        """The state that asks for the product with a first direction (n,), and knows nothing."""
+    def begin(cls, direction: Tensor, *, num_sought: int, rounds: int, rng: Tensor) -> Self:
+        """Return the state that asks for the product with a first direction (n,), and knows nothing."""
         n = len(direction)
         none = direction.new_empty(0, n)
         unknown = torch.empty(0, dtype=torch.float64)
@@ -85,20 +87,22 @@ class KrylovImage(ImageState):
             queue=none,
             quotients=unknown,
             rounds=rounds,
-            guessed_at=0,
+            tried_at=0,
             probes=none,
             preconditioner=None,
             assisted=False,
-            fresh=0,
-            reference=unknown,
-            distinct=distinct,
+            top_checked=False,
+            bottom_checked=False,
+            top_margin=0.0,
+            bottom_margin=0.0,
+            next_top=None,
+            next_bottom=None,
             eigenindex=torch.empty(0, dtype=torch.int64),
             coefficients=torch.empty(0, 0, dtype=torch.float64),
             values=unknown,
-            residuals=torch.full((num_wanted,), torch.nan, dtype=torch.float64),
+            residuals=torch.full((num_sought,), torch.nan, dtype=torch.float64),
             n=n,
             restarts=0,
-            margin=0.0,
             evidence_top=None,
             evidence_bottom=None,
             null_fraction=None,
@@ -107,22 +111,22 @@ class KrylovImage(ImageState):
 
     @property
     def largest(self) -> float:
-        """The largest Ritz value; 0.0 before there is one."""
+        """The largest Ritz value; 0.0 before there is one. Restarts and the finish keep its vector, whatever is asked."""
         return float(self.space.values[0]) if len(self.space) else 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """Flat: space, check and preconditioner as their tensors."""
+        """Return a flat dict: space, check and preconditioner as their tensors."""
         flat = super().to_dict()
         parts = {"space": flat.pop("space").to_dict()}
         check, preconditioner = flat.pop("check"), flat.pop("preconditioner")
         if check is not None:
-            parts["check"] = {"found": check.found, **check.space.to_dict()}
+            parts["check"] = check.to_dict()
         parts |= {kind: preconditioner.to_dict() for kind, cls in PRECONDITIONERS.items() if isinstance(preconditioner, cls)}
         return flat | {f"{name}.{key}": value for name, part in parts.items() for key, value in part.items()}
 
     @classmethod
     def from_dict(cls, flat: dict[str, Any]) -> Self:
-        """The state that `to_dict` described."""
+        """Return the state that `to_dict` described."""
         values = dict(flat)
         space, check = _part(values, "space"), _part(values, "check")
         made = [made(**part) for kind, made in PRECONDITIONERS.items() if (part := _part(values, kind))]
@@ -130,12 +134,12 @@ class KrylovImage(ImageState):
             values
             | {
                 "space": KrylovSpace.from_dict(space),
-                "check": BottomCheck(check.pop("found"), KrylovSpace.from_dict(check)) if check else None,
+                "check": Complement.from_dict(check) if check else None,
                 "preconditioner": made[0] if made else None,
             }
         )
 
 
 def _part(flat: dict[str, Any], name: str) -> dict[str, Any]:
-    """Takes the entries "<name>.<key>" out of a flat dict."""
+    """Take the entries "<name>.<key>" out of a flat dict."""
     return {key.removeprefix(f"{name}."): flat.pop(key) for key in list(flat) if key.startswith(f"{name}.")}

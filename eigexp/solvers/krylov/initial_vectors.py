@@ -1,4 +1,4 @@
-"""Structural guesses of the least noticeable distortions: simple patterns that vision models are often blind to."""
+"""Structured initial vectors of the least noticeable distortions: simple patterns that vision models are often blind to."""
 
 import torch
 from torch import Tensor
@@ -9,8 +9,8 @@ from eigexp.operators.base import Operator
 ROUNDS = 2
 
 
-def structural_guesses(A: Operator, image: int, which: int) -> Tensor:
-    """Orthonormal guesses (g, n) for one image of the operator; g = 0 where the operator belongs to no image.
+def structured_vectors(A: Operator, image: int, which: int) -> Tensor:
+    """Return orthonormal initial vectors (g, n) for one image of the operator; g = 0 where the operator belongs to no image.
 
     A channel at a time. Round 0: the constant and the channel itself, to which models with gain control are nearly blind. Round 1: the
     Nyquist patterns (-1)^(x+y), (-1)^x, (-1)^y, which strided networks alias away.

@@ -1,0 +1,143 @@
+"""The check for what the first space has missed: when it is due, which ends it covers, and what follows from it."""
+
+from dataclasses import replace
+
+import torch
+
+from eigexp.solvers.base import Request
+from eigexp.solvers.krylov.complement import Complement, End, Verdict
+from eigexp.solvers.krylov.growing import value_proven
+from eigexp.solvers.krylov.image_state import KrylovImage
+from eigexp.solvers.krylov.settings import KrylovSettings
+
+_RESOLVED = 0.25  # residual of a neighbour relative to its distance, at most, for the two to be told apart
+
+Neighbour = tuple[float, float]
+
+
+def conclude_search(settings: KrylovSettings, state: KrylovImage) -> KrylovImage:
+    """Return the state of converged pairs with what needs no check marked.
+
+    The outermost pair of a space from a random start was never seen to be another than the smallest (0 of 1018 against dense truth).
+    """
+    rests_on_random_start = settings.num_bottom == 1 and not state.assisted
+    return replace(state, bottom_checked=state.bottom_checked or rests_on_random_start)
+
+
+def check_is_due(settings: KrylovSettings, state: KrylovImage) -> bool:
+    """Return whether an end that was asked for needs a check."""
+    return _top_is_due(settings, state) or _bottom_is_due(settings, state)
+
+
+def begin_check(settings: KrylovSettings, state: KrylovImage) -> KrylovImage:
+    """Start a second space from a random vector orthogonal to all pairs found."""
+    check = Complement.of(state.space.combine(state.coefficients))
+    direction, rng = check.random_direction(state.rng)
+    assert direction is not None  # the pairs found are fewer than the coordinates
+    return replace(state, phase="check", check=check, request=Request("fisher", direction[None]), rng=rng)
+
+
+def continue_check(settings: KrylovSettings, state: KrylovImage) -> KrylovImage:
+    """Ask for the next product of the check; once both ends are settled, go back to the search with what was found."""
+    assert state.check is not None
+    verdicts = _verdicts(settings, state)
+    if all(verdict.settled for verdict in verdicts.values()):
+        return _conclude(state, verdicts)
+    check, direction = state.check.next_direction(settings.limit, settings.kept)
+    state = replace(state, check=check)
+    if direction is None:  # exhausted, which settles both ends
+        return _conclude(state, _verdicts(settings, state))
+    return replace(state, request=Request("fisher", direction[None]))
+
+
+def neighbour(settings: KrylovSettings, state: KrylovImage, sign: int) -> Neighbour | None:
+    """Return value and residual of the best-known eigenpair beyond those asked for at an end, or None where none is resolved.
+
+    Args:
+        settings: of the solver.
+        state: with its pairs converged, before the space shrinks.
+        sign: 1 for the largest eigenvalues, -1 for the smallest.
+    """
+    candidates = [c for c in (state.next_top if sign > 0 else state.next_bottom, _next_in_space(settings, state, sign)) if c is not None]
+    if not candidates:
+        return None
+    end = _end(settings, state, sign)
+    value, residual = max(candidates, key=lambda c: sign * c[0] - c[1])
+    return (value, residual) if _resolved(end, value, residual) else None
+
+
+def _top_is_due(settings: KrylovSettings, state: KrylovImage) -> bool:
+    return bool(settings.num_top and settings.check_multiplicity) and not state.top_checked
+
+
+def _bottom_is_due(settings: KrylovSettings, state: KrylovImage) -> bool:
+    return bool(settings.num_bottom and settings.verify) and not state.bottom_checked and not value_proven(settings, state)
+
+
+def _end(settings: KrylovSettings, state: KrylovImage, sign: int) -> End:
+    if sign > 0:
+        return End(1, float(state.values[settings.sought_top - 1]), settings.allowed_at_top(state.largest), settings.num_top)
+    theta = float(state.values[-settings.num_bottom])
+    return End(-1, theta, settings.allowed_at_bottom(state.largest, theta), settings.num_bottom)
+
+
+def _verdicts(settings: KrylovSettings, state: KrylovImage) -> dict[int, Verdict]:
+    """Return the verdict on each end that is due."""
+    assert state.check is not None
+    verdicts: dict[int, Verdict] = {}
+    if _top_is_due(settings, state):
+        verdicts[1] = _verdict_on_top(settings, state, state.check)
+    if _bottom_is_due(settings, state):
+        verdicts[-1] = state.check.judge(_end(settings, state, -1))
+    return verdicts
+
+
+def _verdict_on_top(settings: KrylovSettings, state: KrylovImage, check: Complement) -> Verdict:
+    """Return the verdict on the largest eigenvalues.
+
+    A single largest pair from a random start needs no bound, as a single smallest one does not. For it the check looks for a neighbour or
+    a copy in a fixed number of steps, and longer only where it has met a value that the first space has not.
+    """
+    end, verdict = _end(settings, state, 1), check.judge(_end(settings, state, 1))
+    if check.exhausted or verdict.found:
+        return verdict
+    if len(check.space) <= settings.check_multiplicity and not len(check.poles):
+        return Verdict(False)
+    if settings.num_top > 1 or verdict.settled:
+        return verdict
+    value, residual = check.extreme(1)
+    known = float(state.space.values[1]) if len(state.space) > 1 else 0.0
+    return Verdict(value <= known + end.allowed or _resolved(end, value, residual))
+
+
+def _conclude(state: KrylovImage, verdicts: dict[int, Verdict]) -> KrylovImage:
+    """Go back to the search: with the vectors found in its queue, and the ends that are complete marked."""
+    assert state.check is not None
+    check = state.check
+    found = torch.cat([check.beyond(sign, verdict.found) for sign, verdict in verdicts.items()])
+    state = replace(state, phase="krylov", check=None, queue=found, quotients=torch.full((len(found),), -torch.inf, dtype=torch.float64))
+    top, bottom = verdicts.get(1), verdicts.get(-1)
+    if top is not None and not top.found:
+        state = replace(state, top_checked=True, top_margin=top.margin)
+    if bottom is not None and not bottom.found:
+        state = replace(state, bottom_checked=True, bottom_margin=bottom.margin)
+    return replace(
+        state,
+        next_top=state.next_top if top is None else None if top.found else check.extreme(1),
+        next_bottom=state.next_bottom if bottom is None else None if bottom.found else check.extreme(-1),
+    )
+
+
+def _next_in_space(settings: KrylovSettings, state: KrylovImage, sign: int) -> Neighbour | None:
+    """Return the first Ritz pair beyond those asked for, as (value, residual); None where the pairs found are not Ritz pairs."""
+    position = settings.num_top if sign > 0 else -settings.num_bottom - 1
+    own = state.space.vectors[: settings.num_top] if sign > 0 else state.space.vectors[-settings.num_bottom :]
+    pairs = state.coefficients[: settings.num_top] if sign > 0 else state.coefficients[-settings.num_bottom :]
+    if len(state.space) <= len(state.values) or not torch.equal(own, pairs):
+        return None
+    return float(state.space.values[position]), state.space.residual(position)[1]
+
+
+def _resolved(end: End, value: float, residual: float) -> bool:
+    """Return whether a neighbour is known as well as the tolerance asks, or well enough to tell it from the pairs found."""
+    return residual <= max(end.allowed, _RESOLVED * abs(end.theta - value))

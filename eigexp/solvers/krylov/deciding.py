@@ -1,0 +1,138 @@
+"""Which product an image wants next, and when it has finished."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from eigexp.linalg.gaussian import gaussian_rows
+from eigexp.linalg.orthonormal import random_orthogonal
+from eigexp.operators.base import Operator
+from eigexp.pairs import Evidence
+from eigexp.solvers.base import Request
+from eigexp.solvers.krylov.checking import begin_check, check_is_due, conclude_search, continue_check, neighbour
+from eigexp.solvers.krylov.growing import converged, measure, value_proven
+from eigexp.solvers.krylov.image_state import KrylovImage
+from eigexp.solvers.krylov.initial_vectors import ROUNDS, structured_vectors
+from eigexp.solvers.krylov.preconditioners import precondition
+from eigexp.solvers.krylov.settings import KrylovSettings
+
+_PATIENCE = 12  # steps between the first round of structured vectors and the next, where the value is proven already
+_NULL_RTOL = 1e-6  # of lambda_1: Ritz values below it count for the estimated share of the null space
+
+
+def decide(settings: KrylovSettings, A: Operator, image: int, state: KrylovImage) -> KrylovImage:
+    """Return the state with its next request, or finished."""
+    if state.phase == "check":
+        state = continue_check(settings, state)
+        if state.phase == "check" and state.steps < settings.max_steps:
+            return state
+    state, residuals = measure(settings, state)
+    if len(state.space) >= state.n:  # the space is the whole of the coordinates: its Ritz pairs are the eigenpairs
+        return _finish(settings, replace(state, top_checked=True, bottom_checked=True))
+    if state.steps >= settings.max_steps:
+        return _finish(settings, state)
+    if state.phase == "probe":
+        return _probe(A, state)
+    if residuals is None:
+        return _expand(state, state.space.last_image())
+    return _search(settings, A, image, state, residuals)
+
+
+def _search(settings: KrylovSettings, A: Operator, image: int, state: KrylovImage, residuals: Tensor) -> KrylovImage:
+    """Expand by what serves the first sought pair that has not converged; when all have, check, and finish."""
+    unconverged = (~converged(settings, state)).nonzero().flatten().tolist()
+    top_open = bool(unconverged) and unconverged[0] < settings.sought_top
+    if len(state.queue):
+        state, direction = _from_queue(settings, state, top_open=top_open)
+        if direction is not None:
+            return _expand(state, direction)
+    if not top_open and _structured_due(settings, state, bottom_open=bool(unconverged)):
+        vectors = structured_vectors(A, image, state.rounds)
+        if len(vectors):
+            return replace(state, phase="structured", request=Request("forward", vectors))
+        state = replace(state, rounds=ROUNDS)
+    if unconverged:
+        residual = residuals[unconverged[0]]
+        if top_open or not settings.preconditioner:
+            return _expand(state, residual)
+        return _expand_preconditioned(A, state, residual)
+    state = conclude_search(settings, state)
+    return begin_check(settings, state) if check_is_due(settings, state) else _finish(settings, state)
+
+
+def _from_queue(settings: KrylovSettings, state: KrylovImage, *, top_open: bool) -> tuple[KrylovImage, Tensor | None]:
+    """Take the next direction from the queue, if it promises more than the space holds; else empty the queue.
+
+    A structured vector must have a Rayleigh quotient below the smallest values at hand, once these stand on a settled lambda_1.
+    """
+    found = bool(state.quotients[0] == -torch.inf)
+    if found or (not top_open and state.quotients[0] <= state.values[-settings.num_bottom]):
+        rest = replace(state, queue=state.queue[1:].clone(), quotients=state.quotients[1:].clone(), assisted=True)
+        return rest, state.queue[0]
+    if top_open:
+        return state, None
+    return replace(state, queue=state.queue[:0].clone(), quotients=state.quotients[:0].clone()), None
+
+
+def _structured_due(settings: KrylovSettings, state: KrylovImage, *, bottom_open: bool) -> bool:
+    """Return whether a round of structured vectors is next.
+
+    The first comes once lambda_1 has settled; the next where the smallest pairs need it: at once, or late where their value is proven.
+    """
+    if state.rounds == 0 or state.rounds == ROUNDS or not value_proven(settings, state):
+        return state.rounds < ROUNDS
+    return bottom_open and state.steps >= state.tried_at + _PATIENCE
+
+
+def _expand(state: KrylovImage, direction: Tensor) -> KrylovImage:
+    """Ask for the product with the new part of a direction, or with a random one where nothing is new."""
+    t = state.space.orthogonal_part(direction)
+    rng = state.rng
+    if t is None:
+        t, rng = random_orthogonal(state.space.V.rows, state.n, rng)
+    return replace(state, request=Request("fisher", t[None]), rng=rng)
+
+
+def _expand_preconditioned(A: Operator, state: KrylovImage, residual: Tensor) -> KrylovImage:
+    """Expand by the direction to which the preconditioner turns a residual; first comes what it is made of."""
+    if state.preconditioner is None:
+        return _probe(A, replace(state, phase="probe"))
+    return _expand(replace(state, assisted=True), precondition(state.preconditioner, A, residual))
+
+
+def _probe(A: Operator, state: KrylovImage) -> KrylovImage:
+    """Ask for the gradient of a random response."""
+    u, rng = gaussian_rows(1, A.shape.m, state.rng, state.probes)
+    return replace(state, request=Request("adjoint", u), rng=rng)
+
+
+def _finish(settings: KrylovSettings, state: KrylovImage) -> KrylovImage:
+    """Ask for nothing more; the space shrinks to the sought vectors."""
+    met = converged(settings, state)
+    top_met, bottom_met = bool(met[: settings.sought_top].all()), bool(met[settings.sought_top :].all())
+    null = state.space.vectors[state.space.values < _NULL_RTOL * state.largest, 0].square().sum()
+    return replace(
+        state,
+        request=None,
+        phase="finished",
+        status="converged" if top_met and bottom_met else "budget",
+        space=state.space.restart(state.coefficients, state.values),
+        coefficients=torch.eye(len(state.values), dtype=torch.float64),
+        check=None,
+        queue=state.queue[:0].clone(),
+        quotients=state.quotients[:0].clone(),
+        next_top=neighbour(settings, state, 1) if settings.num_top and top_met else None,
+        next_bottom=neighbour(settings, state, -1) if settings.num_bottom and bottom_met else None,
+        evidence_top=_evidence(top_met, state.top_checked) if settings.num_top else None,
+        evidence_bottom=_evidence_bottom(settings, state, bottom_met) if settings.num_bottom else None,
+        null_fraction=None if state.restarts else float(null),
+    )
+
+
+def _evidence(met: bool, checked: bool) -> Evidence:
+    return "budget" if not met else "krylov" if checked else "converged"
+
+
+def _evidence_bottom(settings: KrylovSettings, state: KrylovImage, met: bool) -> Evidence:
+    return "proven" if met and value_proven(settings, state) else _evidence(met, state.bottom_checked)
