@@ -70,7 +70,7 @@ def test_a_wrong_word_is_named_with_its_cure(word, message):
     [
         ("solver", {"_target_": "eigexp.solvers.krylov.Krylov", "k": "abc"}, "solver.k='abc' does not fit"),
         ("solver", {"_target_": "eigexp.solvers.krylov.Krylov", "tol": [1]}, "solver.tol=[1] does not fit"),
-        ("solver", {"_target_": "eigexp.solvers.krylov.Krylov", "structured": True}, "solver.structured is unknown to Krylov. Did you mean structured_vectors"),
+        ("solver", {"_target_": "eigexp.solvers.krylov.Krylov", "structured": True}, "Did you mean structured_vectors"),
         ("solver", {"_target_": "eigexp.solvers.krylov.Krylov", "k": -2}, "solver.k=-2 must be at least 1"),
         ("model", {"_target_": "no.such.Net"}, "model._target_=no.such.Net cannot be imported"),
         ("model", {"_target_": "torch.nn.Linear", "in_features": 3}, "model.out_features is missing"),
