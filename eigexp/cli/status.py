@@ -42,7 +42,8 @@ def status(root: str, *, failed: bool = False, form: str = "table") -> int:
     from eigexp.sweep.task_status import FAILED, StatusReader
 
     store = Store(root)
-    tasks = StatusReader(store).all()
+    reader = StatusReader(store)
+    tasks = reader.with_results(reader.all())
     if failed:
         tasks = [task for task in tasks if task.state == FAILED or store.read_json(task.id, ERROR)]
     if form == "json":

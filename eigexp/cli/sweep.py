@@ -18,7 +18,7 @@ def add(commands: Commands) -> None:
         lambda options, overrides: sweep(overrides, dry_run=options.dry_run, retry_failed=options.retry_failed),
         "plan the product of all choices, skip what is stored, and compute the rest here or on a cluster",
         examples=["eigexp sweep model=ln,lg solver.k=1,5 --dry-run", "eigexp sweep model=ln,lg launcher=slurm launcher.pack=4"],
-        codes="0 all tasks converged (or were submitted), 3 a task stopped on budget, 1 a task failed, "
+        codes="0 all tasks converged or were submitted, 3 a task stopped on budget, 1 a task failed, "
         "2 invalid input or configuration, 128 + signal",
         rest="[overrides]",
     )
@@ -30,13 +30,13 @@ def sweep(overrides: Sequence[str], *, dry_run: bool = False, retry_failed: bool
     """Plan a sweep, skip tasks that are done, in flight or failed, and launch the rest.
 
     Returns:
-        Exit code of the launcher; 1 if tasks that failed earlier are left alone.
+        Exit code of the launcher; 1 if tasks that failed earlier are left alone, 3 if earlier ones stopped on budget.
 
     Raises:
         EigexpError: before anything is launched, if a part of the plan is invalid or the store cannot be written.
     """
     from eigexp.sweep.plan import make_plan
-    from eigexp.sweep.task_status import FAILED, PARTIAL, TO_DO
+    from eigexp.sweep.task_status import FAILED, ON_BUDGET, PARTIAL, TO_DO
 
     plan = make_plan(overrides)
     found = plan_status(plan)
@@ -49,7 +49,9 @@ def sweep(overrides: Sequence[str], *, dry_run: bool = False, retry_failed: bool
     if dry_run:
         return 0
     code = _launch(plan, tasks) if tasks else 0
-    return 1 if failed and code in (0, 3) else code
+    if code in (0, 3) and failed:
+        return 1
+    return 3 if code == 0 and any(each.detail == ON_BUDGET for each in found) else code
 
 
 def _launch(plan: "Plan", tasks: Sequence["PlannedTask"]) -> int:
@@ -73,7 +75,7 @@ def plan_status(plan: "Plan") -> "list[TaskStatus]":
         known = reader.of(task.id, task.ids, task.tables)
         job = {**known.job, "names": list(task.names), "model": task.model, "overrides": list(task.overrides), "ids": list(task.ids)}
         found.append(TaskStatus(known.id, known.state, job, known.detail))
-    return found
+    return reader.with_results(found)
 
 
 def _show_plan(plan: "Plan", found: "Sequence[TaskStatus]", tasks: Sequence["PlannedTask"], *, dry_run: bool) -> None:

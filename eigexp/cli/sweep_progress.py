@@ -24,7 +24,8 @@ class SweepProgress:
         columns = (TextColumn("sweep"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
         self._bar = Progress(*columns, console=self._console) if shown and self._console.is_terminal else None
         self._task = self._bar.add_task("sweep", total=total) if self._bar else None
-        self._total, self._ended, self._failed, self._unfinished = total, 0, 0, 0
+        self._total = total
+        self._reports: list[TaskReport] = []
 
     def __enter__(self) -> "SweepProgress":
         if self._bar:
@@ -39,26 +40,26 @@ class SweepProgress:
         """Show a task that has ended."""
         if report.state == "stopped":
             return
-        self._ended += 1
-        self._failed += report.code == 1
-        self._unfinished += report.state == "unfinished"
+        self._reports.append(report)
         line = f"{task.model} {', '.join(task.names)}: {_ending(report)}"
         if self._bar and self._task is not None:
             self._bar.console.print(line, markup=False, highlight=False)
             self._bar.advance(self._task)
         else:
-            print(f"[{self._ended}/{self._total}] {line}", file=sys.stderr, flush=True)
+            print(f"[{len(self._reports)}/{self._total}] {line}", file=sys.stderr, flush=True)
 
     def show_total(self) -> None:
         """Show how many tasks are done, if there were tasks to wait for."""
-        if not self._ended:
+        if not self._reports:
             return
-        left = self._total - self._ended
-        done = self._ended - self._failed - self._unfinished
-        parts = [f"{done} of {self._total} tasks done"]
-        parts += [f"{self._failed} failed"] if self._failed else []
-        parts += [f"{self._unfinished} without a result"] if self._unfinished else []
-        parts += [f"{left} left; run the same command to continue"] if left else []
+        done = [report for report in self._reports if report.state == "done"]
+        counts = {
+            "stopped on budget": sum(report.code == 3 for report in done),
+            "failed": sum(report.code == 1 for report in self._reports),
+            "without a result": sum(report.state == "unfinished" for report in self._reports),
+            "left; run the same command to continue": self._total - len(self._reports),
+        }
+        parts = [f"{len(done)} of {self._total} tasks done", *(f"{count} {what}" for what, count in counts.items() if count)]
         print(", ".join(parts) + ".", file=sys.stderr)
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from eigexp.sweep.task_status import DONE, FAILED, IN_FLIGHT, PARTIAL, STATES, TaskStatus
+from eigexp.sweep.task_status import DONE, FAILED, IN_FLIGHT, ON_BUDGET, PARTIAL, STATES, TaskStatus
 
 _STYLES = {DONE: "green", IN_FLIGHT: "cyan", FAILED: "red", PARTIAL: "yellow"}
 _MAX_ROWS = 40
@@ -36,9 +36,11 @@ def status_table(tasks: Sequence[TaskStatus], costs: Mapping[str, float | None] 
 
 
 def count_line(tasks: Sequence[TaskStatus]) -> str:
-    """Return one line such as "3 tasks: 1 done, 2 to do"."""
+    """Return one line such as "3 tasks: 2 done (1 stopped on budget), 1 to do"."""
     number = Counter(task.state for task in tasks)
-    return f"{len(tasks)} tasks: " + (", ".join(f"{number[state]} {state}" for state in STATES if number[state]) or "none")
+    on_budget = sum(task.detail == ON_BUDGET for task in tasks)
+    note = {DONE: f" ({on_budget} {ON_BUDGET})"} if on_budget else {}
+    return f"{len(tasks)} tasks: " + (", ".join(f"{number[s]} {s}{note.get(s, '')}" for s in STATES if number[s]) or "none")
 
 
 def print_table(table: Table) -> None:

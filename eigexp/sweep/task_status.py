@@ -1,18 +1,21 @@
 """Status of tasks, from the store and Slurm's queue alone: no torch, no worker is asked."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from eigexp.errors import StoreError
 from eigexp.store import Store
 from eigexp.store.cross_table import has_table
+from eigexp.store.result import RECORD, read_record
 from eigexp.store.store import ERROR, JOB
 from eigexp.sweep.lock import is_locked
 from eigexp.sweep.slurm_queue import job_states
 
 DONE, IN_FLIGHT, FAILED, PARTIAL, TO_DO = "done", "in flight", "failed", "partial", "to do"
 STATES = (DONE, IN_FLIGHT, FAILED, PARTIAL, TO_DO)
+ON_BUDGET = "stopped on budget"  # detail of a task that is done, but did not converge
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class TaskStatus:
         id: of the task's first result.
         state: one of STATES.
         job: content of job.json (ids, names, model, job, ...); empty for a result that no sweep made.
-        detail: state of the Slurm job, or message of the error.
+        detail: state of the Slurm job, message of the error, or ON_BUDGET.
     """
 
     id: str
@@ -71,6 +74,17 @@ class StatusReader:
             if job.get("ids", [id])[0] == id and (job or self.store.has(id)):
                 found.append(self.of(id, job.get("ids", ()), job.get("tables", ())))
         return found
+
+    def with_results(self, tasks: Sequence[TaskStatus]) -> list[TaskStatus]:
+        """Return the tasks with a detail where one is done and not all is well with its results. Reads the records of these."""
+        return [replace(task, detail=self._result_detail(task)) if task.state == DONE else task for task in tasks]
+
+    def _result_detail(self, task: TaskStatus) -> str:
+        try:
+            statuses = {read_record(self.store.path(id) / RECORD).get("status") for id in task.job.get("ids", (task.id,))}
+        except StoreError:
+            return "corrupt record; run `eigexp store verify`"
+        return "" if statuses == {"converged"} else ON_BUDGET
 
     def _running(self, id: str, job: Mapping[str, Any]) -> str:
         if is_locked(self.store, id):
