@@ -1,6 +1,5 @@
 """One result as a card of the page: its row of the overview, its pictures and charts, its facts, and the command behind each figure."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +7,15 @@ from typing import Any
 
 from markupsafe import Markup
 
+from eigexp.report.charts import page_charts
 from eigexp.report.commands import plot_command, run_command
 from eigexp.report.embed import embed_distortions, embed_image, reduction
 from eigexp.report.pixels import default_scale, is_picture
-from eigexp.report.vector import curves_svg, signal_svg, spectrum_svg
+from eigexp.report.signals import signal
+from eigexp.report.svg import chart_svg
 from eigexp.report.view import View
-from eigexp.report.words import d_cell, d_words, duration, eigenvalue_cell, eigenvalue_words, evidence_words, layer_words, number, rank_name
+from eigexp.report.words import d_cell, d_words, evidence_words
+from eigexp.store.labels import distortion_name, duration, eigenvalue_text, end_of, layer_label
 from eigexp.store.result import Result
 
 IMAGE_SHARE = 0.35
@@ -22,7 +24,7 @@ CHOICES = (0, 1, 2)  # columns that have a menu of their values
 
 
 @dataclass(frozen=True)
-class Chart:
+class PageFigure:
     """A figure of the page, and the command that draws it again."""
 
     caption: str
@@ -43,7 +45,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Card:
-    """What the page says and shows of one result. `cells` are (sort key, text) in the order of `HEADINGS`."""
+    """Everything that the page says and shows of one result. `cells` are (sort key, text) in the order of `HEADINGS`."""
 
     id: str
     heading: str
@@ -55,13 +57,13 @@ class Card:
     distortions: list[Shown]
     scale: float
     plot: str
-    charts: list[Chart]
+    charts: list[PageFigure]
     facts: list[tuple[str, str]]
     command: str
 
 
 def make_card(result: Result, row: Mapping[str, Any], scale: float | None, budget: int, *, root: Path, short: str) -> Card:
-    """One result, its pictures within about `budget` bytes.
+    """Return the card of one result, its pictures within about `budget` bytes.
 
     Args:
         result: from the store.
@@ -84,7 +86,7 @@ def make_card(result: Result, row: Mapping[str, Any], scale: float | None, budge
         cells=_cells(view, row),
         state=f"{row['status']}{'' if row['verified'] else ', not verified'}",
         image=image,
-        signal=Markup() if picture else Markup(signal_svg(view.image, "image")),
+        signal=Markup() if picture else Markup(chart_svg(signal(view.image, "image"))),
         size=(view.image.shape[-1] // by, view.image.shape[-2] // by) if picture else (0, 0),
         distortions=_distortions(view, budget - len(image) * 3 // 4),
         scale=scale or default_scale(view.distortions[view.ends]),
@@ -95,15 +97,10 @@ def make_card(result: Result, row: Mapping[str, Any], scale: float | None, budge
     )
 
 
-def _charts(view: View, root: Path, short: str) -> list[Chart]:
+def _charts(view: View, root: Path, short: str) -> list[PageFigure]:
     return [
-        Chart("eigenvalues with intervals", Markup(spectrum_svg(view)), plot_command(root, "spectrum", short)),
-        Chart("residual / \u03bb\u2081", Markup(curves_svg(view, "residual")), plot_command(root, "curves", short)),
-        Chart(
-            "eigenvalues on the way",
-            Markup(curves_svg(view, "eigenvalue")),
-            plot_command(root, "curves", short, "--quantity", "eigenvalue"),
-        ),
+        PageFigure(chart.caption, Markup(chart_svg(chart.make(view))), plot_command(root, kind, short, *chart.options))
+        for kind, chart in page_charts()
     ]
 
 
@@ -111,8 +108,9 @@ def _distortions(view: View, budget: int) -> list[Shown]:
     ends = view.ends
     if not is_picture(view.image.shape):
         return [
-            Shown(*_titled(view, at), signal=Markup(signal_svg(view.distortions[at], _titled(view, at)[1], _titled(view, at)[0])))
+            Shown(role, title, signal=Markup(chart_svg(signal(view.distortions[at], title, role))))
             for at in ends
+            for role, title in [_titled(view, at)]
         ]
     return [
         Shown(*_titled(view, at), e.uri, e.peak)
@@ -121,16 +119,14 @@ def _distortions(view: View, budget: int) -> list[Shown]:
 
 
 def _titled(view: View, position: int) -> tuple[str, str]:
-    rank = int(view.ranks[position])
-    title = f"{rank_name(rank, view.n)}, {eigenvalue_words(float(view.eigenvalues[position]), view.largest)}"
-    return ("top" if rank < view.n / 2 else "bottom"), title
+    index = int(view.eigenindex[position])
+    return end_of(index, view.n), f"{distortion_name(index, view.n)}, {view.eigenvalue_text(position, symbol='λ')}"
 
 
 def _cells(view: View, row: Mapping[str, Any]) -> list[tuple[str, str]]:
     evidence = " / ".join(str(row[f"evidence_{end}"] or "\u2013") for end in ("top", "bottom"))
     words = [row["model"], row["layer"] or "\u2013", row["image"]]
-    low, high = (row["bottom_low"] or 0.0, row["bottom_high"] or math.inf)
-    numbers = [(row["n"], f"{row['n']:,}"), (row["top"], number(row["top"])), (row["bottom"], eigenvalue_cell(row["bottom"], low, high))]
+    numbers = [(row["n"], f"{row['n']:,}"), *((row[end], _eigenvalue(row, end)) for end in ("top", "bottom"))]
     d = (view.d if view.d is not None else view.d_bounds and view.d_bounds[0], d_cell(view.d, view.d_bounds))
     costs = [row["fisher_vector_products"], row["seconds"]]
     return [
@@ -144,6 +140,11 @@ def _cells(view: View, row: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def _eigenvalue(row: Mapping[str, Any], end: str) -> str:
+    interval = row[f"{end}_low"], row[f"{end}_high"]
+    return eigenvalue_text(row[end], interval, row[f"evidence_{end}"], digits=3, typeset=True)
+
+
 def _key(value: float | None) -> str:
     return "" if value is None else repr(float(value))
 
@@ -155,10 +156,10 @@ def _facts(view: View, row: Mapping[str, Any], by: int) -> list[tuple[str, str]]
     facts = [
         ("id", row["id"]),
         ("status", str(row["status"]) + (", verified" if row["verified"] else ", not verified")),
-        ("evidence", f"top: {evidence_words(record, 'top')}; bottom: {evidence_words(record, 'bottom')}"),
+        ("evidence", f"largest: {evidence_words(record, 'top')}; smallest: {evidence_words(record, 'bottom')}"),
         ("D", d_words(view.d, view.d_bounds) if view.d_bounds else ""),
         ("null space", f"at least {dimension:,} of {view.n:,} dimensions" if dimension else ""),
-        ("layer", layer_words(record)),
+        ("layer", layer_label(record.get("layer"))),
         ("size", f"{shape} image, {view.n:,} coordinates, {record['m']:,} responses"),
         ("pictures", f"averaged down {by}\u00d7 for this page" if by > 1 else ""),
         ("method", f"{record['method']}, {record['steps']:,} steps, seed {record['seed']}"),

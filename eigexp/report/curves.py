@@ -6,17 +6,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eigexp.report.style import BOTTOM, MUTED, TOP, house_style, new_figure
+from eigexp.report.axes import chart_figure
+from eigexp.report.chart import Chart, Line, empty_chart, linear_axis, log_axis
 from eigexp.report.view import View
-from eigexp.report.words import UNITS, rank_label
+from eigexp.report.words import UNITS
+from eigexp.store.labels import eigenindex_label, end_of
 
 Quantity = Literal["residual", "eigenvalue"]
 Series = dict[int, tuple[list[float], list[float]]]
 MOST_POINTS = 400
+_ROOM = 1.02  # right of the last point
 _COLUMN = re.compile(r"(residual|eigenvalue)/(\d+)")
+_WORDS = {
+    "residual": ("convergence: residual / λ₁", "‖F v − θ v‖ / λ₁"),
+    "eigenvalue": ("convergence: eigenvalues", f"λ  ({UNITS})"),
+}
 
 
 def curves_figure(
@@ -26,7 +32,7 @@ def curves_figure(
     quantity: Quantity = "residual",
     size: tuple[float, float] = (4.6, 3.2),
 ) -> Figure:
-    """A result's convergence curves; see `draw_curves`.
+    """Return a result's convergence curves; see `convergence`.
 
     Args:
         result: a stored Result, or arrays by the names of pairs.safetensors.
@@ -35,47 +41,29 @@ def curves_figure(
         quantity: "residual" (relative to the largest eigenvalue) or "eigenvalue".
         size: inches.
     """
-    view = View.of(result, record, curves)
-    with house_style():
-        figure = new_figure(*size)
-        draw_curves(figure.add_subplot(), view, quantity)
-    return figure
+    return chart_figure(convergence(View.of(result, record, curves), quantity), size)
 
 
-def draw_curves(axes: Axes, view: View, quantity: Quantity = "residual") -> None:
-    """Draw the residuals over the largest eigenvalue, or the eigenvalues, of each pair against products, log axis.
+def convergence(view: View, quantity: Quantity = "residual") -> Chart:
+    """Return the chart of the residuals over the largest eigenvalue, or of the eigenvalues, of each pair against products, log axis.
 
-    Most noticeable pairs are solid, least noticeable dashed; the asked tolerance is a dotted line.
+    The dotted line is the tolerance asked for.
     """
-    title, label = {
-        "residual": ("convergence: residual / \u03bb\u2081", "\u2016F v \u2212 \u03b8 v\u2016 / \u03bb\u2081"),
-        "eigenvalue": ("convergence: eigenvalues", f"\u03bb  ({UNITS})"),
-    }[quantity]
-    axes.set_title(title)
-    axes.set_xlabel("Fisher-vector products")
-    axes.set_ylabel(label)
+    (title, y), x = _WORDS[quantity], "Fisher-vector products"
+    label = f"{quantity} against Fisher-vector products, log axis"
     series = curve_series(view.curves, quantity, view.largest if quantity == "residual" else 1.0)
     if not series:
-        axes.text(0.5, 0.5, "no curves kept", transform=axes.transAxes, ha="center", va="center", color=MUTED)
-        axes.set_xticks([])
-        axes.set_yticks([])
-        return
-    axes.set_yscale("log")
-    for rank, (x, y) in series.items():
-        near_top = rank < view.n / 2
-        depth = min(rank, view.n - 1 - rank)
-        axes.plot(x, y, color=TOP if near_top else BOTTOM, linestyle="-" if near_top else (0, (4, 1.5)), linewidth=1 if depth else 1.6,
-                  alpha=0.5 if depth else 1.0, marker="o" if len(x) == 1 else None,
-                  label=None if depth else f"rank {rank_label(rank, view.n)}")  # fmt: skip
-    tolerance = ((view.record.get("tolerances") or {}).get("asked") or {}).get("tol")
-    if quantity == "residual" and tolerance:
-        axes.axhline(tolerance, color=MUTED, linestyle=":", linewidth=1.2, label="asked")
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="best")
+        return empty_chart(title, label, x, y, "no curves kept")
+    tolerances = (view.record.get("tolerances") or {}).get("asked") or {}
+    asked = (tolerances.get("tol") or None) if quantity == "residual" else None
+    values = [value for _, ys in series.values() for value in ys] + ([asked] if asked else [])
+    lines = tuple(_line(index, points, view.n) for index, points in series.items())
+    products = linear_axis(x, max(xs[-1] for xs, _ in series.values()), 5, _ROOM)
+    return Chart(title, label, products, log_axis(y, values), lines=lines, asked=asked)
 
 
 def curve_series(rows: Sequence[Mapping[str, Any]], quantity: Quantity, over: float = 1.0) -> Series:
-    """The positive finite values of each rank, thinned to some hundred points: {rank: (products, values)}, largest eigenvalue first.
+    """Return the positive finite values of each eigenindex, thinned to some hundred points: {eigenindex: (products, values)}.
 
     Args:
         rows: of curves.csv.
@@ -89,7 +77,13 @@ def curve_series(rows: Sequence[Mapping[str, Any]], quantity: Quantity, over: fl
             match = _COLUMN.fullmatch(key)
             if match and match[1] == quantity and isinstance(value, int | float) and np.isfinite(value) and value > 0 and over > 0:
                 found[int(match[2])].append((float(products), value / over))
-    return {rank: _thinned(found[rank]) for rank in sorted(found)}
+    return {index: _thinned(found[index]) for index in sorted(found)}
+
+
+def _line(index: int, series: tuple[list[float], list[float]], n: int) -> Line:
+    minor = index not in (0, n - 1)
+    label = "" if minor else f"eigenindex {eigenindex_label(index, n)}"
+    return Line(tuple(zip(*series, strict=True)), end_of(index, n), f"eigenindex {index:,}", label, minor)
 
 
 def _thinned(points: list[tuple[float, float]]) -> tuple[list[float], list[float]]:

@@ -8,23 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from eigexp.report.curves import draw_curves
+from eigexp.report.axes import draw_chart
+from eigexp.report.curves import convergence
 from eigexp.report.pixels import Process, about_grey, add, as_picture, check_scale, default_scale
-from eigexp.report.spectrum import draw_spectrum
+from eigexp.report.spectrum import spectrum
 from eigexp.report.style import BOTTOM, MUTED, TOP, house_style, new_figure
 from eigexp.report.view import View
-from eigexp.report.words import (
-    UNITS,
-    clipping_words,
-    d_words,
-    duration,
-    eigenvalue_words,
-    evidence_words,
-    layer_words,
-    number,
-    rank_name,
-    shortened,
-)
+from eigexp.report.words import UNITS, clipping_words, d_words, evidence_words, shortened
+from eigexp.store.labels import distortion_name, duration, end_of, layer_label, number
 
 Channel = int | Sequence[int] | None
 PANEL = 2.75  # inches
@@ -42,14 +33,14 @@ def distortion_figure(
     channel: Channel = None,
     process_image: Process | None = None,
 ) -> Figure:
-    """The figure of one result, for `figure_png` or a notebook. It is a plain matplotlib Figure; pyplot is not involved.
+    """Return the figure of one result, for `figure_png` or a notebook. It is a plain matplotlib Figure; pyplot is not involved.
 
     Args:
         result: a stored Result, or arrays (numpy or tensors) by the names of pairs.safetensors.
         record: of the result, where arrays are given; whatever keys there are, are used.
         curves: rows of curves.csv, where arrays are given.
         scale: the norm that every distortion is shown with, in pixel units; chosen so that they are visible by default.
-        eigenindex: ranks of the distortions to show, negative from the end; both ends by default.
+        eigenindex: of the distortions to show, negative from the end; both ends by default.
         channel: of an image whose channels are not colours, the one to show, or three as red, green and blue.
         process_image: maps an image to display values in [0, 1], to undo a model's normalisation, say; given arrays of the image's shape.
 
@@ -76,14 +67,14 @@ def _compose(view: View, positions: list[int], scale: float, channel: Channel, p
         _show_alone(figure.add_subplot(grid[row, 1]), view, position, scale, channel)
         _show_added(figure.add_subplot(grid[row, 2]), view, position, scale, channel, process)
     _facts(figure.add_subplot(grid[1, 0] if len(positions) > 1 else grid[1, :3]), view, scale)
-    draw_spectrum(figure.add_subplot(grid[0, 3]), view)
-    draw_curves(figure.add_subplot(grid[1, 3]), view)
+    draw_chart(figure.add_subplot(grid[0, 3]), spectrum(view))
+    draw_chart(figure.add_subplot(grid[1, 3]), convergence(view))
     return figure
 
 
 def _show_alone(axes: Axes, view: View, position: int, scale: float, channel: Channel) -> None:
     shown, peak = about_grey(view.distortions[position])
-    title = f"{rank_name(int(view.ranks[position]), view.n)}:  {eigenvalue_words(view.eigenvalues[position], view.largest)}"
+    title = f"{distortion_name(int(view.eigenindex[position]), view.n)}:  {view.eigenvalue_text(position, symbol='λ')}"
     note = f"alone, grey = 0, black and white = \u00b1{number(peak * scale, 2)}"
     if as_picture(shown, channel) is None:
         shown = scale * view.distortions[position]
@@ -103,7 +94,7 @@ def _show_added(axes: Axes, view: View, position: int, scale: float, channel: Ch
 def show_panel(
     axes: Axes, values: NDArray[Any], channel: Channel, title: str, note: str, colour: str = "black", under: NDArray[Any] | None = None
 ) -> None:
-    """A panel: a picture, or a line for a signal (over the thin line of `under`), with a title above and a note below."""
+    """Draw a panel: a picture, or a line for a signal (over the thin line of `under`), with a title above and a note below."""
     axes.set_title(title, color=colour, parse_math=False)
     axes.set_xlabel(note, color=MUTED, fontsize=8, labelpad=4)
     axes.grid(visible=False)
@@ -122,7 +113,7 @@ def show_panel(
 
 
 def _facts(axes: Axes, view: View, scale: float) -> None:
-    """What the result rests on, as aligned lines of text."""
+    """Write what the result rests on, as aligned lines of text."""
     axes.set_axis_off()
     for i, (name, value) in enumerate(_fact_lines(view, scale)):
         for x, text, colour in ((0, name, MUTED), (FACT_INDENT, value, "black")):
@@ -137,8 +128,8 @@ def _fact_lines(view: View, scale: float) -> list[tuple[str, str]]:
     zero = (record.get("null_space") or {}).get("dimension_at_least") or 0
     lines = [
         ("status", ", ".join(word for word in (record.get("status", ""), verified) if word)),
-        ("top", evidence_words(record, "top") if record else ""),
-        ("bottom", evidence_words(record, "bottom") if record else ""),
+        ("largest", evidence_words(record, "top") if record else ""),
+        ("smallest", evidence_words(record, "bottom") if record else ""),
         ("D", d_words(view.d, view.d_bounds) if view.d_bounds else ""),
         ("null space", f"at least {zero:,} of {view.n:,}" if zero else ""),
         ("n, m", f"{view.n:,} pixels, {record['m']:,} responses" if record.get("m") else f"{view.n:,} pixels"),
@@ -152,7 +143,7 @@ def _fact_lines(view: View, scale: float) -> list[tuple[str, str]]:
 
 def _heading(record: Mapping[str, Any]) -> str:
     image = (record.get("image") or {}).get("name", "")
-    parts = [str(record.get("model", "")), layer_words(record) if record.get("layer") else "", str(image)]
+    parts = [str(record.get("model", "")), layer_label(record["layer"]) if record.get("layer") else "", str(image)]
     return "  \u00b7  ".join(shortened(part) for part in parts if part) or "eigendistortions"
 
 
@@ -170,5 +161,5 @@ def _aspect(image: NDArray[Any]) -> float:
 
 
 def colour_of(view: View, position: int) -> str:
-    """The colour of a pair's end."""
-    return TOP if view.ranks[position] < view.n / 2 else BOTTOM
+    """Return the colour of a pair's end."""
+    return {"top": TOP, "bottom": BOTTOM}[end_of(int(view.eigenindex[position]), view.n)]

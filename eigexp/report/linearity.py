@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from eigexp.report.style import BOTTOM, COLUMNS, MUTED, TOP, house_style, new_figure
-from eigexp.report.words import number, rank_name
+from eigexp.store.labels import distortion_name, end_of, number
 
 CLOSE = 0.1  # of the prediction
 
@@ -20,8 +20,11 @@ class Measured:
     """One distortion at one norm.
 
     Attributes:
-        eigenindex: its rank among n. n: number of coordinates.
-        eigenvalue: with its interval, lower and upper.
+        eigenindex: its place among n eigenvalues, 0 the largest.
+        n: number of coordinates.
+        eigenvalue: as certified.
+        lower: end of its interval.
+        upper: end of its interval.
         alpha: signed norm.
         predicted: |alpha| sqrt(lambda), in response units (whitened by the noise).
         predicted_at_most: |alpha| sqrt(upper).
@@ -42,14 +45,14 @@ class Measured:
 
     @property
     def holds(self) -> bool:
-        """Whether the measurement is within a tenth of the prediction; of an eigenvalue that may be zero, at most its upper bound."""
+        """Tell whether the measurement is within a tenth of the prediction; of an eigenvalue that may be zero, at most its upper bound."""
         if self.lower > 0:
             return abs(self.measured - self.predicted) <= CLOSE * self.predicted
         return self.measured <= (1 + CLOSE) * self.predicted_at_most
 
 
 def linear_up_to(rows: Sequence[Measured]) -> float:
-    """The largest |alpha| up to which the prediction holds at every smaller one that was tried, both signs; 0 if it never does."""
+    """Return the largest |alpha| up to which the prediction holds at every smaller one that was tried, both signs; 0 if it never does."""
     reached = 0.0
     for alpha in sorted({abs(row.alpha) for row in rows}):
         if not all(row.holds for row in rows if abs(row.alpha) == alpha):
@@ -59,18 +62,18 @@ def linear_up_to(rows: Sequence[Measured]) -> float:
 
 
 def linearity_words(rows: Sequence[Measured]) -> list[str]:
-    """A line for each distortion: up to which norm its prediction holds."""
+    """Return a line for each distortion: up to which norm its prediction holds."""
     lines = []
-    for rank, own in by_rank(rows).items():
+    for index, own in by_eigenindex(rows).items():
         reached, tried = linear_up_to(own), [abs(row.alpha) for row in own]
         claim = f"alpha * sqrt(lambda) within {CLOSE:.0%}" if own[0].lower > 0 else "at most alpha * sqrt(upper bound of lambda)"
         where = f"up to norm {number(reached)}, of {number(max(tried))} tried" if reached else f"not even at norm {number(min(tried))}"
-        lines.append(f"{rank_name(rank, own[0].n)}: the change of the response is {claim} {where}")
+        lines.append(f"{distortion_name(index, own[0].n)}: the change of the response is {claim} {where}")
     return lines
 
 
-def by_rank(rows: Sequence[Measured]) -> dict[int, list[Measured]]:
-    """The rows of each distortion."""
+def by_eigenindex(rows: Sequence[Measured]) -> dict[int, list[Measured]]:
+    """Return the rows of each distortion."""
     found: dict[int, list[Measured]] = {}
     for row in rows:
         found.setdefault(row.eigenindex, []).append(row)
@@ -78,7 +81,7 @@ def by_rank(rows: Sequence[Measured]) -> dict[int, list[Measured]]:
 
 
 def linearity_csv(rows: Sequence[Measured]) -> bytes:
-    """The rows as CSV."""
+    """Return the rows as CSV."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in fields(Measured)], lineterminator="\n")
     writer.writeheader()
@@ -87,7 +90,7 @@ def linearity_csv(rows: Sequence[Measured]) -> bytes:
 
 
 def linearity_figure(rows: Sequence[Measured], title: str = "", columns: int = 1) -> Figure:
-    """Above, the change of the response against the norm, measured (marks) and predicted (lines); below, their ratio.
+    """Return a figure of the change of the response against the norm, measured (marks) and predicted (lines); below it, their ratio.
 
     Args:
         rows: of one result.
@@ -98,7 +101,7 @@ def linearity_figure(rows: Sequence[Measured], title: str = "", columns: int = 1
         figure = new_figure(COLUMNS[columns], 5.3 if columns == 1 else 4.4)
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
         above.set_title(title or "change of the response", parse_math=False)
-        for own in by_rank(rows).values():
+        for own in by_eigenindex(rows).values():
             _draw(above, below, own)
         above.set(xscale="log", yscale="log")
         above.set_ylabel("\u2016f(x + \u03b1v) \u2212 f(x)\u2016  (response)")
@@ -112,8 +115,8 @@ def linearity_figure(rows: Sequence[Measured], title: str = "", columns: int = 1
 
 def _draw(above: Axes, below: Axes, rows: Sequence[Measured]) -> None:
     first = rows[0]
-    colour = TOP if first.eigenindex < first.n / 2 else BOTTOM
-    name = rank_name(first.eigenindex, first.n)
+    colour = {"top": TOP, "bottom": BOTTOM}[end_of(first.eigenindex, first.n)]
+    name = distortion_name(first.eigenindex, first.n)
     for sign, face in ((1, colour), (-1, "none")):
         own = [row for row in rows if math.copysign(1, row.alpha) == sign]
         x, y = [abs(row.alpha) for row in own], [row.measured or math.nan for row in own]

@@ -17,16 +17,16 @@ from markupsafe import Markup
 
 from eigexp import __version__
 from eigexp.errors import StoreError
-from eigexp.report.cards import CHOICES, HEADINGS, Card, Chart, make_card
+from eigexp.report.cards import CHOICES, HEADINGS, Card, PageFigure, make_card
 from eigexp.report.commands import plot_command, shortest, where_words
-from eigexp.report.compare import comparison
+from eigexp.report.compare import comparison, comparison_chart
 from eigexp.report.cross_table import sensitivity_charts
 from eigexp.report.pixels import check_scale
-from eigexp.report.vector import comparison_svg
+from eigexp.report.svg import chart_svg
 from eigexp.report.view import View
-from eigexp.report.words import duration
 from eigexp.store.cross_table import sensitivity_tables
 from eigexp.store.files import write_whole
+from eigexp.store.labels import duration
 from eigexp.store.result import Result
 from eigexp.store.store import Store
 from eigexp.store.table import table
@@ -42,7 +42,7 @@ class Section:
 
     id: str
     title: str
-    charts: list[Chart]
+    charts: list[PageFigure]
     note: str = ""
 
 
@@ -76,19 +76,19 @@ def write_page(
 
 
 def overview(results: Sequence[Result], root: Path, where: Sequence[str] = ()) -> list[Section]:
-    """The figures over all results of the page: one section each, in order."""
+    """Return the figures over all results of the page, in sections."""
     views = [View.of_record(result.record) for result in results]
-    compared = Chart(
-        "One row a model and layer, one mark an image, the bar their mean; an arrow says that D is at least so much, "
-        "because the smallest eigenvalue may be zero.",
-        Markup(comparison_svg(comparison(views))),
+    compared = PageFigure(
+        "Each row is a model and layer, each mark is an image, and the bar is their mean. An open mark with an arrow is a lower bound: "
+        "the smallest eigenvalue may be zero.",
+        Markup(chart_svg(comparison_chart(comparison(views)))),
         plot_command(root, "compare", *where_words(where)),
     )
     return [Section("comparison", "D of models and images", [compared])]
 
 
 def _layers(store: Store, ids: Sequence[str]) -> list[Section]:
-    """How several layers of a network see each other's distortions, where there are such tables."""
+    """Return the charts of layers that see each other's distortions, where there are such tables."""
     try:
         charts = sensitivity_charts(sensitivity_tables(store), ids, store.root)
     except StoreError as error:
@@ -102,7 +102,7 @@ def _layers(store: Store, ids: Sequence[str]) -> list[Section]:
 
 
 def page_html(cards: Sequence[Card], sections: Sequence[Section], *, title: str, source: str, cost: str = "") -> str:
-    """The whole page as text. Only the page's own script runs, whatever names the results have: all else is escaped and forbidden."""
+    """Return the whole page as text. Only its own script runs, whatever names the results have: all else is escaped and forbidden."""
     script, style = _part("page.js"), _part("page.css")
     return _template().render(
         cards=cards,

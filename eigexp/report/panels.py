@@ -9,7 +9,8 @@ from eigexp.report.distortions import Channel, colour_of, show_panel
 from eigexp.report.pixels import about_grey, add, as_picture, check_scale, default_scale
 from eigexp.report.style import COLUMNS, house_style, new_figure
 from eigexp.report.view import View
-from eigexp.report.words import clipping_words, eigenvalue_words, number, rank_name
+from eigexp.report.words import clipping_words
+from eigexp.store.labels import distortion_name, number
 
 TEXT = 0.66  # inches above and below a panel
 SMALL = {"axes.titlesize": 7.5, "axes.labelsize": 7}
@@ -18,13 +19,13 @@ SMALL = {"axes.titlesize": 7.5, "axes.labelsize": 7}
 def panels_figure(
     result: Any, columns: int = 2, *, scale: float | None = None, eigenindex: Sequence[int] | None = None, channel: Channel = None
 ) -> Figure:
-    """The image, and of each distortion itself about mid-grey and the image with it added, all at one norm.
+    """Return a figure of the image, and of each distortion itself about mid-grey and the image with it added, all at one norm.
 
     Args:
         result: a stored Result, or a View.
         columns: 1 for a column of a journal (3.35 inches; a row an end), 2 for the page's width (7 inches; both ends in one row).
         scale: the norm, in pixel units; chosen so that they are visible by default.
-        eigenindex: ranks to show, negative from the end; both ends by default.
+        eigenindex: of the distortions to show, negative from the end; both ends by default.
         channel: as in `distortion_figure`.
 
     Raises:
@@ -50,8 +51,8 @@ def panels_figure(
 
 
 def clipping(view: View, scale: float, positions: Sequence[int]) -> list[tuple[str, float]]:
-    """For each distortion shown, its name and the share of values that leave [0, 1] when it is added at this norm."""
-    return [(rank_name(int(view.ranks[at]), view.n), add(view.image, view.distortions[at], scale).clipped) for at in positions]
+    """Return, for each distortion shown, its name and the share of values that leave [0, 1] when it is added at this norm."""
+    return [(distortion_name(int(view.eigenindex[at]), view.n), add(view.image, view.distortions[at], scale).clipped) for at in positions]
 
 
 def _show_pair(figure: Figure, places: Sequence[Any], view: View, position: int, scale: float, channel: Channel) -> None:
@@ -59,7 +60,7 @@ def _show_pair(figure: Figure, places: Sequence[Any], view: View, position: int,
     shown, peak = about_grey(distortion)
     if as_picture(shown, channel) is None:
         shown = scale * distortion
-    title = f"{rank_name(int(view.ranks[position]), view.n)}\n{eigenvalue_words(float(view.eigenvalues[position]), view.largest)}"
+    title = f"{distortion_name(int(view.eigenindex[position]), view.n)}\n{view.eigenvalue_text(position, symbol='λ')}"
     note = f"grey = 0, black\nand white = \u00b1{number(peak * scale, 2)}"
     show_panel(figure.add_subplot(places[0]), shown, channel, title, note, colour=colour)
     total = add(view.image, distortion, scale)

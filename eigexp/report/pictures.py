@@ -7,13 +7,14 @@ from numpy.typing import NDArray
 
 from eigexp.report.pixels import about_grey, add, as_picture, default_scale, to_bytes
 from eigexp.report.view import View
-from eigexp.report.words import clipping_words, eigenvalue_words, number, rank_name
+from eigexp.report.words import clipping_words
+from eigexp.store.labels import distortion_name, layer_label, number
 
 Captioned = tuple[NDArray[np.uint8], str]
 
 
 def captioned_pictures(view: View, scale: float | None = None) -> dict[str, Captioned]:
-    """{name: (pixels, caption)} of the image, and of each end the distortion about mid-grey and added; empty for a signal.
+    """Return {name: (pixels, caption)} of the image, and of each end the distortion about mid-grey and added; empty for a signal.
 
     Pixels are (h, w) grey or (h, w, 3) colour, uint8.
 
@@ -25,12 +26,13 @@ def captioned_pictures(view: View, scale: float | None = None) -> dict[str, Capt
         return {}
     scale = scale or default_scale(view.distortions[view.ends])
     record = view.record
-    of = ", ".join(str(part) for part in (record.get("model"), record.get("layer"), (record.get("image") or {}).get("name")) if part)
+    layer, image = record.get("layer") and layer_label(record["layer"]), (record.get("image") or {}).get("name")
+    of = ", ".join(str(part) for part in (record.get("model"), layer, image) if part)
     pictures = {"image": (_bytes(view.image), of)}
     for at in view.ends:
-        name = rank_name(int(view.ranks[at]), view.n)
+        name = distortion_name(int(view.eigenindex[at]), view.n)
         shown, peak = about_grey(view.distortions[at])
-        words = f"{of}: {name}, {eigenvalue_words(float(view.eigenvalues[at]), view.largest)}"
+        words = f"{of}: {name}, {view.eigenvalue_text(at, symbol='λ')}"
         total = add(view.image, view.distortions[at], scale)
         pictures[f"{name} alone"] = (_bytes(shown), f"{words}; grey = 0, black and white = \u00b1{number(peak, 2)} at norm 1")
         pictures[f"{name} added"] = (_bytes(total.values), f"{words}; norm {number(scale)}, {clipping_words(total.clipped, 'values')}")

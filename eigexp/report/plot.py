@@ -8,28 +8,26 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from eigexp.errors import ConfigurationError, nearest
+from eigexp.report.axes import chart_figure
+from eigexp.report.charts import KINDS, chosen_chart
 from eigexp.report.commands import DIGITS, shortest
 from eigexp.report.compare import comparison, comparison_figure, comparison_height
 from eigexp.report.cross_table import sensitivity_figure
-from eigexp.report.curves import Quantity, curves_figure
+from eigexp.report.curves import Quantity
 from eigexp.report.distortions import distortion_figure
 from eigexp.report.panels import clipping, panels_figure
 from eigexp.report.pixels import check_scale, default_scale
-from eigexp.report.spectrum import spectrum_figure
 from eigexp.report.style import COLUMNS, FORMATS, figure_bytes
 from eigexp.report.thresholds import thresholds_csv, thresholds_figure, thresholds_height, thresholds_table, thresholds_text
 from eigexp.report.view import View
-from eigexp.report.words import clipping_words, number
+from eigexp.report.words import clipping_words
 from eigexp.store.cross_table import SensitivityTable, sensitivity_tables
 from eigexp.store.files import write_whole
+from eigexp.store.labels import number
 from eigexp.store.result import Result
 from eigexp.store.store import Store
 from eigexp.store.table import table
 
-ONE_EACH = ("distortions", "spectrum", "curves")
-OF_ALL = ("compare", "thresholds")
-OF_LAYERS = "sensitivity"
-KINDS = (*ONE_EACH, *OF_ALL, OF_LAYERS)
 FOLDER = Path("outputs/figures")
 
 
@@ -40,7 +38,7 @@ class Settings:
     Attributes:
         width: 1 or 2 columns of a journal; None for the size that suits a screen.
         scale: norm of the distortions; None chooses one at which both ends are visible.
-        eigenindex: ranks of the distortions, negative from the end; None for both ends.
+        eigenindex: of the distortions, negative from the end; None for both ends.
         quantity: of curves, "residual" or "eigenvalue".
         dpi: of PNG.
     """
@@ -53,13 +51,13 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.width not in (None, *COLUMNS):
-            raise ConfigurationError(f"width={self.width} is no number of columns. Give 1 or 2.")
+            raise ConfigurationError(f"width={self.width} must be 1 or 2, columns of a journal.")
         if not 10 <= self.dpi <= 2400:
-            raise ConfigurationError(f"dpi={self.dpi} is no resolution of a figure. Give 10 to 2400.")
+            raise ConfigurationError(f"dpi={self.dpi} must lie between 10 and 2400.")
         check_scale(self.scale)
 
     def size(self, height: float) -> tuple[float, float]:
-        """Inches of a chart that needs so much height when it is one column wide."""
+        """Return the inches of a chart that needs so much height when it is one column wide."""
         return COLUMNS[self.width or 1], height
 
 
@@ -80,7 +78,7 @@ def plot(
     output: str | Path | None = None,
     settings: Settings | None = None,
 ) -> list[Plotted]:
-    """Write figures of results: of "distortions", "spectrum" and "curves" one a result, of "compare" and "thresholds" one of all.
+    """Write figures of results, by their kind one for each result, one of all, or one for each cross table; `KINDS` lists them.
 
     "thresholds" writes its table beside the figure, as CSV. "sensitivity" draws the tables of several layers against each other, one an
     image; its ids are those of tables or of their results, its conditions on model and image.
@@ -99,15 +97,16 @@ def plot(
         ConfigurationError: if the kind, the extension or a setting is unknown.
     """
     if kind not in KINDS:
-        raise ConfigurationError(f"plot {kind} is no figure. {nearest(kind, KINDS)}")
+        raise ConfigurationError(f"unknown figure {kind!r}. {nearest(kind, tuple(KINDS))}")
     settings = settings or Settings()
     path = Path(output) if output is not None else FOLDER / f"{kind}.pdf"
     form = _form(path)
-    if kind == OF_LAYERS:
+    of = KINDS[kind].of
+    if of == "layers":
         tables = _tables(store, beginnings, where)
         return [_write(_layers_figure(t, settings), _apart(path, t.id, output is None or len(tables) > 1), form, settings) for t in tables]
     ids = _chosen(store, kind, beginnings, where)
-    if kind in OF_ALL:
+    if of == "all":
         return _draw_all(kind, [store.read(id) for id in ids], path, form, settings)
     short = shortest(store.ids())
     apart = output is None or len(ids) > 1
@@ -123,9 +122,9 @@ def _chosen(store: Store, kind: str, beginnings: Sequence[str], where: Sequence[
     if beginnings:
         return [store.find(beginning) for beginning in beginnings]
     ids = [row["id"] for row in table(store, where)]
-    if not ids or (kind in ONE_EACH and len(ids) > 1 and not where):
+    if not ids or (KINDS[kind].of == "result" and len(ids) > 1 and not where):
         what = f"{store.root} has {len(ids)} results{' with ' + ' and '.join(where) if where else ''}"
-        raise ConfigurationError(f"{what}: `eigexp plot {kind}` does not know which to draw. Name ids; `eigexp results` lists them.")
+        raise ConfigurationError(f"{what}: `eigexp plot {kind}` draws one. Give ids; `eigexp results` lists them.")
     return ids
 
 
@@ -137,11 +136,9 @@ def _form(path: Path) -> str:
 
 
 def _draw_one(kind: str, result: Result, path: Path, form: str, settings: Settings) -> Plotted:
-    if kind == "spectrum":
-        return _write(spectrum_figure(result, size=settings.size(2.5)), path, form, settings)
-    if kind == "curves":
-        return _write(curves_figure(result, quantity=settings.quantity, size=settings.size(2.5)), path, form, settings)
-    view = View.of(result)
+    view, chart = View.of(result), chosen_chart(kind, settings.quantity)
+    if chart is not None:
+        return _write(chart_figure(chart.make(view), settings.size(2.5)), path, form, settings)
     positions = view.positions(settings.eigenindex)
     scale = settings.scale or default_scale(view.distortions[positions])
     notes = [f"{name} added at norm {number(scale)}: {clipping_words(share)}" for name, share in clipping(view, scale, positions)]
@@ -171,7 +168,7 @@ def _tables(store: Store, beginnings: Sequence[str], where: Sequence[str]) -> li
     every = sensitivity_tables(store, where)
     tables = [t for t in every if any(id.startswith(tuple(beginnings)) for id in (t.id, *t.ids))] if beginnings else every
     if not tables:
-        raise ConfigurationError(f"{store.root} has no such table of layers. `eigexp run model.layer=[a,b]` makes one an image.")
+        raise ConfigurationError(f"{store.root} has no such table of layers. `eigexp run model.layer=[a,b]` makes one for each image.")
     return tables
 
 

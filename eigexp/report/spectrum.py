@@ -3,15 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eigexp.report.style import BOTTOM, MUTED, TOP, house_style, new_figure
+from eigexp.report.axes import chart_figure
+from eigexp.report.chart import Axis, Chart, Mark, empty_chart, log_axis, thinned
 from eigexp.report.view import View
-from eigexp.report.words import UNITS, ZERO, is_null, rank_label
+from eigexp.report.words import UNITS
+from eigexp.store.labels import eigenindex_label, end_of
 
-MOST_TICKS = 9
+_MOST_LABELS = 6
+_ROOM_BELOW = 10.0  # the lowest mark, for its arrow
+_LONGEST = 1000.0  # times that an interval reaches below its value, at most: one that nearly reaches zero must not flatten the rest
 
 
 def spectrum_figure(
@@ -20,7 +22,7 @@ def spectrum_figure(
     curves: Sequence[Mapping[str, Any]] | None = None,
     size: tuple[float, float] = (4.6, 3.2),
 ) -> Figure:
-    """The eigenvalues of a result against their ranks, with intervals; see `draw_spectrum`.
+    """Return the eigenvalues of a result against their eigenindices, with intervals; see `spectrum`.
 
     Args:
         result: a stored Result, or arrays by the names of pairs.safetensors.
@@ -28,70 +30,40 @@ def spectrum_figure(
         curves: not used; the same arguments as every figure.
         size: inches.
     """
-    view = View.of(result, record, curves)
-    with house_style():
-        figure = new_figure(*size)
-        draw_spectrum(figure.add_subplot(), view)
-    return figure
+    return chart_figure(spectrum(View.of(result, record, curves)), size)
 
 
-def draw_spectrum(axes: Axes, view: View) -> None:
-    """Draw the eigenvalues that were found, side by side in order of rank: largest left.
+def spectrum(view: View) -> Chart:
+    """Return the chart of the eigenvalues that were found, side by side in order of eigenindex, the largest at the left.
 
-    A bar is the interval that holds the eigenvalue. One whose interval reaches zero has an arrow down; a null eigenvalue, which a log
-    axis cannot show, is drawn at its upper bound.
+    A bar is the interval that holds the eigenvalue. Where it reaches zero only the upper bound is known: a limit with an arrow down.
     """
-    axes.set_yscale("log")
-    axes.set_title("eigenvalues, with intervals")
-    axes.set_ylabel(f"\u03bb  ({UNITS})")
-    axes.set_xlabel("rank (0 = largest)")
-    axes.grid(visible=False, axis="x")
-    if not view.largest > 0:
-        _say(axes, "all eigenvalues are zero")
-        return
-    floor = ZERO * view.largest
-    x = _places(view)
-    for place, value, (low, high), rank in zip(x, view.eigenvalues, view.intervals, view.ranks, strict=True):
-        colour = TOP if rank < view.n / 2 else BOTTOM
-        _draw_one(axes, place, float(value), float(low), float(high), floor, colour, null=is_null(value, view.largest))
-    _ticks(axes, x, view)
-    lowest, highest = axes.get_ylim()
-    axes.set_ylim(lowest / 2, highest * 2)
+    words = ("eigenvalues with intervals", "eigenvalues and their intervals, log axis", "eigenindex (0 = largest)", f"λ  ({UNITS})")
+    marks = [mark for at, place in enumerate(_places(view)) if (mark := _mark(view, at, place)) is not None]
+    if not marks:
+        return empty_chart(*words, "all eigenvalues are zero" if len(view.eigenvalues) else "no eigenvalues")
+    title, label, x, y = words
+    lowest = min(mark.span[0] if mark.span else mark.y / _ROOM_BELOW for mark in marks)
+    highest = max(mark.span[1] if mark.span else mark.y for mark in marks)
+    places = _places(view)
+    ticks = tuple((places[i], eigenindex_label(int(view.eigenindex[i]), view.n)) for i in thinned(len(places), _MOST_LABELS))
+    return Chart(title, label, Axis(x, -0.8, places[-1] + 0.8, ticks), log_axis(y, (lowest, highest)), marks=tuple(marks))
 
 
-def _draw_one(axes: Axes, place: float, value: float, low: float, high: float, floor: float, colour: str, *, null: bool) -> None:
-    high = high if np.isfinite(high) else value
-    if null:
-        shown = max(high, floor)
-        axes.plot(place, shown, marker="_", color=colour, markersize=12, markeredgewidth=1.5)
-        axes.annotate("", (place, shown / 8), (place, shown), arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.3})
-        axes.plot(place, shown / 8, alpha=0)  # makes room for the arrow
-        return
-    axes.plot(place, value, "o", color=colour)
-    if low > floor:
-        axes.vlines(place, low, high, color=colour, linewidth=3, alpha=0.35)
-        return
-    axes.vlines(place, value, max(high, value), color=colour, linewidth=3, alpha=0.35)
-    axes.annotate("", (place, value / 8), (place, value), arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.3})
-    axes.plot(place, value / 8, alpha=0)
+def _mark(view: View, at: int, place: float) -> Mark | None:
+    """Return a pair's mark; None where the eigenvalue is zero, which a log axis cannot show."""
+    value, (low, high) = float(view.eigenvalues[at]), (float(bound) for bound in view.intervals[at])
+    index = int(view.eigenindex[at])
+    role, title = end_of(index, view.n), f"eigenindex {index:,}: {view.eigenvalue_text(at, form='long')}"
+    if low > 0 and value > 0:
+        return Mark(place, value, role, title, span=(max(low, value / _LONGEST), max(high, value)) if high < float("inf") else None)
+    return Mark(place, high, role, title, limit="at most") if 0 < high < float("inf") else None
 
 
 def _places(view: View) -> list[float]:
-    """Side by side, with a gap where ranks are left out."""
+    """Return places side by side, with a gap where eigenindices are left out."""
     places: list[float] = []
-    for i, rank in enumerate(view.ranks):
-        gap = 1.0 if i == 0 or rank == view.ranks[i - 1] + 1 else 2.0
+    for i, index in enumerate(view.eigenindex):
+        gap = 1.0 if i == 0 or index == view.eigenindex[i - 1] + 1 else 2.0
         places.append(places[-1] + gap if places else 0.0)
     return places
-
-
-def _ticks(axes: Axes, places: list[float], view: View) -> None:
-    stride = -(-len(places) // MOST_TICKS)
-    ends = {0, len(places) - 1}
-    kept = [i for i in range(len(places)) if i in ends or (i % stride == 0 and len(places) - 1 - i >= stride)]
-    axes.set_xticks([places[i] for i in kept], [rank_label(int(view.ranks[i]), view.n) for i in kept])
-    axes.set_xlim(min(places) - 0.8, max(places) + 0.8)
-
-
-def _say(axes: Axes, text: str) -> None:
-    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=MUTED)

@@ -60,7 +60,7 @@ def export_stimuli(
         result: a stored Result, or arrays by the names of pairs.safetensors.
         folder: where the files go; made if need be. Rows of other results that its manifest has are kept.
         alphas: norms of the distortions, in pixel units (image values are in [0, 1]); one at which both ends are visible by default.
-        eigenindex: ranks, negative from the end; both ends by default.
+        eigenindex: of the distortions, negative from the end; both ends by default.
         bits: depths to write, 8 and 16.
         record: of the result, where arrays are given.
         distance: of the model's responses to two images, for `measured_dprime`; empty without.
@@ -88,7 +88,7 @@ def export_stimuli(
 
 
 def quantise(values: NDArray[Any], bits: int) -> NDArray[np.float64]:
-    """Values as a file of so many bits holds them: clipped to [0, 1] and rounded."""
+    """Return values as a file of so many bits holds them: clipped to [0, 1] and rounded."""
     levels = 2**bits - 1
     return np.round(np.clip(values, 0, 1) * levels) / levels
 
@@ -110,13 +110,13 @@ def _write(
     row["rounding_rms"] = float(np.sqrt(np.mean((shown - np.clip(values, 0, 1)) ** 2)))
     if position is not None:
         value = max(float(view.eigenvalues[position]), 0.0)
-        row |= {"eigenindex": int(view.ranks[position]), "eigenvalue": value, "predicted_dprime": abs(alpha) * value**0.5}
+        row |= {"eigenindex": int(view.eigenindex[position]), "eigenvalue": value, "predicted_dprime": abs(alpha) * value**0.5}
         row["cosine"] = float(np.sign(alpha) * np.vdot(difference, view.distortions[position]) / norm) if norm else 0.0
     return row, shown
 
 
 def file_stem(view: View) -> str:
-    """What the files of a result are called: image, model and id, without anything that could lead out of a folder."""
+    """Return what the files of a result are called: image, model and id, without anything that could lead out of a folder."""
     image = (view.record.get("image") or {}).get("name") or "image"
     parts = [
         _UNSAFE.sub("-", str(part))[:60].strip(".")
@@ -127,22 +127,22 @@ def file_stem(view: View) -> str:
 
 
 def _file_name(view: View, bits: int, position: int | None, alpha: float) -> str:
-    what = "reference" if position is None else f"rank{int(view.ranks[position])}_{alpha:+g}"
+    what = "reference" if position is None else f"eigenindex{int(view.eigenindex[position])}_{alpha:+g}"
     return f"{file_stem(view)}_{what}_{bits}bit.png"
 
 
 def summary_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What clipping and rounding did, a line for each distortion, norm and depth: the worse of both signs."""
+    """Return what clipping and rounding did, a line for each distortion, norm and depth: the worse of both signs."""
     groups: dict[tuple[int, float, int], list[Mapping[str, Any]]] = {}
     for row in rows:
         if row["eigenindex"] is not None:
             groups.setdefault((row["eigenindex"], abs(row["alpha"]), row["bits"]), []).append(row)
     lines = []
-    for (rank, alpha, bits), both in groups.items():
+    for (index, alpha, bits), both in groups.items():
         clipped, cosine = max(row["clipped"] for row in both), min(row["cosine"] for row in both)
         shown = min(row["realised_alpha"] for row in both)
         effect = f"{clipping_words(clipped)}, norm in the file {shown:.4g}, cosine to the distortion {cosine:.4f}"
-        lines.append(f"rank {rank}, norm {alpha:g}, {bits} bit: {effect}")
+        lines.append(f"eigenindex {index}, norm {alpha:g}, {bits} bit: {effect}")
     return lines
 
 

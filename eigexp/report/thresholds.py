@@ -8,17 +8,17 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eigexp.report.compare import MARKERS, MEAN, Separation, dodge, mean
-from eigexp.report.style import MUTED, PALETTE, house_style, new_figure
+from eigexp.report.axes import NARROW, chart_figure
+from eigexp.report.chart import Chart
+from eigexp.report.compare import Separation, mean, separation_chart
 from eigexp.report.view import View
-from eigexp.report.words import d_words, layer_words, number, shortened
+from eigexp.report.words import d_words, shortened
+from eigexp.store.labels import layer_label, number, threshold_text
 from eigexp.store.result import Result
 
 COLUMNS: tuple[str, ...] = (
@@ -82,22 +82,37 @@ def thresholds_text(rows: Sequence[Row]) -> str:
 
 
 def thresholds_figure(results: Iterable[Result], size: tuple[float, float] | None = None) -> Figure:
-    """D of every model and layer, in the table's order: a mark an image, a line its interval, an arrow "at least"; the bar is the mean.
+    """Return D of every model and layer, in the table's order, as a figure; see `separation_chart`.
 
     Args:
         results: of one size of image, so that they can be compared.
         size: inches; by default as high as the rows need.
     """
     rows = thresholds_table(results)
-    images = sorted({row["image"] for row in rows})
-    with house_style():
-        figure = new_figure(*(size or (7.4, thresholds_height(rows))))
-        _draw(figure.add_subplot(), _by_row(rows), images)
-        if 1 < len(images) <= len(PALETTE):
-            legend = figure.legend(loc="outside lower center", ncols=3 if figure.get_figwidth() < 5 else len(images))
-            for text in legend.get_texts():
-                text.set_parse_math(False)
-    return figure
+    width, height = size or (7.4, thresholds_height(rows))
+    return chart_figure(thresholds_chart(rows, narrow=width < NARROW), (width, height))
+
+
+def thresholds_chart(rows: Sequence[Row], *, narrow: bool = False) -> Chart:
+    """Return the chart of a table: the mean stands at the right of each row, and a line parts models.
+
+    Args:
+        rows: of `thresholds_table`.
+        narrow: with short words, for one column of a journal.
+    """
+    groups, what = _by_row(rows), "D = \u00bd ln(\u03bb\u2081/\u03bb\u2099)"
+    points = {f"{model} {layer}": {image: _separation(row) for image, row in sorted(by.items())} for (model, layer), by in groups.items()}
+    names = list(groups)
+    first = [at == 0 or names[at - 1][0] != model for at, (model, _) in enumerate(names)]
+    return separation_chart(
+        points,
+        title=what if narrow else f"{what}: how much easier the most noticeable is to see",
+        x="D  (bar: mean; \u2192 at least)" if narrow else "difference of predicted log thresholds  (bar: mean; \u2192 at least)",
+        labels=[_row_label(names[at], by.values(), first=first[at]) for at, by in enumerate(groups.values())],
+        notes=[_mean_text(list(found.values())) for found in points.values()],
+        dividers=[at - 0.5 for at, new in enumerate(first) if new and at],
+        narrow=narrow,
+    )
 
 
 def thresholds_height(rows: Sequence[Row]) -> float:
@@ -115,7 +130,7 @@ def _row(view: View) -> Row | None:
     evidence = record.get("evidence") or {}
     return {
         "model": record["model"],
-        "layer": layer_words(record) if record.get("layer") else "",
+        "layer": layer_label(record["layer"]) if record.get("layer") else "",
         "image": record["image"]["name"],
         "n": record["n"],
         "m": record["m"],
@@ -138,7 +153,7 @@ def _row(view: View) -> Row | None:
 
 def _cell(name: str, row: Row) -> str:
     if name == "threshold_least":
-        return ("" if row["bottom_low"] > 0 else "\u2265 ") + number(row[name])
+        return threshold_text(row["bottom"], (row["bottom_low"], row["bottom_high"]), typeset=True)
     return number(row[name]) if isinstance(row[name], float) else str(row[name])
 
 
@@ -159,63 +174,17 @@ def _by_row(rows: Sequence[Row]) -> dict[tuple[str, str], dict[str, Row]]:
 
 
 def _separation(row: Row) -> Separation:
-    if row["D"] is None or math.isinf(row["D_high"]):
-        return Separation(row["D_low"], row["D_low"], math.inf)
-    return Separation(row["D"], row["D_low"], row["D_high"])
+    return Separation.within(row["D"], row["D_low"], row["D_high"])
 
 
-def _draw(axes: Axes, groups: Mapping[tuple[str, str], Mapping[str, Row]], images: Sequence[str]) -> None:
-    narrow = axes.figure.get_figwidth() < 5  # pyright: ignore[reportAttributeAccessIssue]
-    what = "D = \u00bd ln(\u03bb\u2081/\u03bb\u2099)"
-    axes.set_title(what if narrow else f"{what}: how much easier the most noticeable is to see")
-    axes.set_xlabel("D  (bar: mean; \u2192 at least)" if narrow else "difference of predicted log thresholds  (bar: mean; \u2192 at least)")
-    axes.grid(visible=False, axis="y")
-    if not groups:
-        axes.text(0.5, 0.5, "no result with both ends", transform=axes.transAxes, ha="center", va="center", color=MUTED)
-        axes.set_yticks([])
-        return
-    points = [{image: _separation(row) for image, row in by_image.items()} for by_image in groups.values()]
-    for at, found in enumerate(points):
-        axes.barh(at, mean(found), height=0.76, color=MEAN)
-        axes.text(1.01, at, _mean_words(list(found.values())), transform=axes.get_yaxis_transform(), va="center", fontsize=8)
-    few = len(images) <= len(PALETTE)
-    for place, image in enumerate(images):
-        colour, marker = (PALETTE[place], MARKERS[place]) if few else (MUTED, "o")
-        moved = dodge(place, len(images), 0.56) if few else 0.0
-        rows = [(at + moved, found[image]) for at, found in enumerate(points) if image in found]
-        _draw_image(axes, rows, colour, marker, shortened(image, 24).lstrip("_"))
-    _label_rows(axes, groups)
-    axes.set_xlim(0, (1.25 if narrow else 1.1) * max(found.value for row in points for found in row.values()))
+def _row_label(name: tuple[str, str], rows: Iterable[Row], *, first: bool) -> str:
+    """Return a row's label: a model's name, and that its weights are random, stand with its first row."""
+    model, layer = name
+    random = " (random)" if any("random weights" in row["notes"] for row in rows) else ""
+    return shortened(f"{model}{random} {layer}".strip() if first else layer, 36)
 
 
-def _draw_image(axes: Axes, rows: Sequence[tuple[float, Separation]], colour: str, marker: str, label: str) -> None:
-    """Filled marks for values, open ones with an arrow for lower bounds."""
-    faces = ["white" if found.is_bound else colour for _, found in rows]
-    places = [found.value for _, found in rows], [at for at, _ in rows]
-    axes.scatter(*places, s=20, marker=marker, facecolors=faces, edgecolors=colour, linewidths=1.1, zorder=3)
-    axes.scatter([], [], s=20, marker=marker, color=colour, label=label)
-    for at, found in rows:
-        if found.is_bound:
-            arrow = {"arrowstyle": "<-", "color": colour, "lw": 1.0, "shrinkA": 0, "shrinkB": 3}
-            axes.annotate("", (found.value, at), (14, 0), textcoords="offset points", arrowprops=arrow)
-        else:
-            axes.plot([found.low, found.high], [at, at], color=colour, linewidth=1.2)
-
-
-def _label_rows(axes: Axes, groups: Mapping[tuple[str, str], Mapping[str, Row]]) -> None:
-    """A model's name stands with its first row, and that its weights are random; a line parts models."""
-    names, labels = list(groups), []
-    for at, ((model, layer), by_image) in enumerate(groups.items()):
-        first = at == 0 or names[at - 1][0] != model
-        random = " (random)" if any("random weights" in row["notes"] for row in by_image.values()) else ""
-        labels.append(shortened(f"{model}{random} {layer}".strip() if first else layer, 36))
-        if first and at:
-            axes.axhline(at - 0.5, color="#BBBBBB", linewidth=0.7)
-    axes.set_yticks(range(len(names)), labels, parse_math=False)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-
-
-def _mean_words(found: Sequence[Separation]) -> str:
-    """The mean over images: "5.78", or "at least" that where one of them is a bound."""
-    at_least = "\u2265 " if any(f.is_bound for f in found) else ""
-    return f"{at_least}{np.mean([f.value for f in found]):.2f}"
+def _mean_text(found: Sequence[Separation]) -> str:
+    """Return the mean over images: "5.78", or "at least" that, rounded down, where one of them is a bound."""
+    value = mean({str(i): f for i, f in enumerate(found)})
+    return f"\u2265 {math.floor(100 * value) / 100:.2f}" if any(f.is_bound for f in found) else f"{value:.2f}"

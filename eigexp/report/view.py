@@ -9,18 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eigexp.errors import ConfigurationError
-from eigexp.report.words import is_null
+from eigexp.store.labels import eigenvalue_text, end_of
 from eigexp.store.result import Result, as_array
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """What there is to show of one result.
+    """Everything there is to show of one result.
 
     Attributes:
         image: shape (c, h, w), or the model's own input shape.
-        distortions: unit vectors, shape (k, *image shape), in order of rank.
-        eigenvalues: shape (k,). ranks: among all n, shape (k,). intervals: shape (k, 2).
+        distortions: unit vectors, shape (k, *image shape), in order of eigenindex.
+        eigenvalues: shape (k,).
+        eigenindex: of each among all n eigenvalues, 0 the largest, shape (k,).
+        intervals: lower and upper bounds, shape (k, 2).
         record: the keys of record.json that there are.
         curves: one row a solver step, see EigenvalueCurves.
     """
@@ -28,7 +30,7 @@ class View:
     image: NDArray[Any]
     distortions: NDArray[Any]
     eigenvalues: NDArray[Any]
-    ranks: NDArray[Any]
+    eigenindex: NDArray[Any]
     intervals: NDArray[Any]
     record: Mapping[str, Any]
     curves: Sequence[Mapping[str, Any]]
@@ -40,7 +42,7 @@ class View:
         record: Mapping[str, Any] | None = None,
         curves: Sequence[Mapping[str, Any]] | None = None,
     ) -> "View":
-        """A view of a stored result, or of arrays (numpy or tensors) under the names of pairs.safetensors.
+        """Return the view of a stored result, or of arrays (numpy or tensors) under the names of pairs.safetensors.
 
         Raises:
             ConfigurationError: if an array is missing.
@@ -61,7 +63,7 @@ class View:
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> "View":
-        """A view of what a record alone says: eigenvalues and D, no picture."""
+        """Return the view of a record alone: eigenvalues and D, no picture."""
         values = np.array([np.nan if value is None else value for value in record["eigenvalues"]], dtype=float)
         bounds = [[np.nan if low is None else low, np.inf if high is None else high] for low, high in record["intervals"]]
         nothing = np.zeros((len(values), 0))
@@ -69,59 +71,64 @@ class View:
 
     @property
     def n(self) -> int:
-        """Number of coordinates of a distortion."""
+        """Return the number of coordinates of a distortion."""
         return int(self.record.get("n") or self.image.size)
 
     @property
     def largest(self) -> float:
-        """The largest eigenvalue that is known."""
+        """Return the largest eigenvalue that was found, the scale of the residuals."""
         return float(self.eigenvalues.max(initial=0.0))
 
     @property
     def ends(self) -> list[int]:
-        """Positions of the most and the least noticeable distortion, of those that there are."""
-        found = [self.position(rank) for rank in (0, self.n - 1)]
+        """Return the positions of the most and the least noticeable distortion, of those that there are."""
+        found = [self.position(index) for index in (0, self.n - 1)]
         known = [position for position in found if position is not None]
-        return list(dict.fromkeys(known)) or sorted({0, len(self.ranks) - 1} if len(self.ranks) else set())
+        return list(dict.fromkeys(known)) or sorted({0, len(self.eigenindex) - 1} if len(self.eigenindex) else set())
 
-    def position(self, rank: int) -> int | None:
-        """Where the pair of a rank lies, negative ranks counting from the end; None when it was not found."""
-        (found,) = np.nonzero(self.ranks == (rank + self.n if rank < 0 else rank))
+    def position(self, index: int) -> int | None:
+        """Return where the pair of an eigenindex lies, negative ones counting from the end; None when it was not found."""
+        (found,) = np.nonzero(self.eigenindex == (index + self.n if index < 0 else index))
         return int(found[0]) if len(found) else None
 
-    def positions(self, ranks: Sequence[int] | None) -> list[int]:
-        """Where the pairs of these ranks lie; None means both ends.
+    def positions(self, indices: Sequence[int] | None) -> list[int]:
+        """Return where the pairs of these eigenindices lie; None means both ends.
 
         Raises:
             ConfigurationError: if one was not found.
         """
-        if ranks is None:
+        if indices is None:
             return self.ends
-        found = [self.position(rank) for rank in ranks]
-        absent = [rank for rank, position in zip(ranks, found, strict=True) if position is None]
+        found = [self.position(index) for index in indices]
+        absent = [index for index, position in zip(indices, found, strict=True) if position is None]
         if absent:
-            known = ", ".join(str(rank) for rank in self.ranks[:20])
+            known = ", ".join(str(index) for index in self.eigenindex[:20])
             raise ConfigurationError(
                 f"There is no eigendistortion of eigenindex {absent[0]}. Known: {known}. Solve with a larger solver.k."
             )
         return [position for position in found if position is not None]
 
-    def end(self, which: str) -> float | None:
-        """The eigenvalue of the "top" or "bottom", None when it was not asked."""
-        position = self.position(0 if which == "top" else -1)
-        return None if position is None else float(self.eigenvalues[position])
+    def evidence(self, position: int) -> str | None:
+        """Return the evidence of a pair's end; "proven" where there is no record that says otherwise."""
+        evidence = self.record.get("evidence")
+        return evidence.get(end_of(int(self.eigenindex[position]), self.n)) if evidence else "proven"
+
+    def eigenvalue_text(self, position: int, **style: Any) -> str:
+        """Return an eigenvalue for people, typeset; `style` as in `eigexp.store.labels.eigenvalue_text`."""
+        value, interval = float(self.eigenvalues[position]), self.intervals[position].tolist()
+        return eigenvalue_text(value, interval, self.evidence(position), typeset=True, **{"digits": 3, **style})
 
     @property
     def d(self) -> float | None:
-        """D = 1/2 ln(lambda_1 / lambda_n); None without both ends, or with a bottom that is zero."""
-        top, bottom = self.end("top"), self.end("bottom")
-        if top is None or bottom is None or self.n < 2 or is_null(bottom, top):
+        """Return D = 1/2 ln(lambda_1 / lambda_n); None without both ends, or where the smallest eigenvalue has no lower bound."""
+        top, bottom = self.position(0), self.position(-1)
+        if top is None or bottom is None or self.n < 2 or not (self.intervals[bottom][0] > 0 and self.eigenvalues[bottom] > 0):
             return None
-        return 0.5 * float(np.log(top / bottom))
+        return 0.5 * float(np.log(self.eigenvalues[top] / self.eigenvalues[bottom]))
 
     @property
     def d_bounds(self) -> tuple[float, float] | None:
-        """Lower and upper bound of D by the eigenvalues' intervals; infinite where the bottom's reaches zero. None without both ends."""
+        """Return the bounds of D by the intervals, the upper infinite where the smallest may be zero; None without both ends."""
         top, bottom = self.position(0), self.position(-1)
         if top is None or bottom is None or self.n < 2:
             return None

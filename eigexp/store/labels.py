@@ -17,6 +17,7 @@ _LEAST_DIGITS = 2  # fewer that agree are written as an interval
 _SUPERSCRIPT = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
 _TYPESET = {"<=": "\u2264", ">=": "\u2265", "-": "\u2013"}
 _BOUND_DIGITS = 3
+_SMALL = 1e-3  # below it numbers have a power of ten
 _SLACK = 1 + 1e-9  # bounds such as 0.26 - 0.25 carry the rounding of their subtraction
 
 
@@ -69,13 +70,13 @@ def number(value: float | None, digits: int = 3, *, typeset: bool = True) -> str
         return f"{value:.{digits}g}"
     if math.isinf(value):
         return "\u221e" if value > 0 else "\u2212\u221e"
-    if value == 0 or 1e-3 <= abs(value) < 1e5:
+    if value == 0 or _SMALL <= abs(value) < 1e5:
         text = f"{value:.{digits}g}"
         return f"{value:,.0f}" if "e" in text else text
     factor, _, power = f"{value:.{digits - 1}e}".partition("e")
     if "." in factor:
         factor = factor.rstrip("0").rstrip(".")
-    return f"{factor}\u00d710{str(int(power)).translate(_SUPERSCRIPT)}"
+    return f"{factor}{_times_ten_to(int(power))}"
 
 
 def eigenvalue_text(
@@ -157,11 +158,21 @@ def _known(value: float | None, low: float, high: float, form: Form, digits: int
         return ">=", _bound(low, ROUND_FLOOR, _BOUND_DIGITS, typeset)
     held = _digits_that_hold(value, low, high, digits)
     finer = _BOUND_DIGITS if held < _LEAST_DIGITS else held + 1
-    within = f"[{_bound(low, ROUND_FLOOR, finer, typeset)}, {_bound(high, ROUND_CEILING, finer, typeset)}]"
+    within = _bracketed(low, high, finer, typeset)
     if held < _LEAST_DIGITS:
         return "in", within
     text = number(value, held, typeset=typeset)
     return "=", f"{text} {within}" if form == "long" and low < high else text
+
+
+def _bracketed(low: float, high: float, digits: int, typeset: bool) -> str:
+    """Return an interval; where both ends are small, a power of ten is written once: [1.2, 1.5]\u00d710\u207b\u2074."""
+    lower, upper = _outward(low, ROUND_FLOOR, digits), _outward(high, ROUND_CEILING, digits)
+    if not typeset or not lower < _SMALL or upper > 100 * lower:
+        return f"[{number(lower, digits, typeset=typeset)}, {number(upper, digits, typeset=typeset)}]"
+    power = math.floor(math.log10(lower))
+    factors = (f"{bound / 10.0**power:.6g}" for bound in (lower, upper))
+    return f"[{', '.join(factors)}]{_times_ten_to(power)}"
 
 
 def _digits_that_hold(value: float | None, low: float, high: float, most: int) -> int:
@@ -178,6 +189,14 @@ def _holds(value: float, low: float, high: float, digits: int) -> bool:
 
 
 def _bound(value: float, rounding: str, digits: int, typeset: bool) -> str:
+    return number(_outward(value, rounding, digits), digits, typeset=typeset)
+
+
+def _outward(value: float, rounding: str, digits: int) -> float:
     """Return a bound rounded outwards, but for what binary fractions add to a decimal one."""
     exact = Context(prec=12).create_decimal(Decimal(value))
-    return number(float(Context(prec=digits, rounding=rounding).create_decimal(exact)), digits, typeset=typeset)
+    return float(Context(prec=digits, rounding=rounding).create_decimal(exact))
+
+
+def _times_ten_to(power: int) -> str:
+    return f"\u00d710{str(power).translate(_SUPERSCRIPT)}"

@@ -3,10 +3,11 @@
 import math
 
 import numpy as np
+import pytest
 import torch
 
 from eigexp.report import figure_png
-from eigexp.report.compare import comparison, comparison_figure, dodge
+from eigexp.report.compare import comparison, comparison_chart, comparison_figure, dodge
 from eigexp.report.view import View
 from eigexp.store import arrays_of
 from tests.store.fakes import fake_image, fake_pairs, fake_record
@@ -53,13 +54,19 @@ def test_models_are_sorted_and_layers_told_apart():
 def test_chart_has_a_mark_for_every_value():
     bottoms = [10.0 ** -(i + 1) for i in range(4)]
     views = [view(f"model{i}", image, bottom=b, high=b) for i, b in enumerate(bottoms) for image in ("camera", "coins", "_hidden $x")]
-    figure = comparison_figure(views)
-    (axes,) = figure.axes
-    marks = sorted(x for marks in axes.collections for x, _ in marks.get_offsets())
-    assert np.allclose(marks, sorted(v.d or 0 for v in views))
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["model3", "model2", "model1", "model0"]
-    assert len([text for text in axes.texts if text.arrow_patch]) == 12
-    assert figure_png(figure).startswith(b"\x89PNG")
+    chart = comparison_chart(comparison(views))
+    assert sorted(mark.x for mark in chart.marks) == pytest.approx(sorted((v.d_bounds or (0,))[0] for v in views))
+    assert [text for _, text in chart.y.ticks] == ["model3", "model2", "model1", "model0"]
+    assert all(mark.limit == "at least" and mark.span is None for mark in chart.marks)
+    assert {(mark.role, mark.shape) for mark in chart.marks} == {("m0", 0), ("m1", 1), ("m2", 2)} == {part[:2] for part in chart.legend}
+    assert max(mark.x for mark in chart.marks) < 0.95 * chart.x.high  # room for the arrow
+    assert figure_png(comparison_figure(views)).startswith(b"\x89PNG")
+
+
+def test_a_value_has_its_interval_and_its_words():
+    (mark,) = comparison_chart(comparison([view(bottom=1e-3)])).marks
+    assert mark.limit == "" and mark.span[0] < mark.x < mark.span[1]
+    assert mark.title.startswith("onoff, camera: D = 4.6")
 
 
 def test_equal_values_of_images_lie_side_by_side():
@@ -68,5 +75,4 @@ def test_equal_values_of_images_lie_side_by_side():
 
 
 def test_no_value_is_said():
-    (axes,) = comparison_figure([view(bottom=0.0, high=0.0)]).axes
-    assert axes.texts[0].get_text() == "no result with both ends"
+    assert comparison_chart(comparison([view(bottom=0.0, high=0.0)])).empty == "no result with both ends"

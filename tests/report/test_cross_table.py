@@ -7,7 +7,8 @@ import pytest
 
 from eigexp.cli import main
 from eigexp.errors import ConfigurationError
-from eigexp.report.cross_table import sensitivity_charts, sensitivity_figure, sensitivity_svg
+from eigexp.report.cross_table import heat_maps, sensitivity_charts, sensitivity_figure
+from eigexp.report.heatmap import heat_svg
 from eigexp.report.page import write_page
 from eigexp.report.plot import Settings, plot
 from eigexp.store import Store
@@ -21,13 +22,17 @@ def table_of(tmp_path, count=2, **more):
     return sensitivity_tables(store)[0]
 
 
+def svg_of(table):
+    return heat_svg(heat_maps(table))
+
+
 def parts(svg, tag):
     return [element for element in ElementTree.fromstring(svg).iter() if element.tag == tag]
 
 
 @pytest.mark.parametrize("count, numbers", [(2, True), (7, True), (12, False)])
 def test_a_cell_each_with_its_number_where_there_is_room(tmp_path, count, numbers):
-    svg = sensitivity_svg(table_of(tmp_path, count))
+    svg = svg_of(table_of(tmp_path, count))
     cells = [rect for rect in parts(svg, "rect") if rect.find("title") is not None]
     assert len(cells) == 2 * count**2
     titles = [rect.find("title").text for rect in cells]
@@ -39,28 +44,32 @@ def test_a_cell_each_with_its_number_where_there_is_room(tmp_path, count, number
 
 
 def test_the_scale_is_logarithmic_and_larger_is_lighter(tmp_path):
-    svg = sensitivity_svg(table_of(tmp_path, 2))
+    svg = svg_of(table_of(tmp_path, 2))
     fills = [rect.get("style").removeprefix("fill:#") for rect in parts(svg, "rect") if rect.find("title") is not None]
     light = [sum(int(fill[i : i + 2], 16) for i in (0, 2, 4)) for fill in fills]
     assert light[0] > light[1] > light[5]  # 1, 0.25, 2.5e-7
 
 
 def test_a_value_of_zero_and_an_end_that_is_not_there(tmp_path):
-    zero = sensitivity_svg(table_of(tmp_path / "zero", 2, bottom=0.0))
+    zero = svg_of(table_of(tmp_path / "zero", 2, bottom=0.0))
     assert "0" in [text.text for text in parts(zero, "text")]
     store = Store(tmp_path / "top")
     only_top = fake_table(["0" * 16, "1" * 16])
     only_top |= {"vectors": only_top["vectors"][::2], "values": only_top["values"][::2]}
     write_table(store, only_top)
     (table,) = sensitivity_tables(store)
-    assert len([rect for rect in parts(sensitivity_svg(table), "rect") if rect.find("title") is not None]) == 4
+    assert len([rect for rect in parts(svg_of(table), "rect") if rect.find("title") is not None]) == 4
     assert len(sensitivity_figure(table).axes) == 2  # one map and its colour bar
 
 
-def test_the_figure_shows_the_same_numbers(tmp_path):
-    figure = sensitivity_figure(table_of(tmp_path))
-    pictures = [np.asarray(axes.images[0].get_array()) for axes in figure.axes if axes.images and axes.images[0].get_array().ndim == 2]
-    assert np.allclose(pictures[0], [[1, 0.25], [0.25, 1]])
+def test_cells_lie_on_one_logarithmic_scale_in_data_and_figure(tmp_path):
+    heat = heat_maps(table_of(tmp_path))
+    (_, first), (_, last) = heat.maps
+    shares = {cell.text: cell.share for cell in (*first, *last)}
+    assert shares == {"1": 1.0, ".25": pytest.approx(1 - np.log10(4) / 7), "2e−7": pytest.approx(1 - np.log10(4e6) / 7)}
+    assert heat.ticks[0] == (1.0, "1") and all(text == f"10⁻{'⁰¹²³⁴⁵⁶⁷'[round(7 * (1 - share))]}" for share, text in heat.ticks[1:])
+    pictures = [np.asarray(axes.images[0].get_array()) for axes in sensitivity_figure(table_of(tmp_path)).axes if axes.images]
+    assert np.allclose(pictures[0].ravel(), [cell.share for cell in first])
 
 
 @pytest.fixture

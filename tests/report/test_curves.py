@@ -2,10 +2,10 @@
 
 import math
 
-import numpy as np
 import pytest
 
-from eigexp.report.curves import MOST_POINTS, curve_series, curves_figure
+from eigexp.report.curves import MOST_POINTS, convergence, curve_series
+from eigexp.report.view import View
 from eigexp.store import arrays_of
 from tests.store.fakes import fake_curves, fake_image, fake_pairs, fake_record
 
@@ -36,16 +36,16 @@ def test_long_curves_are_thinned_but_keep_their_ends():
 @pytest.mark.parametrize("quantity", ["residual", "eigenvalue"])
 def test_lines_are_the_series(quantity):
     arrays, record, curves = parts(k=2)
-    (axes,) = curves_figure(arrays, record, curves, quantity).axes
+    chart = convergence(View.of(arrays, record, curves), quantity)
     series = curve_series(curves, quantity, 10.0 if quantity == "residual" else 1.0)
-    assert axes.get_yscale() == "log"
-    for line, (x, y) in zip(axes.lines, series.values(), strict=False):
-        assert np.allclose(line.get_xdata(), x)
-        assert np.allclose(line.get_ydata(), y)
-    assert len(axes.lines) == 4 + (quantity == "residual")
+    assert [line.points for line in chart.lines] == [tuple(zip(x, y, strict=True)) for x, y in series.values()]
+    assert [(line.role, line.minor, line.label) for line in chart.lines] == [
+        ("top", False, "eigenindex 0"), ("top", True, ""), ("bottom", True, ""), ("bottom", False, "eigenindex n−1"),
+    ]  # fmt: skip
+    assert chart.asked == (1e-5 if quantity == "residual" else None)
+    assert chart.y.log and all(chart.y.low < value < chart.y.high for line in chart.lines for _, value in line.points)
 
 
 def test_absence_of_curves_is_said():
     arrays, record, _ = parts()
-    (axes,) = curves_figure(arrays, record).axes
-    assert [text.get_text() for text in axes.texts] == ["no curves kept"]
+    assert convergence(View.of(arrays, record)).empty == "no curves kept"

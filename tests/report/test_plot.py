@@ -6,12 +6,17 @@ import pytest
 from PIL import Image as PillowImage
 
 from eigexp.errors import ConfigurationError, StoreError
-from eigexp.report.plot import OF_ALL, ONE_EACH, Settings, plot
+from eigexp.report import charts
+from eigexp.report.chart import empty_chart
+from eigexp.report.charts import Kind, OneChart
+from eigexp.report.page import write_page
+from eigexp.report.plot import Settings, plot
 from eigexp.store import Store
 from eigexp.store.cross_table import write_table
 from tests.store.fakes import fake_image, fake_table, write_fake
 
-KINDS = (*ONE_EACH, *OF_ALL)  # that of layers is in test_sensitivity.py
+ONE_EACH = tuple(name for name, kind in charts.KINDS.items() if kind.of == "result")
+KINDS = tuple(name for name, kind in charts.KINDS.items() if kind.of != "layers")  # those are in test_cross_table.py
 BEGINNINGS = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
 
 
@@ -77,8 +82,8 @@ def test_without_output_files_are_named_by_kind_and_id(store, tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("kind", "ids", "more", "message"),
     [
-        ("spectra", [], {}, "plot spectra is no figure. Did you mean spectrum"),
-        ("spectrum", [], {}, "has 5 results: .* Name ids"),
+        ("spectra", [], {}, "unknown figure 'spectra'. Did you mean spectrum"),
+        ("spectrum", [], {}, "has 5 results: .* Give ids"),
         ("spectrum", [], {"where": ["model=x"]}, "has 0 results with model=x"),
         ("spectrum", ["ab"], {"where": ["model=ln"]}, "exclude each other"),
         ("compare", [], {"output": "a.gif"}, "output=a.gif has no known extension"),
@@ -100,3 +105,12 @@ def test_beginnings_name_one_result_or_none(store, beginning):
 def test_settings(setting, value):
     with pytest.raises(ConfigurationError, match=f"{setting}="):
         Settings(**{setting: value})
+
+
+def test_a_new_chart_is_a_row_of_the_table(store, tmp_path, monkeypatch):
+    row = Kind("result", (OneChart(lambda view: empty_chart("new", "a new chart", "x", "y", f"of {view.n}"), "a new caption"),))
+    monkeypatch.setitem(charts.KINDS, "new", row)
+    (plotted,) = plot(store, "new", [of(store, "ln")], output=tmp_path / "new.svg")
+    assert plotted.path.read_bytes().startswith(b"<?xml")
+    page = write_page(store, tmp_path / "page.html").read_text()
+    assert page.count("a new caption") == 5 and page.count("eigexp plot new ") == 5 and ">of 1152<" in page

@@ -1,50 +1,57 @@
-"""Eigenvalues on a log axis: intervals as bars, what is zero as an upper limit."""
+"""Eigenvalues on a log axis: intervals as bars, what may be zero as a limit. The data alone; painters have their own test."""
 
 import numpy as np
+import pytest
 import torch
 
-from eigexp.report.spectrum import spectrum_figure
+from eigexp.report.spectrum import spectrum
+from eigexp.report.view import View
 from eigexp.store import arrays_of
 from tests.store.fakes import fake_image, fake_pairs, fake_record
 
 
-def parts(k=1, **changes):
+def chart(k=1, **changes):
     image, pairs = fake_image(), fake_pairs(k=k, **changes)
-    return arrays_of(pairs, image), fake_record(pairs, image)
+    return spectrum(View.of(arrays_of(pairs, image), fake_record(pairs, image)))
 
 
-def test_spectrum_marks_values_intervals_and_limits():
-    (axes,) = spectrum_figure(*parts(k=2)).axes
-    heights = [line.get_ydata()[0] for line in axes.lines if line.get_marker() == "o"]
-    assert np.allclose(heights, [10, 9, 2e-4, 1e-4])
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "1", "n−2", "n−1"]
+def two(value, low, high, **changes):
+    intervals = torch.tensor([[9.9, 10.1], [low, high]], dtype=torch.float64)
+    return chart(eigenvalues=torch.tensor([10.0, value], dtype=torch.float64), intervals=intervals, **changes)
 
 
-def test_spectrum_of_many_pairs_keeps_few_ticks():
-    (axes,) = spectrum_figure(*parts(k=60)).axes
-    assert len(axes.get_xticklabels()) <= 16
-    assert axes.get_xticklabels()[-1].get_text() == "n−1"
+def test_values_with_their_intervals_side_by_side_with_a_gap():
+    found = chart(k=2)
+    assert np.allclose([mark.y for mark in found.marks], [10, 9, 2e-4, 1e-4])
+    assert [mark.x for mark in found.marks] == [0, 1, 3, 4]
+    assert [text for _, text in found.x.ticks] == ["0", "1", "n−2", "n−1"]
+    assert [mark.role for mark in found.marks] == ["top", "top", "bottom", "bottom"]
+    assert found.marks[0].span == pytest.approx((10 - 1e-5, 10 + 1e-5))
+    assert found.marks[0].title.startswith("eigenindex 0: 10 [") and not any(mark.limit for mark in found.marks)
 
 
-def arrows(axes) -> list[float]:
-    return [text.xyann[1] for text in axes.texts if text.arrow_patch is not None]
+def test_many_pairs_keep_few_ticks():
+    ticks = chart(k=60).x.ticks
+    assert len(ticks) <= 8 and (ticks[0][1], ticks[-1][1]) == ("0", "n−1")
 
 
-def test_an_interval_that_reaches_zero_points_down():
-    values = torch.tensor([10.0, 1e-4], dtype=torch.float64)
-    intervals = torch.tensor([[9.9, 10.1], [0.0, 3e-4]], dtype=torch.float64)
-    (axes,) = spectrum_figure(*parts(eigenvalues=values, intervals=intervals)).axes
-    assert np.allclose(arrows(axes), [1e-4])
+@pytest.mark.parametrize("value", [1e-4, 0.0, -5e-15])
+def test_an_interval_that_reaches_zero_is_a_limit_at_its_upper_bound(value):
+    found = two(value, 0.0, 3e-4)
+    assert (found.marks[1].y, found.marks[1].limit, found.marks[1].span) == (3e-4, "at most", None)
+    assert found.marks[1].title == "eigenindex 255: ≤ 3×10⁻⁴"
+    assert found.y.low <= 3e-5  # room for the arrow
 
 
-def test_a_null_eigenvalue_is_an_upper_limit():
-    values = torch.tensor([10.0, 0.0], dtype=torch.float64)
-    intervals = torch.tensor([[9.9, 10.1], [0.0, 2e-5]], dtype=torch.float64)
-    (axes,) = spectrum_figure(*parts(eigenvalues=values, intervals=intervals)).axes
-    assert np.allclose(arrows(axes), [2e-5])
-    assert len([line for line in axes.lines if line.get_marker() == "o"]) == 1
+def test_an_interval_that_nearly_reaches_zero_does_not_flatten_the_rest():
+    found = two(1e-4, 1e-200, 3e-4)
+    assert found.marks[1].span == pytest.approx((1e-7, 3e-4)) and found.y.low >= 1e-9
+
+
+def test_what_is_not_verified_says_so():
+    assert two(1e-4, 0.9e-4, 1.1e-4, evidence={"top": "krylov", "bottom": "budget"}).marks[1].title.endswith("not verified")
 
 
 def test_all_zero_is_said():
-    (axes,) = spectrum_figure(*parts(eigenvalues=torch.zeros(2, dtype=torch.float64))).axes
-    assert [text.get_text() for text in axes.texts] == ["all eigenvalues are zero"]
+    zero = torch.zeros(2, dtype=torch.float64)
+    assert chart(eigenvalues=zero, intervals=torch.zeros(2, 2, dtype=torch.float64)).empty == "all eigenvalues are zero"

@@ -92,7 +92,7 @@ def test_the_lines_say_what_clipped_and_what_rounding_left(tmp_path):
     arrays, record = parts(level=1.0)
     lines = summary_lines(export_stimuli(arrays, tmp_path, alphas=[1.0], bits=[8, 16], record=record))
     assert len(lines) == 4
-    pattern = r"rank \d+, norm 1, (8|16) bit: [\d.]+ % clipped, norm in the file 0\.\d+, cosine to the distortion 0\.\d{4}"
+    pattern = r"eigenindex \d+, norm 1, (8|16) bit: [\d.]+ % clipped, norm in the file 0\.\d+, cosine to the distortion 0\.\d{4}"
     assert all(re.fullmatch(pattern, line) for line in lines), lines
 
 

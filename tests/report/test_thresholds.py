@@ -4,12 +4,11 @@ import csv
 import io
 import math
 
-import numpy as np
 import pytest
 import torch
 
 from eigexp.report.plot import plot
-from eigexp.report.thresholds import COLUMNS, thresholds_csv, thresholds_figure, thresholds_table, thresholds_text
+from eigexp.report.thresholds import COLUMNS, thresholds_chart, thresholds_csv, thresholds_table, thresholds_text
 from eigexp.store import Store
 from tests.store.fakes import fake_image, fake_pairs, fake_record
 
@@ -49,7 +48,7 @@ def test_d_and_thresholds_with_what_the_intervals_leave_open(store):
     open_above = rows["ln", "", "camera"]
     assert math.isinf(open_above["D_high"]) and math.isclose(open_above["D_low"], 0.5 * math.log(1e4)) and "at least" in open_above["words"]
     null = rows["vgg16", "features.16", "coins"]
-    assert null["D"] is None and math.isclose(null["D_low"], 0.5 * math.log(1e6)) and null["words"] == "at least 6.91"
+    assert null["D"] is None and math.isclose(null["D_low"], 0.5 * math.log(1e6)) and null["words"] == "at least 6.9"
     assert math.isclose(null["threshold_least"], 1e-5**-0.5)
 
 
@@ -64,7 +63,7 @@ def test_a_result_of_one_end_has_no_row(tmp_path):
     pairs = fake_pairs(eigenindex=torch.tensor([0, 1]))
     store.write(fake_record(pairs, picture), pairs, picture)
     assert thresholds_table(results(store)) == []
-    assert thresholds_figure(results(store)).axes[0].texts[0].get_text() == "no result with both ends"
+    assert thresholds_chart([]).empty == "no result with both ends"
 
 
 def test_csv_and_text(store):
@@ -73,19 +72,15 @@ def test_csv_and_text(store):
     assert list(read[0]) == list(COLUMNS) and len(read) == 8
     assert [float(row["D_low"]) for row in read] == [row["D_low"] for row in rows]
     lines = thresholds_text(rows).splitlines()
-    assert len(lines) == 9 and "at least 4.61" in lines[1] and "\u2265" in lines[1]
+    assert len(lines) == 9 and "at least 4.6" in lines[1] and "\u2265" in lines[1]
 
 
-def test_open_marks_and_arrows_are_bounds(store):
-    axes = thresholds_figure(results(store)).axes[0]
-    marks = [mark for mark in axes.collections if len(mark.get_offsets())]
-    shown = np.concatenate([np.asarray(mark.get_offsets()) for mark in marks])
-    assert len(shown) == 8 and len(axes.texts) == 4 + 4  # a mean a row, an arrow a bound
-    faces = np.concatenate([mark.get_facecolors() for mark in marks])
-    assert (faces[:, :3] == 1).all(1).sum() == 4
-    labels = [label.get_text() for label in axes.get_yticklabels()]
-    assert labels == ["ln", "onoff", "vgg16 (random) features.4", "features.16"]
-    assert [text.get_text() for text in axes.texts[::1] if text.get_text()] == ["\u2265 4.61", "4.61", "4.61", "\u2265 6.91"]
+def test_marks_are_values_or_bounds_and_rows_have_their_mean(store):
+    chart = thresholds_chart(thresholds_table(results(store)))
+    assert len(chart.marks) == 8 and sum(mark.limit == "at least" for mark in chart.marks) == 4
+    assert [text for _, text in chart.y.ticks] == ["ln", "onoff", "vgg16 (random) features.4", "features.16"]
+    assert [text for _, text in chart.notes] == ["\u2265 4.60", "4.61", "4.61", "\u2265 6.90"]
+    assert chart.dividers == (0.5, 1.5)
 
 
 @pytest.mark.parametrize("width", [None, 1, 2])

@@ -56,7 +56,7 @@ def test_typeset_and_with_a_symbol():
         eigenvalue_text(v, i, **style)
         for v, i in ((12.35, (12.34, 12.36)), (0.0, (0.0, 2e-7)), (1.8e-4, (1.5e-4, 2.3e-4)), (None, (None, None)))
     ]
-    assert texts == ["λ = 12.35", "λ ≤ 2×10⁻⁷", "λ in [1.5×10⁻⁴, 2.3×10⁻⁴]", "λ = –"]
+    assert texts == ["λ = 12.35", "λ ≤ 2×10⁻⁷", "λ in [1.5, 2.3]×10⁻⁴", "λ = –"]
 
 
 def test_everything_printed_holds_for_every_truth_in_the_interval():

@@ -1,0 +1,103 @@
+"""Charts painted with matplotlib, for figures."""
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from eigexp.report.chart import Chart, Line, Mark
+from eigexp.report.style import BOTTOM, MUTED, PALETTE, TOP, house_style, new_figure
+
+MEAN = "#E8E8E8"
+_COLOURS = {"top": TOP, "bottom": BOTTOM, "image": "black", "other": MUTED, **{f"m{i}": colour for i, colour in enumerate(PALETTE)}}
+_SHAPES = "osD^vPX"
+NARROW = 5  # inches
+
+
+def chart_figure(chart: Chart, size: tuple[float, float]) -> Figure:
+    """Return a figure of one chart.
+
+    Args:
+        chart: what it shows.
+        size: inches.
+    """
+    with house_style():
+        figure = new_figure(*size)
+        draw_chart(figure.add_subplot(), chart)
+        if chart.legend:
+            _legend(figure, below=bool(chart.notes))
+    return figure
+
+
+def draw_chart(axes: Axes, chart: Chart) -> None:
+    """Draw a chart into axes, within `house_style`."""
+    axes.set_title(chart.title)
+    axes.set_xlabel(chart.x.label)
+    axes.set_ylabel(chart.y.label)
+    if chart.empty:
+        axes.text(0.5, 0.5, chart.empty, transform=axes.transAxes, ha="center", va="center", color=MUTED)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        return
+    _scale(axes, chart)
+    for y, end in chart.bars:
+        axes.barh(y, end, height=0.74, color=MEAN)
+    for line in chart.lines:
+        _draw_line(axes, line)
+    for mark in chart.marks:
+        _draw_mark(axes, mark, chart.values)
+    for y, text in chart.notes:
+        axes.text(1.01, y, text, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
+    for y in chart.dividers:
+        axes.axhline(y, color="#BBBBBB", linewidth=0.7)
+    if chart.asked is not None:
+        axes.axhline(chart.asked, color=MUTED, linestyle=":", linewidth=1.2, label="asked")
+    for role, shape, label in chart.legend:
+        axes.scatter([], [], s=20, marker=_SHAPES[shape], color=_COLOURS[role], label=label)
+    if any(line.label for line in chart.lines):
+        axes.legend(loc="best")
+
+
+def _scale(axes: Axes, chart: Chart) -> None:
+    axes.set_xlim(chart.x.low, chart.x.high)
+    if chart.y.log:
+        axes.set_yscale("log")
+        axes.minorticks_off()
+    axes.set_ylim(chart.y.low, chart.y.high)
+    axes.set_xticks([at for at, _ in chart.x.ticks], [text for _, text in chart.x.ticks])
+    axes.set_yticks([at for at, _ in chart.y.ticks], [text for _, text in chart.y.ticks], parse_math=False)
+    if chart.marks:
+        axes.grid(visible=False, axis="x" if chart.values == "y" else "y")
+
+
+def _draw_line(axes: Axes, line: Line) -> None:
+    x, y = zip(*line.points, strict=True)
+    dashes = (0, (4, 1.5)) if line.role == "bottom" else "-"
+    axes.plot(x, y, color=_COLOURS[line.role], linestyle=dashes, linewidth=1 if line.minor else 1.6, alpha=0.5 if line.minor else 1.0,
+              marker="o" if len(x) == 1 else None, label=line.label or None)  # fmt: skip
+
+
+def _draw_mark(axes: Axes, mark: Mark, values: str) -> None:
+    colour = _COLOURS[mark.role]
+    if mark.span:
+        draw = axes.vlines if values == "y" else axes.hlines
+        width, alpha = (3, 0.35) if values == "y" else (1.2, 1)  # rows lie close to each other
+        draw(mark.x if values == "y" else mark.y, *mark.span, color=colour, linewidth=width, alpha=alpha)
+    if mark.limit == "at most":
+        axes.plot(mark.x, mark.y, marker="_", color=colour, markersize=12, markeredgewidth=1.5)
+    else:
+        face = "white" if mark.limit else colour
+        axes.scatter(mark.x, mark.y, s=20, marker=_SHAPES[mark.shape], facecolors=face, edgecolors=colour, linewidths=1.1, zorder=3)
+    if mark.limit:
+        across, along = (0, -22) if mark.limit == "at most" else (15, 0)
+        arrow = {"arrowstyle": "<-", "color": colour, "lw": 1.2, "shrinkA": 0, "shrinkB": 0 if across == 0 else 3}
+        axes.annotate("", (mark.x, mark.y), (across, along), textcoords="offset points", arrowprops=arrow)
+
+
+def _legend(figure: Figure, *, below: bool) -> None:
+    """Set the legend at the right of the axes, or below them where the right is taken."""
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    narrow = figure.get_figwidth() < NARROW
+    loc = "outside lower center" if narrow or below else "outside right upper"
+    columns = 3 if narrow else len(labels) if below else 1
+    legend = figure.legend(handles, labels, loc=loc, ncols=columns, title=None if below else "image")
+    for text in legend.get_texts():
+        text.set_parse_math(False)

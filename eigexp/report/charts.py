@@ -1,0 +1,63 @@
+"""Every kind of figure that `eigexp plot` draws, one row each; the page takes the charts of each result from the same table.
+
+To add a chart of one result, write a module with a function from a View to a `Chart`, and add a row to `KINDS`.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+from eigexp.report.chart import Chart
+from eigexp.report.curves import convergence
+from eigexp.report.spectrum import spectrum
+from eigexp.report.view import View
+
+
+@dataclass(frozen=True)
+class OneChart:
+    """A chart of one result: how it is made, its caption on the page, and the options of `eigexp plot` that choose it."""
+
+    make: Callable[[View], Chart]
+    caption: str
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of figure.
+
+    Attributes:
+        of: what one figure shows: one result, all chosen results, or the cross table of one image's layers.
+        charts: for kinds that are a single chart of one result; others are composed in `plot`.
+    """
+
+    of: Literal["result", "all", "layers"]
+    charts: tuple[OneChart, ...] = ()
+
+
+_CURVES = (
+    OneChart(convergence, "residual / λ₁ against products"),
+    OneChart(partial(convergence, quantity="eigenvalue"), "estimated eigenvalues against products", ("--quantity", "eigenvalue")),
+)
+KINDS = {
+    "distortions": Kind("result"),
+    "spectrum": Kind("result", (OneChart(spectrum, "eigenvalues with intervals"),)),
+    "curves": Kind("result", _CURVES),
+    "compare": Kind("all"),
+    "thresholds": Kind("all"),
+    "sensitivity": Kind("layers"),
+}
+
+
+def page_charts() -> Iterator[tuple[str, OneChart]]:
+    """Yield the charts that the page shows of each result, with their kinds."""
+    for name, kind in KINDS.items():
+        for chart in kind.charts:
+            yield name, chart
+
+
+def chosen_chart(kind: str, quantity: str) -> OneChart | None:
+    """Return the chart of a kind that `--quantity` chooses, its first by default; None for kinds that are no single chart."""
+    charts = KINDS[kind].charts
+    return next((chart for chart in charts if quantity in chart.options), charts[0] if charts else None)
