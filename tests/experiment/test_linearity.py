@@ -10,7 +10,7 @@ from eigexp.config.compose import compose
 from eigexp.errors import ConfigurationError, ModelError
 from eigexp.experiment.linearity import Responses, measure, write_linearity
 from eigexp.experiment.run import run
-from eigexp.report.linearity import by_rank, linear_up_to
+from eigexp.report.linearity import by_eigenindex, linear_up_to
 from eigexp.store import Result, Store
 
 QUIET = ["images.size=24", "logger=none", "callbacks.progress.mode=quiet"]
@@ -53,7 +53,7 @@ def onoff(tmp_path_factory):
 
 
 def test_small_changes_are_as_predicted_and_large_ones_are_not(onoff):
-    top = by_rank(measure(onoff, Responses(onoff)))[0]
+    top = by_eigenindex(measure(onoff, Responses(onoff)))[0]
     ratios = {row.alpha: row.measured / row.predicted for row in top}
     smallest = min(abs(alpha) for alpha in ratios)
     assert abs(ratios[smallest] - 1) < 0.01 and abs(ratios[-smallest] - 1) < 0.01
@@ -75,7 +75,7 @@ def test_the_numbers_are_those_of_the_model(onoff):
 
 
 def test_a_relu_network_holds_until_units_switch(networks, tmp_path):
-    rows = by_rank(measure(*_with_responses(result_of(tmp_path, "model._target_=linearity_networks.Relu"))))
+    rows = by_eigenindex(measure(*_with_responses(result_of(tmp_path, "model._target_=linearity_networks.Relu"))))
     for own in rows.values():
         assert 0 < linear_up_to(own) < max(row.alpha for row in own)
 
@@ -83,7 +83,7 @@ def test_a_relu_network_holds_until_units_switch(networks, tmp_path):
 def test_noise_scales_prediction_and_measurement_alike(networks, tmp_path):
     words = ["model=ln", "noise.variance=4"]
     loud, quiet = result_of(tmp_path / "loud", *words), result_of(tmp_path / "quiet", words[0])
-    a, b = ({row.alpha: row for row in by_rank(measure(*_with_responses(r), alphas=[0.01]))[0]} for r in (loud, quiet))
+    a, b = ({row.alpha: row for row in by_eigenindex(measure(*_with_responses(r), alphas=[0.01]))[0]} for r in (loud, quiet))
     assert a[0.01].measured == pytest.approx(b[0.01].measured / 2, rel=1e-3)
     assert a[0.01].measured == pytest.approx(a[0.01].predicted, rel=0.01)
 
