@@ -70,6 +70,9 @@ def test_pnm_by_the_largest_value_of_its_header(tmp_path, pixels, largest):
 def test_tiff_16_bits_colour_and_float(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", COLOUR16, photometric="rgb")
     assert np.array_equal(read_image(tmp_path / "a.tif"), COLOUR16 / 65535)
+    planes = np.ascontiguousarray(np.moveaxis(COLOUR16, -1, 0))
+    tifffile.imwrite(tmp_path / "c.tif", planes, photometric="rgb", planarconfig="separate")
+    assert np.array_equal(read_image(tmp_path / "c.tif"), COLOUR16 / 65535)
     floats = (GREY8 / 255).astype(np.float32)
     tifffile.imwrite(tmp_path / "b.tif", floats)
     assert np.array_equal(read_image(tmp_path / "b.tif")[..., 0], floats)

@@ -49,6 +49,18 @@ def test_scaling_averages_what_it_drops():
     assert (scale_to_cover(checkers.double().unsqueeze(0), (16, 16)) - 0.5).abs().max() < 0.02
 
 
+def test_scaling_down_averages_over_all_pixels_and_not_over_the_nearest_two():
+    stripes = (torch.arange(64) % 4 % 3 == 0).double().expand(1, 64, 64)  # 1 0 0 1: the two pixels at the centre of four are black
+    assert (scale_to_cover(stripes, (16, 16)) - 0.5).abs().max() < 0.1
+
+
+@pytest.mark.parametrize(("size", "expected"), [((7, 40), (28, 40)), ((17, 17), (17, 25)), ((16, 16), (16, 23)), ((62, 45), (62, 90))])
+def test_scaling_covers_the_size_in_proportion(size, expected):
+    scaled = scale_to_cover(torch.from_numpy(COLOUR).permute(2, 0, 1), size)
+    assert scaled.shape[1:] == expected
+    assert scaled.dtype == scale_to_cover(torch.rand(1, 8, 8), (4, 4)).dtype == torch.float64
+
+
 def test_scaled_pixels_lie_on_a_grid_that_hides_rounding():
     scaled = scale_to_cover(torch.from_numpy(COLOUR).permute(2, 0, 1), (16, 16)) * 2**20
     assert torch.equal(scaled, scaled.round())
@@ -57,6 +69,7 @@ def test_scaled_pixels_lie_on_a_grid_that_hides_rounding():
 def test_the_crop_is_central():
     pixels = torch.arange(35.0).view(1, 5, 7)
     assert torch.equal(center_crop(pixels, (3, 4)), pixels[:, 1:4, 1:5])
+    assert torch.equal(center_crop(pixels, (2, 7)), pixels[:, 1:3])  # the larger half of an odd margin is cut at the bottom
 
 
 def test_an_image_at_its_own_size_is_untouched():

@@ -1,0 +1,52 @@
+import dataclasses
+
+import pytest
+import torch
+
+from eigexp.errors import CheckpointError
+from eigexp.operators import GaussianNoise, Mask
+from eigexp.training.fingerprint import check_fingerprint, fingerprint
+from tests.training.toys import Power, task
+
+HERE = {"seed": 0, "linearise": "auto", "parts": (None, None), "device": torch.device("cpu")}
+
+
+def made(solver=None, given=None, **changes):
+    return fingerprint(given or task("a"), solver or Power(), **HERE | changes)
+
+
+def test_the_same_work_has_the_same_fingerprint():
+    check_fingerprint(made(), made())
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        (lambda: made(seed=1), "seed is 1 there and 0 here"),
+        (lambda: made(linearise="dense"), "linearise is 'dense' there and 'auto' here"),
+        (lambda: made(device=torch.device("cuda")), "device is 'cuda' there and 'cpu' here"),
+        (lambda: made(Power(tol=1e-3)), "solver.tol is 0.001 there and 1e-09 here"),
+        (lambda: made(parts=(GaussianNoise(2.0), None)), "noise is 'GaussianNoise' there and None here"),
+        (lambda: made(parts=(None, Mask("box"))), "subspace is 'Mask' there and None here"),
+        (lambda: made(given=dataclasses.replace(task("a"), ids=("other",))), "ids is .'other'. there"),
+        (lambda: {key: value for key, value in made().items() if key != "seed"}, "seed is 'unset' there and 0 here"),
+        (lambda: made() | {"extra": 1}, "extra is 1 there and 'unset' here"),
+    ],
+)
+def test_other_work_is_refused_by_the_name_of_what_differs(changed, named):
+    with pytest.raises(CheckpointError, match=named):
+        check_fingerprint(changed(), made())
+
+
+def test_settings_of_noise_and_subspace_count():
+    with pytest.raises(CheckpointError, match=r"noise.variance is 2.0 there and 3.0 here"):
+        check_fingerprint(made(parts=(GaussianNoise(2.0), None)), made(parts=(GaussianNoise(3.0), None)))
+    with pytest.raises(CheckpointError, match=r"subspace.extent is 0.5 there and 0.25 here"):
+        check_fingerprint(made(parts=(None, Mask("box", 0.5))), made(parts=(None, Mask("box", 0.25))))
+
+
+def test_the_shape_of_the_images_counts():
+    colour = made() | {"image shape": [3, 4, 4]}
+    assert made()["image shape"] == list(task("a").images[0].pixels.shape)
+    with pytest.raises(CheckpointError, match="image shape"):
+        check_fingerprint(colour, made())
