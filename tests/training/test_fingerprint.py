@@ -22,15 +22,15 @@ def test_the_same_work_has_the_same_fingerprint():
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        (lambda: made(seed=1), "seed is 1 there and 0 here"),
-        (lambda: made(linearise="dense"), "linearise is 'dense' there and 'auto' here"),
-        (lambda: made(device=torch.device("cuda")), "device is 'cuda' there and 'cpu' here"),
-        (lambda: made(Power(tol=1e-3)), "solver.tol is 0.001 there and 1e-09 here"),
-        (lambda: made(parts=(GaussianNoise(2.0), None)), "noise is 'GaussianNoise' there and None here"),
-        (lambda: made(parts=(None, Mask("box"))), "subspace is 'Mask' there and None here"),
-        (lambda: made(given=dataclasses.replace(task("a"), ids=("other",))), "ids is .'other'. there"),
-        (lambda: {key: value for key, value in made().items() if key != "seed"}, "seed is 'unset' there and 0 here"),
-        (lambda: made() | {"extra": 1}, "extra is 1 there and 'unset' here"),
+        (lambda: made(seed=1), "seed was 1 and is now 0"),
+        (lambda: made(linearise="dense"), "linearise was 'dense' and is now 'auto'"),
+        (lambda: made(device=torch.device("cuda")), "device was 'cuda' and is now 'cpu'"),
+        (lambda: made(Power(tol=1e-3)), "solver.tol was 0.001 and is now 1e-09"),
+        (lambda: made(parts=(GaussianNoise(2.0), None)), "noise was 'GaussianNoise' and is now None"),
+        (lambda: made(parts=(None, Mask("box"))), "subspace was 'Mask' and is now None"),
+        (lambda: made(given=dataclasses.replace(task("a"), ids=("other",))), "ids was .'other'. and"),
+        (lambda: {key: value for key, value in made().items() if key != "seed"}, "seed was 'unset' and is now 0"),
+        (lambda: made() | {"extra": 1}, "extra was 1 and is now 'unset'"),
     ],
 )
 def test_other_work_is_refused_by_the_name_of_what_differs(changed, named):
@@ -39,9 +39,9 @@ def test_other_work_is_refused_by_the_name_of_what_differs(changed, named):
 
 
 def test_settings_of_noise_and_subspace_count():
-    with pytest.raises(CheckpointError, match=r"noise.variance is 2.0 there and 3.0 here"):
+    with pytest.raises(CheckpointError, match=r"noise.variance was 2.0 and is now 3.0"):
         check_fingerprint(made(parts=(GaussianNoise(2.0), None)), made(parts=(GaussianNoise(3.0), None)))
-    with pytest.raises(CheckpointError, match=r"subspace.extent is 0.5 there and 0.25 here"):
+    with pytest.raises(CheckpointError, match=r"subspace.extent was 0.5 and is now 0.25"):
         check_fingerprint(made(parts=(None, Mask("box", 0.5))), made(parts=(None, Mask("box", 0.25))))
 
 
