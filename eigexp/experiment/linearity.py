@@ -145,7 +145,7 @@ def _measured(view: View, image: NDArray[Any], at: int, alpha: float, responses:
     low, high = (max(float(bound), 0.0) for bound in view.intervals[at])
     value = max(float(view.eigenvalues[at]), 0.0)
     return Measured(
-        eigenindex=int(view.ranks[at]),
+        eigenindex=int(view.eigenindex[at]),
         n=view.n,
         eigenvalue=value,
         lower=low,
