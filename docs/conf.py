@@ -3,8 +3,10 @@
 import os
 import re
 import sys
-from importlib import metadata
+from collections.abc import Sequence
+from importlib import import_module, metadata
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
@@ -12,11 +14,13 @@ sys.path.insert(0, str(ROOT))
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))  # of the notebook's kernel
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from latex2mathml.converter import convert  # noqa: E402
+
 project = "eigexp"
 author = "eigexp developers"
 release = metadata.version("eigexp")
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
-exclude_patterns = ["_build"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "sphinx_copybutton"]
+exclude_patterns = ["_build", "trials.md"]
 default_role = "code"  # docstrings write `code` in single backticks
 highlight_language = "python"
 
@@ -27,6 +31,7 @@ html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
 html_show_copyright = False
+html_math_renderer = "mathml"  # drawn by the browser itself, without MathJax's network
 
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_member_order = "bysource"
@@ -34,11 +39,12 @@ autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 python_maximum_signature_line_length = 100
+viewcode_line_numbers = True
 napoleon_use_ivar = True
 napoleon_attr_annotations = False  # signatures show the types
 suppress_warnings = ["ref.python"]  # an attribute's name that several classes have
 
-myst_enable_extensions = ["colon_fence", "deflist"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 nb_execution_mode = "force"
 nb_execution_in_temp = True
@@ -48,28 +54,37 @@ nb_output_stderr = "warn"  # and a warning fails the build
 copybutton_exclude = ".linenos, .gp, .go"
 
 _MARKUP = re.compile(r"(`+[^`]*`+|\*\*\w[^*]*\*\*|(?<!\w)\*\w(?:[^*]*\w)?\*(?!\w))|[*|]")
-_SECTION = re.compile(r"^<!-- README: (.+) -->$", re.MULTILINE)
+_PACKAGE = re.compile(r"^<!-- API: ([\w.]+) -->$", re.MULTILINE)
 
 
-def readme_section(heading: str) -> str:
-    """The text below one of the README's second-level headings, its own headings a level higher and its links seen from docs/.
+def api(package: str) -> str:
+    """Return directives for what a package exports, then for each public module what it has besides: a new file needs no edit here."""
+    parent = import_module(package)
+    exported = list(getattr(parent, "__all__", ()))
+    parts = [_automodule(package, imported=True)] if exported else []
+    for found in iter_modules(parent.__path__):
+        if found.name.startswith("_") or found.ispkg:
+            continue
+        name = f"{package}.{found.name}"
+        own = [key for key, value in vars(import_module(name)).items() if _is_documented(key, value, name)]
+        shown_above = [key for key in own if key in exported]
+        if len(own) > len(shown_above):
+            parts.append(f"## {name}\n\n" + _automodule(name, hidden=shown_above))
+    return "\n\n".join(parts)
 
-    Raises:
-        ValueError: if there is no such heading.
-    """
-    parts = re.split(r"^## (.+)$", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
-    sections = dict(zip(parts[1::2], parts[2::2], strict=True)) | {"eigexp": parts[0].partition("\n")[2]}
-    if heading not in sections:
-        raise ValueError(f"README.md has no section {heading!r}. It has: {', '.join(sections)}.")
-    text = re.sub(r"^#(##+ )", r"\1", sections[heading].strip(), flags=re.MULTILINE)
-    return text.replace("](docs/", "](")
+
+def _is_documented(key: str, value: Any, module: str) -> bool:
+    return not key.startswith("_") and getattr(value, "__module__", None) == module and bool(getattr(value, "__doc__", None))
 
 
-def insert_readme_sections(app: Any, docname: str, source: list[str]) -> None:
-    """Replace each line `<!-- README: heading -->` by that section."""
-    if _SECTION.search(source[0]):
-        app.env.note_dependency(str(ROOT / "README.md"))
-        source[0] = _SECTION.sub(lambda found: readme_section(found[1]), source[0])
+def _automodule(name: str, imported: bool = False, hidden: Sequence[str] = ()) -> str:
+    options = ["   :imported-members:"] * imported + [f"   :exclude-members: {', '.join(hidden)}"] * bool(hidden)
+    return "\n".join(["```{eval-rst}", f".. automodule:: {name}", *options, "```"])
+
+
+def insert_api(app: Any, docname: str, source: list[str]) -> None:
+    """Replace each line `<!-- API: package -->` by the directives of that package."""
+    source[0] = _PACKAGE.sub(lambda found: api(found[1]), source[0])
 
 
 def read_as_written(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
@@ -80,8 +95,27 @@ def read_as_written(app: Any, what: str, name: str, thing: Any, options: Any, li
         lines[i] = _MARKUP.sub(lambda found: found[0] if found[1] else "\\" + found[0], line)
 
 
+def write_inline_formula(translator: Any, node: Any) -> None:
+    """Write a formula of a sentence as MathML."""
+    translator.body.append(convert(node.astext()))
+    raise _skip()
+
+
+def write_displayed_formula(translator: Any, node: Any) -> None:
+    """Write a formula on lines of its own as MathML."""
+    translator.body.append(f'<div class="math">{convert(node.astext(), display="block")}</div>')
+    raise _skip()
+
+
+def _skip() -> Exception:
+    from docutils.nodes import SkipNode
+
+    return SkipNode()
+
+
 def setup(app: Any) -> dict[str, Any]:
     """Connect the hooks, the second ahead of napoleon, which adds stars of its own."""
-    app.connect("source-read", insert_readme_sections)
+    app.connect("source-read", insert_api)
     app.connect("autodoc-process-docstring", read_as_written, priority=400)
+    app.add_html_math_renderer("mathml", (write_inline_formula, None), (write_displayed_formula, None))
     return {"parallel_read_safe": True}

@@ -14,7 +14,7 @@ from scripts.benchmark.methods import TOL
 from scripts.benchmark.present import figure, markdown
 from scripts.benchmark.relative import CASES as RELATIVE
 from scripts.benchmark.relative import relative_bottom
-from tests.docs.documented import ROOT, commands, words
+from tests.docs.documented import ROOT, arguments, commands
 
 METHODS = ["ARPACK", "LOBPCG", "torch.lobpcg"]
 
@@ -104,11 +104,11 @@ def test_every_listed_case_has_a_model():
 
 
 @pytest.mark.parametrize("command", [c for c in commands() if "scripts.benchmark" in c])
-def test_as_the_readme_says(command, tmp_path):
+def test_as_the_page_says(command, tmp_path):
     (tmp_path / "outputs").mkdir()
     small = ["--cases", "lg16", "--methods", "ARPACK", "--no-costs"]
     done = subprocess.run(
-        [sys.executable, *words(command)[1:], *small],
+        [sys.executable, *arguments(command)[1:], *small],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -117,5 +117,5 @@ def test_as_the_readme_says(command, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "LG, 16²" in done.stdout
-    for path in (word for word in words(command) if word.startswith("outputs/")):
+    for path in (argument for argument in arguments(command) if argument.startswith("outputs/")):
         assert (tmp_path / path).stat().st_size > 500

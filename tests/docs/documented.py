@@ -1,4 +1,4 @@
-"""What README.md, docs/ and the command's help tell people to type."""
+"""What README.md, CONTRIBUTING.md, docs/ and the command's help tell people to type."""
 
 import re
 import shlex
@@ -8,11 +8,12 @@ from pathlib import Path
 from eigexp.cli.command import EPILOG
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def blocks(language: str) -> Iterator[str]:
+    """Yield the blocks of code in a language, page by page."""
     for page in PAGES:
         for found, text in _BLOCK.findall(page.read_text(encoding="utf-8")):
             if found == language:
@@ -20,32 +21,35 @@ def blocks(language: str) -> Iterator[str]:
 
 
 def commands() -> list[str]:
-    """Every command once, without its comment."""
-    lines = [line for text in [*blocks("bash"), *blocks("sh"), *blocks("console")] for line in text.replace("\\\n", " ").splitlines()]
+    """Return every command once, on one line and without its comment."""
+    texts = [*blocks("bash"), *blocks("sh"), *blocks("console")]
+    lines = [line for text in texts for line in re.sub(r"\s*\\\n\s*", " ", text).splitlines()]
     lines += [line for line in EPILOG.splitlines() if line.startswith("  eigexp ")]
     return list(dict.fromkeys(command for line in lines if (command := without_comment(line))))
 
 
 def patches() -> list[list[str]]:
-    """Each patch that is told of: the command that applies it, and those that try what it adds."""
+    """Return for each patch the command that applies it, and those that try what it adds."""
     return [lines for text in blocks("bash") if (lines := text.splitlines()) and lines[0].startswith("git apply ")]
 
 
 def patch_commands() -> list[str]:
+    """Return all commands of `patches`."""
     return [command for lines in patches() for command in lines]
 
 
 def without_comment(line: str) -> str:
-    """The command of a line; the help parts its words from a command by three spaces."""
+    """Return the command of a line; in the help, three spaces end a command."""
     return re.sub(r"(^|\s)#.*|\s{3,}.*", "", line.strip()).strip()
 
 
-def words(command: str) -> list[str]:
+def arguments(command: str) -> list[str]:
+    """Return the arguments of a command, as a shell would split them."""
     return shlex.split(command)
 
 
-def instead(command: list[str], others: list[str]) -> list[str]:
-    """The command's words, with others in place of those that set the same key, and the rest of them at the end."""
-    keys = {word.partition("=")[0]: word for word in others if "=" in word}
-    kept = [keys.pop(word.partition("=")[0], word) if "=" in word else word for word in command]
-    return [*kept, *(word for word in others if "=" not in word or word.partition("=")[0] in keys)]
+def replaced(command: list[str], others: list[str]) -> list[str]:
+    """Return the arguments of a command, with others in place of those that set the same key, and the rest of them at the end."""
+    keys = {argument.partition("=")[0]: argument for argument in others if "=" in argument}
+    kept = [keys.pop(argument.partition("=")[0], argument) if "=" in argument else argument for argument in command]
+    return [*kept, *(argument for argument in others if "=" not in argument or argument.partition("=")[0] in keys)]

@@ -1,4 +1,4 @@
-"""Every command and every piece of Python in README.md, docs/ and the help is run. What is new in them must be entered here."""
+"""Every command and every piece of Python in README.md, CONTRIBUTING.md, docs/ and the help is run. List a new one here."""
 
 import logging
 import re
@@ -16,16 +16,19 @@ from safetensors.torch import save_file
 from eigexp import cli
 from eigexp.images.sources import SkimageImages
 from eigexp.store import Store
-from tests.docs.documented import ROOT, blocks, commands, instead, patch_commands, words
+from tests.docs.documented import ROOT, arguments, blocks, commands, patch_commands, replaced
 from tests.sweep.sweeps import environment, serial
 
 
 @dataclass(frozen=True)
 class Run:
-    """Run by `eigexp.cli.command.main` in a folder with photographs, a model of one's own and a store of two results.
+    """Run by `eigexp.cli.command.main` in a folder with photographs, a user's model and a store of a few results.
 
-    `small`: words that replace those of the same key, or are added. `leaves`: a pattern of files, of which a new one must be there
-    afterwards. What looks like a result's id stands for one of the store's.
+    Attributes:
+        small: arguments that replace those of the same key, or are added.
+        leaves: a pattern of files, of which a new one must exist afterwards.
+
+    An argument that looks like a result's id is replaced by one of the store's.
     """
 
     small: list[str] = field(default_factory=list)
@@ -41,12 +44,19 @@ class Script:
 
 @dataclass(frozen=True)
 class Install:
-    """Its extra must exist; tests/test_packaging.py builds what is installed."""
+    """Not run; its extra must exist, and tests/test_packaging.py builds what is installed."""
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Run by bash in an empty git repository that holds the tests and settings: this smaller form of the command."""
+
+    small: str
 
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """Run by another test, which takes the command from these pages."""
+    """Run by another test, which reads the command from these pages."""
 
     test: str
 
@@ -57,8 +67,16 @@ RESULT = "outputs/results/*/*/record.json"
 HOW: dict[str, Run | Script | Install | Elsewhere] = {
     "scripts/run.sh": Script(["model=ln", *TINY]),
     "scripts/test.sh": Script(["-n", "0", "-p", "no:cacheprovider", "tests/test_nothing.py"]),
-    "pip install -e '.[slurm]'": Install(),
-    "pip install -e '.[docs]'": Install(),
+    "pip install .": Install(),
+    **{f"pip install -e '.[{extra}]'": Install() for extra in ("slurm", "docs", "dev")},
+    "python -m venv .venv && source .venv/bin/activate": Shell("python -m venv --without-pip .venv && source .venv/bin/activate"),
+    "pre-commit install": Shell("python -m pre_commit install"),
+    "python -m pytest tests/solvers/test_contract.py -k krylov": Shell(
+        "python -m pytest tests/solvers/test_contract.py -k krylov --collect-only"
+    ),
+    "python -m pytest tests/test_architecture.py tests/test_quality.py": Shell(
+        "python -m pytest tests/test_architecture.py tests/test_quality.py --collect-only"
+    ),
     "python -m sphinx -W -b html docs outputs/docs": Elsewhere("tests/docs/test_site.py"),
     "python -m scripts.benchmark --quick": Elsewhere("tests/test_benchmark.py"),
     "python -m scripts.benchmark --cap 10 --markdown --json outputs/benchmark.json --figure outputs/benchmark.png": Elsewhere(
@@ -71,12 +89,18 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
     **{command: Elsewhere("tests/docs/test_patches.py") for command in patch_commands()},
     "eigexp run": Run(["model=lg", *TINY], RESULT),
     "eigexp run model=lgg images.names=[coffee] images.size=128": Run(TINY, RESULT),
-    "eigexp run model=resnet18 model.layer=layer2 images=folder images.path=photos/ images.grey=false solver=krylov solver.k=5": Run(
+    "eigexp run model=resnet18 model.layer=layer2 images=folder images.path=photos/ images.grey=false solver.k=5": Run(
         ["model.weights=random", "images.size=32", "logger=csv", "solver.k=2", "solver.tol=1e-2"], RESULT
     ),
     "eigexp run model=lgg images=folder images.path=photos/ solver.k=3": Run(TINY, RESULT),
     "eigexp run -m model=ln,lg,lgg,onoff": Run(["model=lg,lgg", *TINY], RESULT),
     "eigexp run --cfg job": Run(),
+    "eigexp run model=timm model.architecture=resnet18 model.weights=random model.layer=layer1 images.size=64 images.grey=false": Run(
+        ["images.size=32", "solver.tol=1e-2", "logger=csv"], RESULT
+    ),
+    "eigexp run model=lg subspace=mask subspace.shape=disk subspace.extent=0.5": Run(TINY, RESULT),
+    "eigexp run logger=wandb logger.wandb.mode=offline": Run(["model=lg", "images.size=24"], "outputs/wandb/offline-run-*"),
+    "eigexp wandb sync --dry-run": Run(),
     "eigexp run logger=csv": Run(["model=lg", "images.size=24"], "outputs/logs/*/metrics.csv"),
     "eigexp run logger=[csv,tensorboard]": Run(["model=lg", "images.size=24"], "outputs/tensorboard/**/events*"),
     "eigexp run logger=none": Run(["model=lg", "images.size=24"], RESULT),
@@ -95,9 +119,15 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
     "eigexp sweep experiment=berardino2017": Run(["model=ln,lg", "images.size=24", "images.names=[coins]"], RESULT),
     "eigexp plot thresholds --output thresholds.pdf": Run([], "thresholds.csv"),
     "eigexp plot distortions 3f2a9c --width 2 --output figure.pdf": Run([], "figure.pdf"),
-    "eigexp plot compare --output compare.svg": Run([], "compare.svg"),
+    **{
+        f"eigexp plot {kind} 3f2a9c --output {kind}.png": Run(["--dpi", "60"], f"{kind}.png")
+        for kind in ("distortions", "spectrum", "curves")
+    },
+    **{f"eigexp plot {kind} --output {kind}.png": Run(["--dpi", "60"], f"{kind}.png") for kind in ("compare", "thresholds")},
+    "eigexp plot sensitivity --output cross.png": Run(["--dpi", "60"], "cross.png"),
     "eigexp export 3f2a9c --alpha 0.5 --alpha 5": Run([], "outputs/stimuli/*_linearity.pdf"),
     "eigexp doctor": Run(),
+    "eigexp models": Run(),
     "eigexp models resnet18 images.size=64": Run(["model.weights=random"]),
     "eigexp sweep model=ln,lg,lgg,onoff images.names=[] solver.k=1,5 --dry-run": Run(["images.size=24"]),
     "eigexp sweep model=ln,lg,lgg,onoff images.names=[] solver.k=1,5": Run(
@@ -110,14 +140,18 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
     "eigexp sweep experiment=frontends launcher=slurm launcher.pack=8": Run(["--dry-run", "images.size=24"]),
     "eigexp sweep model=onoff,resnet18 images.names=[] launcher=slurm launcher.pack=4 launcher.partition=gpu launcher.gpus=1 "
     "launcher.time=2:00:00": Elsewhere("tests/slurm/test_documented.py"),
+    "eigexp sweep experiment=frontends launcher=slurm launcher.pack=8 --dry-run": Run(["images.size=24"]),
+    "eigexp store verify": Run(),
+    "eigexp store prune": Run(),
+    "eigexp store merge other/results": Run([], "outputs/results/**/record.json"),
     "eigexp status": Run(),
     "eigexp status --failed": Run(),
     "eigexp cancel": Run(),
 }
 
-# How a piece of Python begins -> what stands before it, and what is smaller in it.
+# How a piece of Python begins: what is run before it, and what is smaller in it.
 PYTHON: dict[str, tuple[str, dict[str, str]]] = {
-    "import eigexp\nfrom eigexp.images import SkimageImages": ("", {"size=96": "size=32", "synthesize()": "synthesize(progress=False)"}),
+    "import eigexp\nfrom eigexp import images, models": ("", {"size=96": "size=32", "synthesize()": "synthesize(progress=False)"}),
     "from eigexp.sweep import Sweep": ("", {"devices=2": "devices=1", "images.size=64": "images.size=24"}),
     "import eigexp\n\nmodel = eigexp.prepare_model(model)": (
         "from eigexp.images import SkimageImages\nfrom eigexp.models import OnOff\n"
@@ -141,13 +175,13 @@ class Retina(torch.nn.Module):
 """
 
 
-def entered(kind: type) -> list[str]:
+def listed(kind: type) -> list[str]:
     return [command for command, how in HOW.items() if isinstance(how, kind)]
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """Photographs, a model of one's own with its weights, and a store of two results, and of two layers with their table."""
+    """Make photographs, a user's model with its weights, and a store of two results and of two layers with their table."""
     from PIL import Image
 
     folder = tmp_path_factory.mktemp("user")
@@ -161,6 +195,7 @@ def prepared(tmp_path_factory):
     save_file({"filter.weight": torch.randn(2, 1, 5, 5, generator=generator), "filter.bias": torch.zeros(2)}, folder / "retina.safetensors")
     small = ["images.size=24", "logger=none", "callbacks.progress.mode=quiet"]
     serial(["model=onoff,ln", *small], folder / "outputs/results")
+    serial(["model=lg", *small], folder / "other/results")
     layers = ["model._target_=tests.models.small_network.SmallNetwork", "model.name=small", "model.layer=[stem,head]"]
     serial([*layers, *small], folder / "outputs/results")
     return folder
@@ -168,7 +203,7 @@ def prepared(tmp_path_factory):
 
 @pytest.fixture
 def user(prepared, tmp_path, monkeypatch):
-    """A copy of that folder, the current one; what a command does to its process is undone."""
+    """Make a copy of that folder the current one; what a command does to its process is undone."""
     shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
@@ -184,34 +219,34 @@ def user(prepared, tmp_path, monkeypatch):
         del sys.modules[module]
 
 
-def test_every_command_is_entered_here():
+def test_every_command_is_listed_here():
     missing = set(commands()) - HOW.keys()
-    assert not missing, "Enter these into HOW, each with a small way to run it."
+    assert not missing, "List these in HOW, each with a small way to run it."
 
 
-def test_what_is_entered_is_still_told():
+def test_what_is_listed_is_still_documented():
     assert not HOW.keys() - set(commands())
 
 
-def test_every_piece_of_python_is_entered_here():
+def test_every_piece_of_python_is_listed_here():
     unknown = [text for text in blocks("python") if not any(text.startswith(first) for first in PYTHON)]
-    assert not unknown, "Enter how these begin into PYTHON."
+    assert not unknown, "List how these begin in PYTHON."
 
 
-@pytest.mark.parametrize("command", entered(Elsewhere))
+@pytest.mark.parametrize("command", listed(Elsewhere))
 def test_a_command_run_elsewhere(command):
     how = HOW[command]
     assert isinstance(how, Elsewhere)
     assert "documented import" in (ROOT / how.test).read_text()
 
 
-@pytest.mark.parametrize("command", entered(Run))
+@pytest.mark.parametrize("command", listed(Run))
 def test_command(command, user, capfd):
     how = HOW[command]
     assert isinstance(how, Run)
     before = set(user.glob(how.leaves)) if how.leaves else set()
     ids = iter(Store(user / "outputs/results").ids() * 2)
-    typed = [next(ids) if AN_ID.fullmatch(word) else word for word in instead(words(command)[1:], how.small)]
+    typed = [next(ids) if AN_ID.fullmatch(argument) else argument for argument in replaced(arguments(command)[1:], how.small)]
     code = cli.main(typed)
     printed = capfd.readouterr()
     assert code == 0, printed.out + printed.err
@@ -219,7 +254,7 @@ def test_command(command, user, capfd):
     assert not how.leaves or set(user.glob(how.leaves)) - before, f"no new {how.leaves}: {printed.err}"
 
 
-@pytest.mark.parametrize("command", entered(Script))
+@pytest.mark.parametrize("command", listed(Script))
 def test_script(command, tmp_path):
     how = HOW[command]
     assert isinstance(how, Script)
@@ -244,11 +279,11 @@ def test_script(command, tmp_path):
         assert "[100%]" in done.stdout
 
 
-@pytest.mark.parametrize("command", entered(Install))
+@pytest.mark.parametrize("command", listed(Install))
 def test_an_extra_that_is_installed_exists(command):
-    *_, what = words(command)
+    *_, what = arguments(command)
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert what.startswith(".[") and set(what[2:-1].split(",")) <= set(extras)
+    assert what == "." or (what.startswith(".[") and set(what[2:-1].split(",")) <= set(extras))
 
 
 @pytest.mark.parametrize("first", PYTHON)
@@ -264,5 +299,26 @@ def test_python(first, user, capsys):
     assert list(user.glob("*.png")) or len(Store("outputs/results").ids()) > stored or "table" in namespace or namespace["eig"].verified
 
 
-def test_words_replace_those_of_the_same_key():
-    assert instead(["sweep", "a=1,2", "b=3"], ["b=4", "--dry-run", "c=5"]) == ["sweep", "a=1,2", "b=4", "--dry-run", "c=5"]
+@pytest.mark.parametrize("command", listed(Shell))
+def test_in_a_shell(command, tmp_path):
+    how = HOW[command]
+    assert isinstance(how, Shell)
+    shutil.copytree(ROOT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    small = how.small.replace("python ", f"{sys.executable} ")
+    done = subprocess.run(
+        ["bash", "-ec", small],
+        cwd=tmp_path,
+        env=environment(PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_arguments_replace_those_of_the_same_key():
+    assert replaced(["sweep", "a=1,2", "b=3"], ["b=4", "--dry-run", "c=5"]) == ["sweep", "a=1,2", "b=4", "--dry-run", "c=5"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.documented import ROOT, instead, patches, words
+from tests.docs.documented import ROOT, arguments, patches, replaced
 
 SMALL = ["images.size=24", "logger=none"]
 PATCHES = patches()
@@ -39,12 +39,12 @@ def test_there_is_a_patch_of_each_kind():
 
 @pytest.mark.parametrize("lines", PATCHES, ids=lambda lines: lines[0].rpartition("/")[2])
 def test_a_patch_applies_and_what_it_adds_works(lines, copy):
-    run(copy, *words(lines[0]))
-    for program, *arguments in map(words, lines[1:]):
+    run(copy, *arguments(lines[0]))
+    for program, *given in map(arguments, lines[1:]):
         if program == "eigexp":
-            done = run(copy, sys.executable, "-m", "eigexp", *instead(arguments, SMALL))
+            done = run(copy, sys.executable, "-m", "eigexp", *replaced(given, SMALL))
             assert (Path(done.stdout.splitlines()[-1]) / "record.json").exists()
         else:
             assert program == "python"
-            done = run(copy, sys.executable, *arguments, "-p", "no:cacheprovider")
+            done = run(copy, sys.executable, *given, "-p", "no:cacheprovider")
             assert "[100%]" in done.stdout

@@ -1,4 +1,4 @@
-"""The commands of README's Slurm section on a real Slurm, with small images, and this machine's partition."""
+"""The commands of the Slurm page on a real Slurm, with small images, and this machine's partition."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from eigexp.store import Store
-from tests.docs.documented import commands, instead, words
+from tests.docs.documented import arguments, commands, replaced
 from tests.slurm.cluster import Cluster, missing, wait_until
 from tests.sweep.sweeps import eigexp, environment
 
@@ -31,14 +31,14 @@ def around():
         shutil.rmtree(root)
 
 
-def test_submitted_and_followed_as_the_readme_says(around, tmp_path):
-    told = [words(command)[1:] for command in commands() if command.startswith("eigexp ") and "--dry-run" not in command]
+def test_submitted_and_followed_as_the_page_says(around, tmp_path):
+    told = [arguments(command)[1:] for command in commands() if command.startswith("eigexp ") and "--dry-run" not in command]
     (sweep,) = (command for command in told if command[0] == "sweep" and "launcher.partition=gpu" in command)
     slurm = environment(PATH=around.environment["PATH"], SLURM_CONF=around.environment["SLURM_CONF"])
 
     assert ["doctor"] in told
     assert "Slurm" in eigexp(tmp_path, "doctor", environment=slurm).stdout
-    done = eigexp(tmp_path, *instead(sweep, HERE), environment=slurm)
+    done = eigexp(tmp_path, *replaced(sweep, HERE), environment=slurm)
     assert done.returncode == 0, done.stderr
     assert "submitted 4 tasks in 1 job" in done.stderr
     assert ["status"] in told
