@@ -54,37 +54,60 @@ nb_output_stderr = "warn"  # and a warning fails the build
 copybutton_exclude = ".linenos, .gp, .go"
 
 _MARKUP = re.compile(r"(`+[^`]*`+|\*\*\w[^*]*\*\*|(?<!\w)\*\w(?:[^*]*\w)?\*(?!\w))|[*|]")
-_PACKAGE = re.compile(r"^<!-- API: ([\w.]+) -->$", re.MULTILINE)
+_PACKAGE = re.compile(r"^<!-- API: ([\w.]+)(?:, first (\w+))? -->$", re.MULTILINE)
 
 
-def api(package: str) -> str:
-    """Return directives for what a package exports, then for each public module what it has besides: a new file needs no edit here."""
-    parent = import_module(package)
-    exported = list(getattr(parent, "__all__", ()))
-    parts = [_automodule(package, imported=True)] if exported else []
-    for found in iter_modules(parent.__path__):
-        if found.name.startswith("_") or found.ispkg:
-            continue
-        name = f"{package}.{found.name}"
-        own = [key for key, value in vars(import_module(name)).items() if _is_documented(key, value, name)]
-        shown_above = [key for key in own if key in exported]
-        if len(own) > len(shown_above):
-            parts.append(f"## {name}\n\n" + _automodule(name, hidden=shown_above))
+def api(name: str, first: str | None = None) -> str:
+    """Return directives for a class, for what its package exports, then for what its modules have besides: a new file needs no edit."""
+    module = import_module(name)
+    shown = [id(thing) for above in _packages_above(name) for thing in _exports(above).values()]
+    exported = [key for key, thing in _exports(name).items() if id(thing) not in shown]
+    parts = [f"```{{eval-rst}}\n.. autoclass:: {name}.{first}\n```"] if first else []
+    rest = [key for key in exported if key != first]
+    parts += [_automodule(name, rest)] if rest else []
+    shown += [id(getattr(module, key)) for key in exported]
+    for found in iter_modules(getattr(module, "__path__", ())):
+        inner = f"{name}.{found.name}"
+        if not found.name.startswith("_") and not found.ispkg:
+            own = [key for key, value in _own(inner).items() if id(value) not in shown]
+            parts += [f"## {inner}\n\n" + _automodule(inner, own)] if own else []
     return "\n\n".join(parts)
 
 
-def _is_documented(key: str, value: Any, module: str) -> bool:
-    return not key.startswith("_") and getattr(value, "__module__", None) == module and bool(getattr(value, "__doc__", None))
+def _packages_above(package: str) -> list[str]:
+    parts = package.split(".")
+    return [".".join(parts[:i]) for i in range(2, len(parts))]  # from eigexp.<package> on: eigexp itself re-exports for convenience
 
 
-def _automodule(name: str, imported: bool = False, hidden: Sequence[str] = ()) -> str:
-    options = ["   :imported-members:"] * imported + [f"   :exclude-members: {', '.join(hidden)}"] * bool(hidden)
-    return "\n".join(["```{eval-rst}", f".. automodule:: {name}", *options, "```"])
+def _exports(name: str) -> dict[str, Any]:
+    """Return what a package lists in `__all__`, or what a module defines."""
+    module = import_module(name)
+    if not hasattr(module, "__path__"):
+        return _own(name)
+    return {key: getattr(module, key) for key in getattr(module, "__all__", ())}
+
+
+def _own(name: str) -> dict[str, Any]:
+    members = vars(import_module(name)).items()
+    return {key: value for key, value in members if not key.startswith("_") and _is_documented(value, name)}
+
+
+def _is_documented(value: Any, module: str) -> bool:
+    return getattr(value, "__module__", None) == module and bool(getattr(value, "__doc__", None))
+
+
+def _automodule(name: str, members: Sequence[str]) -> str:
+    return "\n".join(["```{eval-rst}", f".. automodule:: {name}", f"   :members: {', '.join(members)}", "   :imported-members:", "```"])
+
+
+def skip_foreign(app: Any, what: str, name: str, thing: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out members that a base class of another package has generated, such as `Figure.set` of matplotlib."""
+    return True if what == "class" and not str(getattr(thing, "__module__", None) or "eigexp").startswith("eigexp") else None
 
 
 def insert_api(app: Any, docname: str, source: list[str]) -> None:
     """Replace each line `<!-- API: package -->` by the directives of that package."""
-    source[0] = _PACKAGE.sub(lambda found: api(found[1]), source[0])
+    source[0] = _PACKAGE.sub(lambda found: api(*found.groups()), source[0])
 
 
 def read_as_written(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
@@ -92,7 +115,8 @@ def read_as_written(app: Any, what: str, name: str, thing: Any, options: Any, li
     for i, line in enumerate(lines):
         if what == "property":
             line = line.replace(": ", " \N{EN DASH} ")  # napoleon would take what stands before a colon for the type
-        lines[i] = _MARKUP.sub(lambda found: found[0] if found[1] else "\\" + found[0], line)
+        line = _MARKUP.sub(lambda found: found[0] if found[1] else "\\" + found[0], line)
+        lines[i] = re.sub(r"(`[^`]+`)(?=\w)", r"\1\\ ", line)  # the plural of a name
 
 
 def write_inline_formula(translator: Any, node: Any) -> None:
@@ -114,8 +138,9 @@ def _skip() -> Exception:
 
 
 def setup(app: Any) -> dict[str, Any]:
-    """Connect the hooks, the second ahead of napoleon, which adds stars of its own."""
+    """Connect the hooks, that of docstrings ahead of napoleon, which adds stars of its own."""
     app.connect("source-read", insert_api)
+    app.connect("autodoc-skip-member", skip_foreign)
     app.connect("autodoc-process-docstring", read_as_written, priority=400)
     app.add_html_math_renderer("mathml", (write_inline_formula, None), (write_displayed_formula, None))
     return {"parallel_read_safe": True}

@@ -45,8 +45,8 @@ def build(folder: Path) -> Path:
 def public_names() -> Iterator[set[str]]:
     """The names under which each public class or function may be documented: that of its package, and that of its module."""
     for found in walk_packages(eigexp.__path__, "eigexp."):
-        if any(part.startswith("_") for part in found.name.split(".")):
-            continue
+        if found.name.startswith(("eigexp.cli", "eigexp.conf.")) or any(part.startswith("_") for part in found.name.split(".")):
+            continue  # the command documents itself: `eigexp --help`
         module = import_module(found.name)
         package = found.name if found.ispkg else found.name.rpartition(".")[0]
         exported = getattr(import_module(package), "__all__", ())

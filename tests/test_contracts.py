@@ -1,0 +1,135 @@
+"""What each kind of object promises. The rows are the files of conf/, so that a new option is tested without an edit here.
+
+Solvers have a table of their own, tests/solvers/test_contract.py: each needs settings with which it reaches the truth.
+"""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from PIL import Image as PillowImage
+
+from eigexp.config.compose import compose
+from eigexp.config.instantiate import construct
+from eigexp.images import Image, ImageSource
+from eigexp.models import OnOff, prepare_model
+from eigexp.operators import Noise, PixelSubspace, linearise
+from eigexp.solvers import Krylov
+from eigexp.training import EigenModule, Task, TaskData
+from eigexp.training.loggers import ResultLogger
+from eigexp.training.trainer import make_trainer
+
+ELSEWHERE = {
+    "logger": {"none", "wandb", "mlflow"},  # nothing, or a database: tests/training
+    "subspace": {"none"},
+    "model": {"efficientnet_lite0", "lpips", "plenoptic", "resnet18", "timm", "torchvision", "vgg16"},  # networks by name: tests/models
+}
+NEEDED = {"folder": ["images.path=photos"], "file": ["images.path=photos/a.png"]}
+
+
+def options(group: str) -> list[str]:
+    names = (file.name for file in files("eigexp.conf").joinpath(group).iterdir())
+    return sorted({name.removesuffix(".yaml") for name in names if name.endswith(".yaml")} - ELSEWHERE.get(group, set()))
+
+
+def node(group: str, option: str) -> dict[str, Any]:
+    config = compose([f"{group}={option}", *NEEDED.get(option, [])])
+    return OmegaConf.to_container(OmegaConf.create(config), resolve=True)[group]  # type: ignore[index,call-overload]
+
+
+def each(group: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("option", options(group))
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """A current folder with two small images."""
+    monkeypatch.chdir(tmp_path)
+    Path("photos").mkdir()
+    for seed, name in enumerate(("a", "b")):
+        pixels = torch.randint(0, 256, (20, 24, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+        PillowImage.fromarray(pixels.numpy()).save(f"photos/{name}.png")
+
+
+@pytest.fixture
+def task():
+    pixels = torch.rand(1, 16, 16, generator=torch.Generator().manual_seed(0))
+    return Task(images=(Image("random", pixels, source="made here"),), model=prepare_model(OnOff()), ids=("0" * 16,), model_name="onoff")
+
+
+@each("noise")
+def test_a_noise_is_a_symmetric_map_of_each_image_s_responses(option):
+    noise = construct(node("noise", option), "noise")
+    assert isinstance(noise, Noise)
+    u, v = torch.randn(2, 3, 4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    response = torch.rand(3, 5, dtype=torch.float64) + 0.1
+    left, right = noise.whiten(u, response), noise.whiten(v, response)
+    assert left.dtype == u.dtype and left.shape == u.shape
+    assert torch.allclose(noise.whiten(u - 2 * v, response), left - 2 * right)
+    assert torch.allclose((left * v).sum(-1), (u * right).sum(-1))
+    assert torch.allclose(noise.whiten(u[1:2], response[1:2]), left[1:2])
+
+
+@each("subspace")
+@pytest.mark.parametrize("shape", [(1, 6, 8), (3, 5, 7)])
+def test_a_subspace_has_orthonormal_columns_and_its_transpose(option, shape):
+    subspace = construct(node("subspace", option), "subspace")
+    assert isinstance(subspace, PixelSubspace)
+    n, pixels = subspace.dimension(shape), shape[0] * shape[1] * shape[2]
+    P = subspace.to_pixels(torch.eye(n, dtype=torch.float64), shape).T
+    assert torch.allclose(P.T @ P, torch.eye(n, dtype=torch.float64))
+    assert torch.allclose(subspace.from_pixels(torch.eye(pixels, dtype=torch.float64), shape), P)
+    assert subspace.to_pixels(torch.ones(2, 3, n), shape).shape == (2, 3, pixels)
+
+
+@each("images")
+def test_a_source_names_its_images_and_gives_each_twice_alike(option, photos):
+    source = construct({key: value for key, value in node("images", option).items() if key != "batch_size"}, "images")
+    assert isinstance(source, ImageSource)
+    names = source.names()
+    assert len(names) == len(source) == len(set(names)) > 0
+    image = source[0]
+    assert image.name == names[0] and image.sha256 == source[0].sha256
+    assert image.pixels.ndim == 3 and image.pixels.is_floating_point()
+    assert 0 <= float(image.pixels.min()) <= float(image.pixels.max()) <= 1
+
+
+@each("model")
+def test_a_model_is_a_differentiable_function_of_each_image_alone(option):
+    settings = {key: value for key, value in node("model", option).items() if key not in ("name", "layer", "weights")}
+    model = prepare_model(construct(settings, "model"))
+    x = torch.rand(2, 1, 176, 176, generator=torch.Generator().manual_seed(0))  # the least that five scales of SSIM take
+    A, alone = linearise(model, x), linearise(model, x[1:])
+    v, u = torch.randn(2, 1, A.shape.n), torch.randn(2, 1, A.shape.m)
+    Av, ATu = A.apply(v), A.adjoint(u)
+    assert torch.equal(A.apply(v), Av)
+    assert torch.allclose(alone.apply(v[1:]), Av[1:], rtol=1e-4, atol=1e-4 * float(Av.abs().max()))
+    assert abs(float((Av * u).sum() - (v * ATu).sum())) <= 1e-4 * float(Av.norm() * u.norm())
+
+
+@each("callbacks")
+def test_a_callback_changes_no_number(option, task, photos):
+    def pairs(callbacks: list[Any]) -> Any:
+        module = EigenModule(Krylov(max_steps=40), seed=0)
+        make_trainer(callbacks=callbacks, accelerator="cpu").fit(module, TaskData([task]))
+        return module.eigenpairs()[0]
+
+    made = [construct(settings, f"callbacks.{name}") for name, settings in node("callbacks", option).items()]
+    alone, watched = pairs([]), pairs(made)
+    assert torch.equal(alone.eigendistortions, watched.eigendistortions) and torch.equal(alone.eigenvalues, watched.eigenvalues)
+
+
+@each("logger")
+def test_a_logger_writes_what_it_is_given(option, task, photos):
+    before = set(Path().rglob("*"))
+    for name, settings in node("logger", option).items():
+        logger = construct(settings, f"logger.{name}")
+        assert isinstance(logger, ResultLogger)
+        logger.begin(task)
+        logger.log_image_metrics(0, {"eigenvalue/0": 0.5}, step=1)
+        logger.close("success")
+    written = [path for path in set(Path().rglob("*")) - before if path.is_file() and path.stat().st_size]
+    assert any(task.ids[0] in str(path) for path in written)
