@@ -3,10 +3,11 @@
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from importlib import import_module, metadata
 from pathlib import Path
 from pkgutil import iter_modules
+from types import FunctionType
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
@@ -60,44 +61,44 @@ _PACKAGE = re.compile(r"^<!-- API: ([\w.]+)(?:, first (\w+))? -->$", re.MULTILIN
 def api(name: str, first: str | None = None) -> str:
     """Return directives for a class, for what its package exports, then for what its modules have besides: a new file needs no edit."""
     module = import_module(name)
-    shown = [id(thing) for above in _packages_above(name) for thing in _exports(above).values()]
-    exported = [key for key, thing in _exports(name).items() if id(thing) not in shown]
+    shown = [id(thing) for above in packages_above(name) for thing in exports(above).values()]
+    exported = {key: thing for key, thing in exports(name).items() if id(thing) not in shown}
     parts = [f"```{{eval-rst}}\n.. autoclass:: {name}.{first}\n```"] if first else []
-    rest = [key for key in exported if key != first]
-    parts += [_automodule(name, rest)] if rest else []
-    shown += [id(getattr(module, key)) for key in exported]
+    rest = {key: thing for key, thing in exported.items() if key != first}
+    parts += [_directives(name, rest)] if rest else []
+    shown += [id(thing) for thing in exported.values()]
     for found in iter_modules(getattr(module, "__path__", ())):
         inner = f"{name}.{found.name}"
         if not found.name.startswith("_") and not found.ispkg:
-            own = [key for key, value in _own(inner).items() if id(value) not in shown]
-            parts += [f"## {inner}\n\n" + _automodule(inner, own)] if own else []
+            own = {key: thing for key, thing in exports(inner).items() if id(thing) not in shown}
+            parts += [f"## {inner}\n\n" + _directives(inner, own)] if own else []
     return "\n\n".join(parts)
 
 
-def _packages_above(package: str) -> list[str]:
-    parts = package.split(".")
-    return [".".join(parts[:i]) for i in range(2, len(parts))]  # from eigexp.<package> on: eigexp itself re-exports for convenience
+def packages_above(name: str) -> list[str]:
+    """Return the packages that hold a module, without eigexp itself, which exports some names again."""
+    parts = name.split(".")
+    return [".".join(parts[:i]) for i in range(2, len(parts))]
 
 
-def _exports(name: str) -> dict[str, Any]:
-    """Return what a package lists in `__all__`, or what a module defines."""
+def exports(name: str) -> dict[str, Any]:
+    """Return what a package lists in `__all__`, or the documented classes and functions that a module defines."""
     module = import_module(name)
-    if not hasattr(module, "__path__"):
-        return _own(name)
-    return {key: getattr(module, key) for key in getattr(module, "__all__", ())}
+    if hasattr(module, "__path__"):
+        return {key: getattr(module, key) for key in getattr(module, "__all__", ())}
+    return {key: thing for key, thing in vars(module).items() if not key.startswith("_") and _is_documented(thing, name)}
 
 
-def _own(name: str) -> dict[str, Any]:
-    members = vars(import_module(name)).items()
-    return {key: value for key, value in members if not key.startswith("_") and _is_documented(value, name)}
+def _is_documented(thing: Any, module: str) -> bool:
+    return isinstance(thing, type | FunctionType) and thing.__module__ == module and bool(thing.__doc__)
 
 
-def _is_documented(value: Any, module: str) -> bool:
-    return getattr(value, "__module__", None) == module and bool(getattr(value, "__doc__", None))
-
-
-def _automodule(name: str, members: Sequence[str]) -> str:
-    return "\n".join(["```{eval-rst}", f".. automodule:: {name}", f"   :members: {', '.join(members)}", "   :imported-members:", "```"])
+def _directives(name: str, members: Mapping[str, Any]) -> str:
+    lines = ["```{eval-rst}", f".. automodule:: {name}", "   :no-members:", ""]
+    for key, thing in members.items():
+        kind = "class" if isinstance(thing, type) else "function" if callable(thing) else "data"
+        lines += [f".. auto{kind}:: {name}.{key}", ""]
+    return "\n".join([*lines, "```"])
 
 
 def skip_foreign(app: Any, what: str, name: str, thing: Any, skip: bool, options: Any) -> bool | None:

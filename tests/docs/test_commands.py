@@ -115,7 +115,7 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
     "eigexp run model=efficientnet_lite0 model.layer=_blocks.0 images.names=[coffee] images.grey=false images.size=64 solver=sparse "
     "dtype=float64": Run(["images.size=20", "logger=csv"], RESULT),
     "eigexp plot sensitivity --output layers.pdf": Run([], "layers.pdf"),
-    "eigexp results --sensitivity --format csv": Run(),
+    "eigexp results --cross --format csv": Run(),
     "eigexp sweep experiment=berardino2017": Run(["model=ln,lg", "images.size=24", "images.names=[coins]"], RESULT),
     "eigexp plot thresholds --output thresholds.pdf": Run([], "thresholds.csv"),
     "eigexp plot distortions 3f2a9c --width 2 --output figure.pdf": Run([], "figure.pdf"),

@@ -1,50 +1,98 @@
-"""The model, the solver and the noise that docs/extend.md adds: each patch applied to a copy of the tree, and what it adds tried there."""
+"""The example of each kind in docs/extend.md: it touches the files that the table names, and what it adds works and keeps the rules."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
 from tests.docs.documented import ROOT, arguments, patches, replaced
 
-SMALL = ["images.size=24", "logger=none"]
-PATCHES = patches()
+SMALL = {"run": ["images.size=24", "logger=csv", "callbacks.progress.mode=quiet"], "sweep": ["images.size=24", "logger=none"]}
+PATCHES = {Path(lines[0].split()[-1]).name: lines for lines in patches()}
+_ROW = re.compile(r"^\| \[(?P<kind>[\w ]+)\]\(#[\w-]+\) \|[^|]+\|(?P<files>[^|]+)\|(?P<row>[^|]*)\| `(?P<patch>[\w.]+)` \|$", re.MULTILINE)
+TABLE = {row["patch"]: row for row in _ROW.finditer((ROOT / "docs" / "extend.md").read_text(encoding="utf-8"))}
+_ADDED = re.compile(r"^\+\+\+ b/(.+)$", re.MULTILINE)
+# Every command in one process: starting torch for each would take longer than all of them.
+_RUN_ALL = """
+import json, sys
+from eigexp.cli import main
+for arguments in json.load(sys.stdin):
+    code = main(arguments)
+    assert code == 0, (arguments, code)
+"""
+_UNDOCUMENTED = """
+import sys
+sys.path.insert(0, "docs")
+from tests.docs.test_site import undocumented
+assert not undocumented(), undocumented()
+"""
 
 
 @pytest.fixture
 def copy(tmp_path):
-    """The sources, with conf/ where an installation has it."""
-    for folder in ("eigexp", "conf", "tests"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md"):
+    """A copy of the sources, with conf/ where an installation has it."""
+    for folder in ("eigexp", "conf", "tests", "docs", "examples", "scripts"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__", "*.png"))
+    for name in ("pyproject.toml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
         shutil.copy(ROOT / name, tmp_path)
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
     (tmp_path / "eigexp" / "conf").symlink_to("../conf")
     return tmp_path
 
 
-def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *command: str, given: str | None = None) -> str:
     around = {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(command, cwd=folder, env=around, capture_output=True, text=True, check=False, timeout=170)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done
+    done = subprocess.run(command, cwd=folder, env=around, input=given, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout
 
 
-def test_there_is_a_patch_of_each_kind():
-    assert [lines[0].rpartition("new_")[2] for lines in PATCHES] == ["model.patch", "solver.patch", "noise.patch"]
+def test_each_kind_has_an_example():
+    assert len(TABLE) == 10 and TABLE.keys() == PATCHES.keys()
+    assert {path.name for path in (ROOT / "examples").glob("*.patch")} == TABLE.keys()
 
 
-@pytest.mark.parametrize("lines", PATCHES, ids=lambda lines: lines[0].rpartition("/")[2])
-def test_a_patch_applies_and_what_it_adds_works(lines, copy):
-    run(copy, *arguments(lines[0]))
-    for program, *given in map(arguments, lines[1:]):
-        if program == "eigexp":
-            done = run(copy, sys.executable, "-m", "eigexp", *replaced(given, SMALL))
-            assert (Path(done.stdout.splitlines()[-1]) / "record.json").exists()
-        else:
-            assert program == "python"
-            done = run(copy, sys.executable, *given, "-p", "no:cacheprovider")
-            assert "[100%]" in done.stdout
+@pytest.mark.parametrize("name", TABLE)
+def test_a_patch_touches_what_its_row_names(name):
+    row = TABLE[name]
+    named = [pattern.replace("NAME", "*") for pattern in re.findall(r"`([^`]+)`", row["files"] + row["row"])]
+    touched = _ADDED.findall((ROOT / "examples" / name).read_text(encoding="utf-8"))
+    assert all(any(fnmatch(path, pattern) for pattern in named) for path in touched)
+    assert all(any(fnmatch(path, pattern) for path in touched) for pattern in named)
+    run(ROOT, *arguments(PATCHES[name][0].replace("git apply", "git apply --check")))
+
+
+def test_what_the_patches_add_works_and_keeps_the_rules(copy):
+    commands, tests = [], []
+    for apply, *tries in PATCHES.values():
+        run(copy, *arguments(apply))
+        for program, *given in map(arguments, tries):
+            if program == "eigexp":
+                commands.append(replaced(given, SMALL.get(given[0], [])))
+            else:
+                assert given[:2] == ["-m", "pytest"] and given[3] == "-k"
+                tests.append(given)
+    run(copy, sys.executable, "-c", _RUN_ALL, given=json.dumps(commands))
+    for where in {given[2] for given in tests}:
+        chosen = " or ".join(f"({given[-1]})" for given in tests if given[2] == where)
+        assert "[100%]" in run(copy, sys.executable, "-m", "pytest", where, "-k", chosen, "-n", "0", "-p", "no:cacheprovider")
+    run(copy, sys.executable, "-m", "ruff", "check", "--no-cache", "eigexp", "tests")
+    run(copy, sys.executable, "-m", "ruff", "format", "--no-cache", "--check", "eigexp", "tests")
+    run(
+        copy,
+        sys.executable,
+        "-m",
+        "pytest",
+        "-n",
+        "0",
+        "-p",
+        "no:cacheprovider",
+        "tests/test_architecture.py",
+        "tests/config/test_compose.py",
+    )
+    run(copy, sys.executable, "-c", _UNDOCUMENTED)

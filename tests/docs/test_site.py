@@ -5,10 +5,10 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from pkgutil import walk_packages
-from types import FunctionType
+from types import ModuleType
 
 import pytest
 
@@ -42,19 +42,31 @@ def build(folder: Path) -> Path:
     return folder / "site"
 
 
-def public_names() -> Iterator[set[str]]:
-    """The names under which each public class or function may be documented: that of its package, and that of its module."""
+def documentation() -> ModuleType:
+    """docs/conf.py as a module."""
+    spec = spec_from_file_location("documentation", ROOT / "docs" / "conf.py")
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def public_names(conf: ModuleType) -> Iterator[set[str]]:
+    """The names under which each public class or function may be documented: those of its module and of its packages."""
     for found in walk_packages(eigexp.__path__, "eigexp."):
         if found.name.startswith(("eigexp.cli", "eigexp.conf.")) or any(part.startswith("_") for part in found.name.split(".")):
             continue  # the command documents itself: `eigexp --help`
-        module = import_module(found.name)
-        package = found.name if found.ispkg else found.name.rpartition(".")[0]
-        exported = getattr(import_module(package), "__all__", ())
-        if found.ispkg:
-            yield from ({f"{found.name}.{name}"} for name in exported)
-        for name, value in vars(module).items():
-            if not name.startswith("_") and isinstance(value, type | FunctionType) and value.__module__ == found.name and value.__doc__:
-                yield {f"{found.name}.{name}"} | ({f"{package}.{name}"} if name in exported else set())
+        for name, thing in conf.exports(found.name).items():
+            yield {f"{home}.{name}" for home in (*conf.packages_above(found.name), found.name) if conf.exports(home).get(name) is thing}
+
+
+def undocumented() -> list[set[str]]:
+    """The public names that the directives of docs/api leave out, without building the site."""
+    conf = documentation()
+    text = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "api").glob("*.md"))
+    directives = "".join(conf.api(*found.groups()) for found in conf._PACKAGE.finditer(text))
+    shown = set(re.findall(r"auto(?:class|function|data):: ([\w.]+)", directives))
+    return [names for names in public_names(conf) if not names & shown]
 
 
 def configured_names() -> set[str]:
@@ -80,6 +92,10 @@ def test_decisions_are_numbered_in_order():
     assert sorted(map(int, numbers)) == list(range(1, len(numbers) + 1))
 
 
+def test_every_public_name_is_in_the_reference():
+    assert not undocumented(), "docs/api has no page for these"
+
+
 def test_the_site(tmp_path):
     """One test, so that workers side by side do not build it twice."""
     site = build(tmp_path)
@@ -94,7 +110,7 @@ def test_the_site(tmp_path):
 
     reference = "".join(text for name, text in pages.items() if name.startswith("api/"))
     documented = set(re.findall(r'id="(eigexp[\w.]*)"', reference))
-    assert not [names for names in public_names() if not names & documented], "these need an entry in docs/api"
+    assert not [names for names in public_names(documentation()) if not names & documented], "these need an entry in docs/api"
     assert not [name for name in configured_names() if not re.search(rf'id="eigexp[\w.]*\.{name}"', reference)], "and these"
     assert 'class="problematic"' not in "".join(pages.values())
     assert not [name for name, text in pages.items() if FETCHED.search(text)], "the site reads without a network"
