@@ -39,7 +39,10 @@ def no_cluster(patch):
     patch.setattr(slurm, "_submitit", lambda: submitit)
 
 
-CONTRACT = {"local": (local.Local, no_workers), "slurm": (slurm.Slurm, no_cluster)}
+CONTRACT = {
+    "local": (local.Local, no_workers),
+    "slurm": (slurm.Slurm, no_cluster),
+}
 
 
 @pytest.mark.parametrize("name", CONTRACT)
