@@ -127,6 +127,7 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
     "eigexp plot sensitivity --output cross.png": Run(["--dpi", "60"], "cross.png"),
     "eigexp export 3f2a9c --alpha 0.5 --alpha 5": Run([], "outputs/stimuli/*_linearity.pdf"),
     "eigexp doctor": Run(),
+    "eigexp doctor model=lg images.size=64": Run(["images.size=24"]),
     "eigexp models": Run(),
     "eigexp models resnet18 images.size=64": Run(["model.weights=random"]),
     "eigexp sweep model=ln,lg,lgg,onoff images.names=[] solver.k=1,5 --dry-run": Run(["images.size=24"]),
