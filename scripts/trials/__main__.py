@@ -23,9 +23,11 @@ def main() -> int:
     chosen = _arguments()
     logging.getLogger("eigexp").setLevel(logging.ERROR)
     torch.set_num_threads(1)
-    found = [claim for name in chosen.family for claim in trials(name, chosen.seeds, quick=chosen.quick)]
-    if chosen.json:
-        chosen.json.write_text(json.dumps([claim.record() for claim in found], indent=1) + "\n")
+    found: list[Claim] = []
+    for name in chosen.family:
+        found += trials(name, chosen.seeds, quick=chosen.quick)
+        if chosen.json:  # after each family, so that nothing is lost
+            chosen.json.write_text(json.dumps([claim.record() for claim in found], indent=1) + "\n")
     print(tables(found))
     return int(any(claim.false for claim in found))
 

@@ -25,8 +25,8 @@ def _krylov(k: int, dtype: torch.dtype) -> Question:
 
 STANDARD = (
     *(_krylov(k, dtype) for k in (1, 3, 5) for dtype in (F32, F64)),
-    Question("krylov, no structured vectors", lambda: Krylov(k=3, guesses=False), F32),
-    Question("krylov, no structured vectors", lambda: Krylov(k=5, guesses=False), F64),
+    Question("krylov, no structured vectors", lambda: Krylov(k=3, structured_vectors=False), F32),
+    Question("krylov, no structured vectors", lambda: Krylov(k=5, structured_vectors=False), F64),
     Question("krylov, one end", lambda: Krylov(k_top=3, k_bottom=0), F32),
     Question("krylov, one end", lambda: Krylov(k_top=0, k_bottom=1), F32),
     Question("krylov, one end", lambda: Krylov(k_top=0, k_bottom=3), F64),
