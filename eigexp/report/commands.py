@@ -11,7 +11,7 @@ DIGITS = 8
 
 
 def run_command(result: Result) -> str:
-    """What computes this result again: the command that its record names, else its frozen configuration."""
+    """Return the command that computes this result again: its record's own, else one with its frozen configuration."""
     if given := result.record.get("command"):
         return str(given)
     if not result.config:
@@ -20,7 +20,7 @@ def run_command(result: Result) -> str:
 
 
 def plot_command(root: Path, kind: str, *words: str) -> str:
-    """What draws a figure of a store's results again.
+    """Return the command that draws a figure of a store's results again.
 
     Args:
         root: of the store; left out where it is the usual one of the current folder, relative where it lies below.
@@ -34,12 +34,12 @@ def plot_command(root: Path, kind: str, *words: str) -> str:
 
 
 def where_words(where: Sequence[str]) -> list[str]:
-    """Conditions as options of the command."""
+    """Return conditions as options of the command."""
     return [word for condition in where for word in ("--where", condition)]
 
 
 def shortest(ids: Iterable[str]) -> dict[str, str]:
-    """Each id's first eight digits, or as many as tell it from the others."""
+    """Return each id's first eight digits, or as many as tell it from the others."""
     known = sorted(ids)
     apart = {id: 1 + max((_common(id, other) for other in known[max(at - 1, 0) : at + 2] if other != id), default=0)
              for at, id in enumerate(known)}  # fmt: skip

@@ -37,12 +37,12 @@ class Embedded:
 
 
 def reduction(shape: tuple[int, ...]) -> int:
-    """By how much a picture is averaged down to be at most LONGEST_SIDE long."""
+    """Return by how much a picture is averaged down to be at most LONGEST_SIDE long."""
     return max(1, -(-max(shape[-2:]) // LONGEST_SIDE))
 
 
 def embed_image(image: NDArray[Any], most_bytes: int) -> str:
-    """A photograph as a data URI: PNG where that is small enough, else JPEG as good as fits.
+    """Return a photograph as a data URI: PNG where that is small enough, else JPEG as good as fits.
 
     Args:
         image: in [0, 1], a picture by `is_picture`.
@@ -61,7 +61,7 @@ def embed_image(image: NDArray[Any], most_bytes: int) -> str:
 
 
 def embed_distortion(distortion: NDArray[Any], most_bytes: int) -> Embedded:
-    """A distortion about mid-grey as a PNG of at most so many bytes, if five levels allow: smooth ones keep 255 levels, noise fewer."""
+    """Return a distortion about mid-grey as a PNG of at most so many bytes: smooth ones keep 255 levels, noise fewer, at least five."""
     picture = _picture(distortion)
     peak = float(np.abs(picture).max(initial=0.0)) or 1.0
     content, used = b"", STEPS[-1]
@@ -74,7 +74,7 @@ def embed_distortion(distortion: NDArray[Any], most_bytes: int) -> Embedded:
 
 
 def embed_distortions(distortions: Sequence[NDArray[Any]], most_bytes: int) -> list[Embedded]:
-    """Several distortions within so many bytes together: what the smooth ones leave goes to the others."""
+    """Return several distortions within so many bytes together: what the smooth ones leave goes to the others."""
     share = most_bytes // max(len(distortions), 1)
     first = [embed_distortion(distortion, share) for distortion in distortions]
     coarse = [found for found in first if found.steps < STEPS[0]]
@@ -88,7 +88,7 @@ def embed_distortions(distortions: Sequence[NDArray[Any]], most_bytes: int) -> l
 
 
 def data_uri(content: bytes, kind: str) -> str:
-    """Bytes of a picture as a URI that carries them."""
+    """Return the bytes of a picture as a URI that carries them."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
@@ -99,7 +99,7 @@ def _jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:
 
 
 def _picture(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Averaged down linearly, so that the image plus a distortion looks as it would from further away."""
+    """Return a picture averaged down linearly, so that the image plus a distortion looks as it would from further away."""
     picture = as_picture(values)
     assert picture is not None
     by = reduction(values.shape)

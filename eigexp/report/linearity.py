@@ -1,4 +1,4 @@
-"""Where the linear prediction holds: measured changes of the response against alpha * sqrt(lambda), as a table and a figure."""
+"""Up to which norm the linear prediction holds: measured changes of the response against alpha * sqrt(lambda), as a table and a figure."""
 
 import csv
 import io

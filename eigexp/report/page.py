@@ -67,7 +67,7 @@ def write_page(
     cards = list(_cards(store, rows, scale))
     if not cards:
         which = f" with {' and '.join(where)}" if where else ""
-        raise StoreError(f"{store.root} has no result{which} to report. `eigexp run` makes one, `eigexp results` lists what there is.")
+        raise StoreError(f"{store.root} has no result{which} to report. `eigexp run` computes one; `eigexp results` lists those stored.")
     results = [store.read(card.id) for card in cards]
     sections = [*overview(results, store.root, where), *_layers(store, [card.id for card in cards])]
     content = page_html(cards, sections, title=title, source=store.root.name, cost=_cost(rows))

@@ -26,7 +26,7 @@ class Sum:
 
 
 def default_scale(distortions: NDArray[Any]) -> float:
-    """One norm for all distortions, at which they can be seen in the image: two significant digits, pixel units.
+    """Return one norm for all distortions, at which they can be seen in the image: two significant digits, pixel units.
 
     The stronger one's peak lies in [0.4, 1]: as far up as the weaker one needs to have a peak of 0.12.
 
@@ -54,7 +54,7 @@ def check_scale(scale: float | None) -> None:
 
 
 def add(image: NDArray[Any], distortion: NDArray[Any], scale: float, process: Process | None = None) -> Sum:
-    """The image plus `scale` times the distortion, as it is; `process` maps both to display values first (undoing a normalisation, say)."""
+    """Return the image plus `scale` times the distortion; `process` maps the sum to display values (undoes a normalisation, say)."""
     values = image.astype(np.float64) + scale * distortion.astype(np.float64)
     if process is not None:
         values = np.asarray(process(values))
@@ -62,13 +62,13 @@ def add(image: NDArray[Any], distortion: NDArray[Any], scale: float, process: Pr
 
 
 def about_grey(distortion: NDArray[Any]) -> tuple[NDArray[Any], float]:
-    """The distortion with 0 at mid-grey and its largest magnitude at black or white, and that magnitude."""
+    """Return the distortion with 0 at mid-grey and its largest magnitude at black or white, and that magnitude."""
     peak = float(np.abs(distortion).max(initial=0.0))
     return 0.5 + distortion.astype(np.float64) / (2 * peak or 1.0), peak
 
 
 def as_picture(values: NDArray[Any], channel: int | Sequence[int] | None = None) -> NDArray[Any] | None:
-    """Values as (h, w) grey or (h, w, 3) colour, not clipped; None for what is a signal rather than a picture.
+    """Return values as (h, w) grey or (h, w, 3) colour, not clipped; None for what is a signal rather than a picture.
 
     Leading axes count as channels. Three are colour; of any other number `channel` chooses (the first by default).
 
@@ -89,12 +89,12 @@ def as_picture(values: NDArray[Any], channel: int | Sequence[int] | None = None)
 
 
 def is_picture(shape: Sequence[int]) -> bool:
-    """Whether an array of this shape is shown as a picture: its last two axes exceed 1, and are at least 8 where there are no others."""
+    """Tell whether an array of this shape is a picture: its last two axes exceed 1, and are at least 8 where there are no others."""
     if len(shape) < 2 or min(shape[-2:]) < 2:
         return False
     return len(shape) > 2 or min(shape) >= 8
 
 
 def to_bytes(picture: NDArray[Any]) -> NDArray[np.uint8]:
-    """Values in [0, 1] as 8 bits, clipped and rounded."""
+    """Return values in [0, 1] as 8 bits, clipped and rounded."""
     return np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)

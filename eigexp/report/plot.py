@@ -63,7 +63,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Plotted:
-    """A figure that was written, and what must be said of it."""
+    """A figure that was written, and notes about it."""
 
     path: Path
     notes: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ _COLOUR_TYPES = {1: 0, 3: 2}
 
 
 def encode_png(picture: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
-    """A PNG file of the picture, without metadata.
+    """Return a PNG file of the picture, without metadata.
 
     Args:
         picture: shape (h, w) or (h, w, 3), uint8 or uint16.
@@ -49,7 +49,7 @@ def _with_filter(rows: NDArray[np.uint8], kind: int) -> bytes:
 
 
 def _filtered(rows: NDArray[np.uint8], step: int) -> bytes:
-    """Each row less its left neighbours, the row above or the mean of both, whichever leaves the smallest sum of magnitudes."""
+    """Return each row less its left neighbours, the row above or the mean of both, whichever leaves the smallest sum of magnitudes."""
     left = np.zeros_like(rows)
     left[:, step:] = rows[:, :-step]
     above = np.zeros_like(rows)

@@ -1,4 +1,4 @@
-"""Images with distortions added, as PNG files for an experiment, with what clipping and rounding did to them."""
+"""Images with distortions added, as PNG files for an experiment, and a table of what clipping and rounding changed."""
 
 import csv
 import io
@@ -164,8 +164,8 @@ def _check(view: View, alphas: Sequence[float], bits: Sequence[int]) -> None:
     if bad or not alphas:
         raise ConfigurationError(f"alphas={list(alphas)} must be positive numbers: norms in pixel units. Both signs are written for each.")
     if unknown := [depth for depth in bits if depth not in _DEPTHS]:
-        raise ConfigurationError(f"bits={unknown[0]} is no depth of a PNG file here. Give 8, 16 or both.")
+        raise ConfigurationError(f"bits={unknown[0]} must be 8, 16 or both.")
     if view.image.ndim < 2 or int(np.prod(view.image.shape[:-2])) not in (1, 3):
         raise ConfigurationError(
-            f"An input of shape {list(view.image.shape)} is no grey or colour image. Stimuli need one or three channels."
+            f"An input of shape {list(view.image.shape)} is neither grey nor colour. Stimuli need one or three channels."
         )

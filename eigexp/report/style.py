@@ -1,4 +1,4 @@
-"""The house style, and figures without pyplot's global state: made, and turned into PNG, on any thread."""
+"""The style of all figures, and figures without pyplot's global state: made, and turned into PNG, on any thread."""
 
 import io
 import warnings
@@ -23,7 +23,7 @@ PALETTE = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 
 @contextmanager
 def house_style(more: Mapping[str, Any] | None = None) -> Iterator[None]:
-    """Matplotlib's settings for eigexp's figures, and more of a figure's own, for as long as the block lasts."""
+    """Set matplotlib for eigexp's figures, and `more` of a figure's own, for as long as the block lasts."""
     with matplotlib.rc_context({**_settings(), **(more or {})}):  # pyright: ignore[reportArgumentType]
         yield
 
@@ -36,19 +36,19 @@ class ShownFigure(Figure):
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, in inches, that no pyplot knows about. Call it, and draw, within `house_style`."""
+    """Return an empty figure, in inches, unknown to pyplot. Call it, and draw, within `house_style`."""
     figure = ShownFigure(figsize=(width, height))
     FigureCanvasAgg(figure)
     return figure
 
 
 def figure_png(figure: Figure, dpi: int = 150) -> bytes:
-    """The figure as the bytes of a PNG file. The same figure gives the same bytes."""
+    """Return the figure as the bytes of a PNG file. The same figure gives the same bytes."""
     return figure_bytes(figure, "png", dpi)
 
 
 def figure_bytes(figure: Figure, form: str, dpi: int = 300) -> bytes:
-    """The figure as the bytes of a file. The same figure gives the same bytes.
+    """Return the figure as the bytes of a file. The same figure gives the same bytes.
 
     Args:
         figure: made within `house_style`.

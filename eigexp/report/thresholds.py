@@ -55,18 +55,17 @@ Row = dict[str, Any]
 
 
 def thresholds_table(results: Iterable[Result]) -> list[Row]:
-    """One row of COLUMNS a result with both ends: front ends first, models and layers in order of name, then images.
+    """Return a row of COLUMNS for each result with both ends: front ends first, models and layers in order of name, then images.
 
     `D_low` and `D_high` are what the eigenvalues' intervals leave open. Where that of the smallest eigenvalue reaches zero there is no
-    upper bound: `D_high` is infinite, `words` say "at least", and `threshold_least` is a lower bound too. `D` is None where the smallest
-    eigenvalue found is zero to the precision of the products.
+    upper bound: `D_high` is infinite, `D` is None, `words` say "at least", and `threshold_least` is a lower bound too.
     """
     rows = [row for result in results if (row := _row(View.of_record(result.record))) is not None]
     return sorted(rows, key=lambda row: (_model_order(row["model"]), _natural(row["layer"]), row["image"], row["id"]))
 
 
 def thresholds_csv(rows: Sequence[Row]) -> str:
-    """The table as CSV with every column and digit; empty for None, inf for no bound."""
+    """Return the table as CSV with every column and digit; empty for None, inf for no bound."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -75,7 +74,7 @@ def thresholds_csv(rows: Sequence[Row]) -> str:
 
 
 def thresholds_text(rows: Sequence[Row]) -> str:
-    """The table for a terminal."""
+    """Return the table for a terminal."""
     lines = [list(_SHOWN.values()), *([_cell(name, row) for name in _SHOWN] for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(_SHOWN))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
@@ -116,7 +115,7 @@ def thresholds_chart(rows: Sequence[Row], *, narrow: bool = False) -> Chart:
 
 
 def thresholds_height(rows: Sequence[Row]) -> float:
-    """Inches that the figure needs."""
+    """Return the inches that the figure needs."""
     return 1.5 + 0.32 * max(len(_by_row(rows)), 1)
 
 
@@ -162,7 +161,7 @@ def _model_order(name: str) -> tuple[int, str]:
 
 
 def _natural(text: str) -> list[tuple[int, str]]:
-    """Numbers within text by their value."""
+    """Return a key that sorts numbers within text by their value."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text)]
 
 
