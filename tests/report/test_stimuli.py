@@ -117,5 +117,5 @@ def test_settings_that_cannot_work(tmp_path, settings, message):
 
 def test_a_signal_is_refused(tmp_path):
     arrays, record = parts((50,))
-    with pytest.raises(ConfigurationError, match="no grey or colour image"):
+    with pytest.raises(ConfigurationError, match="neither grey nor colour"):
         export_stimuli(arrays, tmp_path, record=record)
