@@ -18,11 +18,11 @@ from eigexp.solvers.sparse.image_state import SparseImage
 
 log = logging.getLogger(__name__)
 
-_PER_PAIR = 80  # rows of the Jacobian, with its decomposition, for the products of one pair at each end
-_PER_PAIR_WIDE = 400  # the same where the decomposition is that of J J^T, m x m
-_RELATIVE = 1500  # for the products of a bottom that is accurate relative to itself
-_LARGEST = 4096  # side of a decomposition that takes seconds
-_ENTRIES = 10**8  # of a Jacobian that takes 3 GB with its copies
+_ROWS_PER_PAIR = 80  # rows of the Jacobian, with its decomposition, for the products of one pair at each end
+_ROWS_PER_PAIR_WIDE = 400  # the same where the decomposition is that of J J^T, m x m
+_ROWS_RELATIVE = 1500  # rows, for the products of a bottom that is accurate relative to itself
+_MOST_SIDE = 4096  # side of a decomposition that takes seconds
+_MOST_ENTRIES = 10**8  # of a Jacobian that takes 3 GB with its copies
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Auto(Solver):
     task is the same computation everywhere.
 
     Attributes:
-        k: number of pairs at each end.
+        k: number of eigenpairs at each end.
         tol: residual norms wanted, relative to the largest eigenvalue.
-        bottom_rtol: residual norms wanted at the bottom, relative to the bottom eigenvalue itself; None does not ask.
+        bottom_rtol: residual norms wanted of the smallest eigenvalues, relative to themselves; None does not ask.
         max_steps: products that a single image may take in a Krylov space.
     """
 
@@ -54,11 +54,11 @@ class Auto(Solver):
             make()  # their checks are this one's
 
     def check_memory(self, A: Operator) -> None:
-        """As the solver chosen."""
+        """Refuse what the solver chosen refuses."""
         self.choice(A.shape, A.dtype).check_memory(A)
 
     def start(self, A: Operator, image: int, rng: Tensor) -> ImageState:
-        """The first state of the solver chosen; the log says which, and why."""
+        """Return the first state of the solver chosen; the log says which, and why."""
         solver = self.choice(A.shape, A.dtype)
         if image == 0:
             log.info(
@@ -67,49 +67,49 @@ class Auto(Solver):
         return solver.start(A, image, rng)
 
     def advance(self, A: Operator, image: int, state: Any, answer: Answer) -> ImageState:
-        """As the solver whose state it is; where the Jacobian turns out not to be sparse, a Krylov space begins."""
+        """Advance as the solver whose state it is; where the Jacobian turns out not to be sparse, a Krylov space begins."""
         try:
             return self._of(state).advance(A, image, state, answer)
         except NotSparseError as error:
-            log.info("solver=auto: krylov, for %s", error.why)
+            log.info("solver=auto: krylov, since %s", error.why)
             assert state.request is not None
             self._krylov().check_memory(A)
             spent = state.fisher_vector_products + len(state.request.block) / 2
             return replace(self._krylov().start(A, image, state.rng), steps=state.steps + 1, fisher_vector_products=spent)
 
     def image_pairs(self, state: Any) -> RitzPairs:
-        """As the solver whose state it is."""
+        """Return what the solver whose state it is returns."""
         return self._of(state).image_pairs(state)
 
     def image_progress(self, state: Any) -> Progress:
-        """As the solver whose state it is."""
+        """Return what the solver whose state it is returns."""
         return self._of(state).image_progress(state)
 
     def load_image(self, flat: dict[str, Any]) -> ImageState:
-        """One image's state; only the exact solver's has a Jacobian, and only the sparse solver's a compressed one."""
+        """Return one image's state; only the exact solver's has a Jacobian, and only the sparse solver's a compressed one."""
         return (ExactImage if "jacobian" in flat else SparseImage if "compressed" in flat else KrylovImage).from_dict(flat)
 
     def choice(self, shape: OperatorShape, dtype: torch.dtype) -> Solver:
-        """The solver to begin with, for an operator of this shape and precision."""
+        """Return the solver to begin with, for an operator of this shape and precision."""
         _, m, n = shape
-        if min(m, n) <= self._limit(shape) and self._side(shape) <= _LARGEST and m * n <= _ENTRIES:
+        if min(m, n) <= self._limit(shape) and self._side(shape) <= _MOST_SIDE and m * n <= _MOST_ENTRIES:
             return self._exact()
         return self._sparse() if self.bottom_rtol is not None and dtype == torch.float64 else self._krylov()
 
     def _limit(self, shape: OperatorShape) -> int:
-        """Rows of the Jacobian that pay."""
-        per_pair = _PER_PAIR_WIDE if self._side(shape) < shape.n else _PER_PAIR
-        return max(per_pair * self.k, _RELATIVE if self.bottom_rtol is not None else 0)
+        """Return the number of rows of the Jacobian that pay."""
+        per_pair = _ROWS_PER_PAIR_WIDE if self._side(shape) < shape.n else _ROWS_PER_PAIR
+        return max(per_pair * self.k, _ROWS_RELATIVE if self.bottom_rtol is not None else 0)
 
     def _side(self, shape: OperatorShape) -> int:
-        """Of the matrix that the exact solver decomposes."""
+        """Return the side of the matrix that the exact solver decomposes."""
         return shape.m if shape.m + self.k <= shape.n else shape.n
 
     def _reason(self, shape: OperatorShape) -> str:
         rows, limit = min(shape.m, shape.n), self._limit(shape)
         if rows > limit:
             return f"min(m, n)={rows} rows of the Jacobian, more than the {limit} that pay"
-        if self._side(shape) > _LARGEST or shape.m * shape.n > _ENTRIES:
+        if self._side(shape) > _MOST_SIDE or shape.m * shape.n > _MOST_ENTRIES:
             return f"a Jacobian of {shape.m} x {shape.n} is too large to decompose"
         return f"min(m, n)={rows} rows of the Jacobian, at most the {limit} that pay"
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import Tensor
 
+from eigexp.errors import OperatorError
 from eigexp.operators.base import Operator
 from eigexp.pairs import RitzPairs
 from eigexp.system.memory import check_memory, free_memory
@@ -38,7 +39,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Progress:
-    """One image's standing after a step, as plain numbers for curves, bars and decisions.
+    """One image's progress after a step, as plain numbers for curves, bars and decisions.
 
     Attributes:
         phase: the solver's own word for what it is doing.
@@ -76,7 +77,7 @@ class Progress:
         tol: float,
         fraction: float | None = None,
     ) -> Self:
-        """The standing of an image whose wanted pairs are known by ranks, values and residuals, each (k,)."""
+        """Return the progress of an image whose wanted pairs are known by ranks, values and residuals, each (k,)."""
         eigenindex, values, residuals = (tuple(t.tolist()) for t in pairs)
         return cls(
             phase=phase,
@@ -104,11 +105,11 @@ class ImageState:
 
     @property
     def done(self) -> bool:
-        """No further product is wanted."""
+        """Return whether no further product is wanted."""
         return self.request is None
 
     def to_dict(self) -> dict[str, Any]:
-        """The state as a flat dict that `torch.save` writes and `torch.load(weights_only=True)` reads."""
+        """Return the state as a flat dict that `torch.save` writes and `torch.load(weights_only=True)` reads."""
         flat: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "request"}
         flat["request.kind"] = self.request.kind if self.request else None
         flat["request.block"] = self.request.block if self.request else None
@@ -116,7 +117,7 @@ class ImageState:
 
     @classmethod
     def from_dict(cls, flat: dict[str, Any]) -> Self:
-        """The state that `to_dict` described."""
+        """Return the state that `to_dict` described."""
         values = dict(flat)
         kind, block = values.pop("request.kind"), values.pop("request.block")
         return cls(request=None if kind is None else Request(kind, block), **values)
@@ -130,11 +131,11 @@ class SolverState:
 
     @property
     def active(self) -> list[int]:
-        """The images that want a further product."""
+        """Return the images that want a further product."""
         return [i for i, image in enumerate(self.images) if not image.done]
 
     def to_dict(self) -> dict[str, Any]:
-        """Flat dict with keys "<image>.<field>"."""
+        """Return a flat dict with keys "<image>.<field>"."""
         return {f"{i}.{key}": value for i, image in enumerate(self.images) for key, value in image.to_dict().items()}
 
 
@@ -147,11 +148,16 @@ class Solver(ABC):
     name: ClassVar[str]
     image_state: ClassVar[type[ImageState]]
 
+    @property
+    def stops_by_residuals(self) -> bool:
+        """Return whether "converged" means that residuals have met `tol`; False where the user chose another criterion."""
+        return True
+
     def init(self, A: Operator, generator: torch.Generator | int) -> SolverState:
-        """The first state. Every image starts from the same generator state, so results do not depend on the batch.
+        """Return the first state. Every image starts from the same generator state, so results do not depend on the batch.
 
         Args:
-            A: sensitivity operator of b images.
+            A: operator of b images.
             generator: a CPU generator, or its seed; it is not advanced.
 
         Raises:
@@ -165,12 +171,12 @@ class Solver(ABC):
         return SolverState(tuple(self.start(A, i, rng.clone()) for i in range(A.shape.b)))
 
     def vectors(self, n: int) -> int:
-        """Vectors of length n that one image's state takes at its largest, copies on the way included; 0 where they are few."""
+        """Return the vectors of length n that one image's state takes at its largest, copies on the way included; 0 where they are few."""
         return 0
 
-    def memory_cure(self, vectors: int) -> str:
-        """What to change, where memory is free for no more than some `vectors` an image."""
-        return "Take a smaller images.size or images.batch_size, or a subspace."
+    def memory_hint(self, vectors: int) -> str:
+        """Return what to change, where memory is free for no more than some `vectors` an image."""
+        return "Set a smaller images.size or images.batch_size, or a subspace."
 
     def check_memory(self, A: Operator) -> None:
         """Refuse work whose state could outgrow the memory that is free.
@@ -182,35 +188,40 @@ class Solver(ABC):
         vector = b * n * A.dtype.itemsize
         if vectors := self.vectors(n):
             what = f"solver={self.name} for b={b} images of n={n} pixels, whose state may grow to {vectors} vectors,"
-            check_memory(vectors * vector, A.device, what, self.memory_cure(free_memory(A.device) // vector))
+            check_memory(vectors * vector, A.device, what, self.memory_hint(free_memory(A.device) // vector))
 
     def step(self, A: Operator, state: SolverState) -> SolverState:
-        """One product for each image that wants one, and what follows from it. The argument is left as it is."""
+        """Make one product for each image that wants one, and return what follows from it. The argument is left as it is.
+
+        Raises:
+            OperatorError: if a product is not finite.
+        """
         images = list(state.images)
         for (kind, _), members in self._groups(state).items():
             part = A if members == list(range(A.shape.b)) else A.select(members)
             block = torch.stack([images[i].request.block for i in members])  # pyright: ignore[reportOptionalMemberAccess]
             forward = part.apply(block) if kind != "adjoint" else None
             back = part.adjoint(block if forward is None else forward) if kind != "forward" else None
+            _refuse_overflow(forward if back is None else back)
             for row, i in enumerate(members):
                 answer = Answer(None if forward is None else forward[row], None if back is None else back[row])
                 images[i] = self.advance(A, i, images[i], answer)
         return SolverState(tuple(images))
 
     def done(self, state: SolverState) -> bool:
-        """No image wants a further product."""
+        """Return whether no image wants a further product."""
         return not state.active
 
     def pairs(self, state: SolverState) -> list[RitzPairs]:
-        """The wanted pairs of every image as they stand, converged or not."""
+        """Return the wanted pairs of every image as they are, converged or not."""
         return [self.image_pairs(image) for image in state.images]
 
     def progress(self, state: SolverState) -> list[Progress]:
-        """Every image's standing as plain numbers."""
+        """Return every image's progress as plain numbers."""
         return [self.image_progress(image) for image in state.images]
 
     def load(self, flat: dict[str, Any]) -> SolverState:
-        """The state that `SolverState.to_dict` described."""
+        """Return the state that `SolverState.to_dict` described."""
         parts: dict[int, dict[str, Any]] = defaultdict(dict)
         for key, value in flat.items():
             image, _, name = key.partition(".")
@@ -218,24 +229,24 @@ class Solver(ABC):
         return SolverState(tuple(self.load_image(parts[i]) for i in sorted(parts)))
 
     def load_image(self, flat: dict[str, Any]) -> ImageState:
-        """The state of one image that `ImageState.to_dict` described."""
+        """Return the state of one image that `ImageState.to_dict` described."""
         return self.image_state.from_dict(flat)
 
     @abstractmethod
     def start(self, A: Operator, image: int, rng: Tensor) -> ImageState:
-        """The first state of one image; `rng` is a generator state of its own."""
+        """Return the first state of one image; `rng` is a generator state of its own."""
 
     @abstractmethod
     def advance(self, A: Operator, image: int, state: Any, answer: Answer) -> ImageState:
-        """The next state of one image, given the product that it asked for. Makes no product itself."""
+        """Return the next state of one image, given the product that it asked for. Makes no product itself."""
 
     @abstractmethod
     def image_pairs(self, state: Any) -> RitzPairs:
-        """The wanted pairs of one image as they stand."""
+        """Return the wanted pairs of one image as they are."""
 
     @abstractmethod
     def image_progress(self, state: Any) -> Progress:
-        """One image's standing as plain numbers."""
+        """Return one image's progress as plain numbers."""
 
     @staticmethod
     def _groups(state: SolverState) -> dict[tuple[str, tuple[int, ...]], list[int]]:
@@ -244,3 +255,15 @@ class Solver(ABC):
             if image.request is not None:
                 groups[image.request.kind, tuple(image.request.block.shape)].append(i)
         return groups
+
+
+def _refuse_overflow(product: Tensor | None) -> None:
+    """Refuse a product that is not finite: nothing can be computed from it.
+
+    Raises:
+        OperatorError: naming the dtype and what to do.
+    """
+    if product is not None and not bool(torch.isfinite(product).all()):
+        name, most = str(product.dtype).removeprefix("torch."), torch.finfo(product.dtype).max
+        scale = "Scale the model's responses down" if product.dtype == torch.float64 else "Set dtype=float64, or scale the responses down"
+        raise OperatorError(f"overflow: a product with the Jacobian is not finite in {name} (at most {most:.1e}). {scale}.")

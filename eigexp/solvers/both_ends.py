@@ -21,11 +21,11 @@ class Wanted:
 
     @property
     def eigenindex(self) -> Tensor:
-        """Their ranks, increasing, none twice."""
+        """Return their ranks, increasing, none twice."""
         return wanted_indices(self.n, self.top, self.bottom)
 
     def held(self, d: int) -> tuple[Tensor, Tensor]:
-        """Ranks that d Ritz pairs can stand for, tops first, and the positions of those pairs, from the end if negative."""
+        """Return the ranks that d Ritz pairs can stand for, largest first, and the positions of those pairs, from the end if negative."""
         index = self.eigenindex.tolist()
         tops = [(i, i) for i in index if i < self.top][:d]
         bottoms = [(i, i - self.n) for i in index if i >= self.top][len(tops) - d :] if d > len(tops) else []
@@ -38,11 +38,11 @@ class BothEnds(Solver):
     """Base of the iterations.
 
     Attributes:
-        k: number of pairs at each end.
-        k_top: number at the top, if other than k.
-        k_bottom: number at the bottom, if other than k.
+        k: number of eigenpairs at each end.
+        k_top: number at the largest end, if other than k; 0 asks for the smallest alone.
+        k_bottom: number at the smallest end, if other than k; 0 asks for the largest alone.
         tol: residual norms wanted, relative to the largest eigenvalue.
-        bottom_rtol: residual norms wanted at the bottom, relative to the bottom eigenvalue itself; None does not ask.
+        bottom_rtol: residual norms wanted of the smallest eigenvalues, relative to themselves; None does not ask.
         max_steps: steps that a single image may take, before it stops as "budget".
     """
 
@@ -59,20 +59,20 @@ class BothEnds(Solver):
 
     @property
     def num_top(self) -> int:
-        """Pairs asked for at the top."""
+        """Return the number of pairs asked for at the largest end."""
         return self.k if self.k_top is None else self.k_top
 
     @property
     def num_bottom(self) -> int:
-        """Pairs asked for at the bottom."""
+        """Return the number of pairs asked for at the smallest end."""
         return self.k if self.k_bottom is None else self.k_bottom
 
     def wanted(self, n: int) -> Wanted:
-        """Which of n pairs are asked for."""
+        """Return which of n pairs are asked for."""
         return Wanted(n, self.num_top, self.num_bottom)
 
     def check(self, A: Operator) -> None:
-        """Refuse what cannot be had of an operator.
+        """Refuse what an operator cannot give.
 
         Raises:
             ConfigurationError: if there are fewer eigenvalues than asked for, or `tol` is below the rounding of the products.
@@ -81,14 +81,14 @@ class BothEnds(Solver):
         check_precision(self.tol, A.dtype)
 
     def met(self, values: Tensor, residuals: Tensor, bottom: Tensor, largest: float, dtype: torch.dtype) -> Tensor:
-        """Which pairs have met the tolerances, shape (k,); see `tolerances_met`."""
+        """Return which pairs have met the tolerances, shape (k,); see `tolerances_met`."""
         return tolerances_met(values, residuals, bottom, largest, dtype, self.tol, self.bottom_rtol)
 
 
 def tolerances_met(
     values: Tensor, residuals: Tensor, bottom: Tensor, largest: float, dtype: torch.dtype, tol: float, bottom_rtol: float | None
 ) -> Tensor:
-    """Which pairs have met the tolerances, shape (k,); of a value that is zero up to rounding `bottom_rtol` asks nothing.
+    """Return which pairs have met the tolerances, shape (k,); of a value that is zero up to rounding `bottom_rtol` asks nothing.
 
     Args:
         values: (k,).

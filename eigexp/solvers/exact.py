@@ -36,6 +36,7 @@ class ExactImage(ImageState):
         jacobian: rows of J found so far, shape (<= m, n), or of J^T, (<= n, m), whichever has fewer; empty at the end.
         eigenindex, values, vectors, residuals: the wanted pairs, empty before the end.
         largest: the largest eigenvalue.
+        next_top, next_bottom: value and residual of the pairs next to those kept, or None.
         null_fraction: share of the eigenvalues that are zero, or None before the end.
     """
 
@@ -48,20 +49,22 @@ class ExactImage(ImageState):
     vectors: Tensor
     residuals: Tensor
     largest: float
+    next_top: tuple[float, float] | None
+    next_bottom: tuple[float, float] | None
     null_fraction: float | None
 
     @property
     def by_rows(self) -> bool:
-        """Whether `jacobian` holds rows of J (else rows of J^T)."""
+        """Return whether `jacobian` holds rows of J (else rows of J^T)."""
         return self.m <= self.n
 
     def to_dict(self) -> dict[str, Any]:
-        """Flat, the Jacobian as the tensor of its rows."""
+        """Return a flat dict, the Jacobian as the tensor of its rows."""
         return super().to_dict() | {"jacobian": self.jacobian.rows.clone()}
 
     @classmethod
     def from_dict(cls, flat: dict[str, Any]) -> Self:
-        """The state that `to_dict` described."""
+        """Return the state that `to_dict` described."""
         return super().from_dict(flat | {"jacobian": Basis.of(flat["jacobian"])})
 
 
@@ -70,7 +73,7 @@ class Exact(Solver):
     """The whole spectrum by the explicit Jacobian: for small images, many pairs or an exact null space.
 
     Attributes:
-        k: number of pairs to keep at each end; None keeps all n.
+        k: number of eigenpairs to keep at each end; None keeps all n.
         chunk: rows or columns of the Jacobian a step.
         tol: residual norms relative to the largest eigenvalue that count as converged.
     """
@@ -87,7 +90,7 @@ class Exact(Solver):
         check_counts(k=self.k)
 
     def start(self, A: Operator, image: int, rng: Tensor) -> ExactImage:
-        """An empty Jacobian with room for all of it."""
+        """Return an empty Jacobian with room for all of it."""
         _, m, n = A.shape
         check_sizes(self.k or 0, 0, n)
         check_precision(self.tol, A.dtype)
@@ -107,6 +110,8 @@ class Exact(Solver):
             vectors=torch.empty(0, n, dtype=A.dtype, device=A.device),
             residuals=none,
             largest=0.0,
+            next_top=None,
+            next_bottom=None,
             null_fraction=None,
         )
         return replace(state, request=self._next(state))
@@ -122,17 +127,26 @@ class Exact(Solver):
         return self._decompose(replace(state, request=None))
 
     def image_pairs(self, state: ExactImage) -> RitzPairs:
-        """The wanted pairs; none before the whole Jacobian is known."""
+        """Return the wanted pairs; none before the whole Jacobian is known."""
         evidence: Evidence = "proven" if state.done else "budget"
-        return RitzPairs(state.eigenindex, state.values, state.vectors, evidence, evidence, state.null_fraction)
+        return RitzPairs(
+            state.eigenindex,
+            state.values,
+            state.vectors,
+            evidence,
+            evidence,
+            state.null_fraction,
+            next_top=state.next_top,
+            next_bottom=state.next_bottom,
+        )
 
     def image_progress(self, state: ExactImage) -> Progress:
-        """As plain numbers; the fraction counts rows of the Jacobian."""
+        """Return the progress in plain numbers; the fraction counts rows of the Jacobian."""
         fraction = 1.0 if state.done else state.jacobian.size / min(state.m, state.n)
         return Progress.of(state, state.phase, (state.eigenindex, state.values, state.residuals), state.largest, self.tol, fraction)
 
     def _next(self, state: ExactImage) -> Request:
-        """The next chunk of unit vectors."""
+        """Return the next chunk of unit vectors."""
         start, size = state.jacobian.size, min(state.m, state.n)
         rows = torch.arange(min(self.chunk, size - start))
         unit = torch.zeros(len(rows), size, dtype=state.vectors.dtype, device=state.vectors.device)
@@ -140,7 +154,7 @@ class Exact(Solver):
         return Request("adjoint" if state.by_rows else "forward", unit)
 
     def _decompose(self, state: ExactImage) -> ExactImage:
-        """All eigenpairs; keeps those wanted."""
+        """Compute all eigenpairs; keep those wanted."""
         J = state.jacobian.rows if state.by_rows else state.jacobian.rows.T
         index = wanted_indices(state.n, state.n, 0) if self.k is None else wanted_indices(state.n, self.k, self.k)
         vectors, spectrum = self._of_wide(J) if self._is_wide(state.m, state.n) else self._of_any(J, index)
@@ -149,6 +163,7 @@ class Exact(Solver):
         largest = float(spectrum[0])
         met = bool((residuals <= self.tol * largest).all())
         rank = int((spectrum > _zero(J.dtype) * largest).sum())
+        next_top, next_bottom = self._neighbours(spectrum, state.n)
         return replace(
             state,
             phase="finished",
@@ -159,14 +174,27 @@ class Exact(Solver):
             vectors=kept,
             residuals=residuals.cpu(),
             largest=largest,
+            next_top=next_top,
+            next_bottom=next_bottom,
             null_fraction=1 - rank / state.n,
         )
+
+    def _neighbours(self, spectrum: Tensor, n: int) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
+        """Return the values next to those kept, each with the rounding of the decomposition as its residual; none where all are kept.
+
+        The spectrum of a wide Jacobian leaves out zeros: they fill it up to n.
+        """
+        if self.k is None or 2 * self.k >= n:
+            return None, None
+        rounding = n**0.5 * torch.finfo(torch.float64).eps * float(spectrum[0])
+        at = [float(spectrum[i]) if i < len(spectrum) else 0.0 for i in (self.k, n - self.k - 1)]
+        return (at[0], rounding), (at[1], rounding)
 
     def _is_wide(self, m: int, n: int) -> bool:
         return self.k is not None and m + self.k <= n
 
     def _of_any(self, J: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        """The eigenvectors of J^T J of some ranks, and the spectrum (n,)."""
+        """Return the eigenvectors of J^T J of some ranks, and the spectrum (n,)."""
         n = J.shape[1]
         F = torch.zeros(n, n, dtype=torch.float64, device=J.device)
         for block in _in_float64(J):
@@ -176,7 +204,7 @@ class Exact(Solver):
         return vectors[order[index.to(order.device)]], values
 
     def _of_wide(self, J: Tensor) -> tuple[Tensor, Tensor]:
-        """The first k eigenvectors of J^T J, and k of its null space; the spectrum without n - m zeros, (m,)."""
+        """Return the first k eigenvectors of J^T J, and k of its null space; the spectrum without n - m zeros, (m,)."""
         assert self.k is not None
         m, n = J.shape
         gram = torch.zeros(m, m, dtype=torch.float64, device=J.device)
@@ -192,7 +220,7 @@ class Exact(Solver):
         return torch.cat([span[: self.k], orthonormal_rows(draw)]), values
 
     def check_memory(self, A: Operator) -> None:
-        """The batch's Jacobians and one image's eigendecomposition."""
+        """Refuse what the batch's Jacobians and one image's eigendecomposition would not leave room for."""
         b, m, n = A.shape
         kept = n if self.k is None else min(2 * self.k, n)
         jacobians, results = b * m * n * A.dtype.itemsize, b * kept * n * A.dtype.itemsize
@@ -203,12 +231,12 @@ class Exact(Solver):
 
 
 def _in_float64(rows: Tensor) -> Iterator[Tensor]:
-    """Blocks of at most 512 rows in float64."""
+    """Yield blocks of at most 512 rows in float64."""
     return (block.double() for block in rows.split(_BLOCK))
 
 
 def _times(left: Tensor, J: Tensor) -> Tensor:
-    """left (k, m) times J (m, n), in float64."""
+    """Return left (k, m) times J (m, n), in float64."""
     product = torch.zeros(len(left), J.shape[1], dtype=torch.float64, device=J.device)
     for rows, block in zip(left.split(_BLOCK, dim=1), _in_float64(J), strict=True):
         product.addmm_(rows, block)
@@ -216,7 +244,7 @@ def _times(left: Tensor, J: Tensor) -> Tensor:
 
 
 def _measured(J: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
-    """Rayleigh quotients and residual norms of vectors (k, n) under J^T J, each (k,), in float64."""
+    """Return Rayleigh quotients and residual norms of vectors (k, n) under J^T J, each (k,), in float64."""
     theta = _rayleigh_quotients(J, vectors.double())
     residuals = []
     for z, t in zip(_in_float64(vectors), theta.split(_BLOCK), strict=True):
@@ -226,7 +254,7 @@ def _measured(J: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _rayleigh_quotients(J: Tensor, vectors: Tensor) -> Tensor:
-    """|J z|^2 / |z|^2 of each row z (k, n) in float64: shape (k,)."""
+    """Return |J z|^2 / |z|^2 of each row z (k, n) in float64: shape (k,)."""
     total = torch.zeros(len(vectors), dtype=torch.float64, device=vectors.device)
     for block in _in_float64(J):
         total += (vectors @ block.T).square().sum(dim=1)
@@ -234,5 +262,5 @@ def _rayleigh_quotients(J: Tensor, vectors: Tensor) -> Tensor:
 
 
 def _zero(dtype: torch.dtype) -> float:
-    """Eigenvalues relative to the largest that are zero at a dtype's precision: singular values of some tens of roundings."""
+    """Return what a zero eigenvalue is below at a dtype's precision, relative to the largest: singular values of some tens of roundings."""
     return max((64 * torch.finfo(dtype).eps) ** 2, 1e-24)

@@ -1,7 +1,11 @@
-"""Power and orthogonal iteration: the top by F, then the bottom by F - lambda_1 (Golub and Van Loan 1996, algorithm 8.2.8).
+"""Power and orthogonal iteration: the largest by F, then the smallest by F - lambda_1 (Golub and Van Loan 1996, algorithm 8.2.8).
 
 One product F V an iteration serves the next block, the Rayleigh quotients and the residuals. Each block is rotated to its Ritz vectors, so
 that vectors are told apart by eigenvalue and never by position: on the shifted matrix the smallest eigenvalue comes first.
+
+What it claims is never more than "converged". A block as wide as k holds as many copies of an eigenvalue as are asked for, but it stops on
+the residuals of its own vectors, and says nothing of one that its start had too little of: on nearby eigenvalues it stops before their
+order is settled.
 """
 
 from dataclasses import dataclass, replace
@@ -31,7 +35,7 @@ class PowerImage(ImageState):
         largest: largest Ritz value, the shift of the bottom.
         top_values, top_vectors, top_residuals: Ritz pairs of the top block, shapes (k,), (k, n), (k,).
         bottom_values, bottom_vectors, bottom_residuals: those of the bottom block, values decreasing.
-        top_met, bottom_met: the residuals of that end are within the tolerances.
+        top_met, bottom_met: that end has met the criterion of `stop`.
         rng: state of the image's own random generator.
     """
 
@@ -55,7 +59,8 @@ class Power(BothEnds):
 
     Attributes:
         max_steps: iterations a single image may take, both ends together; the top leaves half of them to a bottom that is asked.
-        stop: "residual" ends an iteration on `tol`, "delta" where the eigenvalues have ceased to change, which is no proof of convergence.
+        stop: "residual" ends an iteration on `tol`; "delta" where the eigenvalues no longer change, whatever the residuals: status and
+            evidence are then "converged" by that criterion.
         stop_criterion: change of the eigenvalues (Euclidean norm, their units) that ends an iteration with stop="delta".
     """
 
@@ -69,10 +74,15 @@ class Power(BothEnds):
         super().__post_init__()
         check_positive(stop_criterion=self.stop_criterion)
         if self.stop not in ("residual", "delta"):
-            raise ConfigurationError(f"solver.stop={self.stop} is not a rule to stop by. Choose residual or delta.")
+            raise ConfigurationError(f"solver.stop={self.stop} is unknown. Choose residual or delta.")
+
+    @property
+    def stops_by_residuals(self) -> bool:
+        """Return whether `tol` ends an iteration."""
+        return self.stop == "residual"
 
     def start(self, A: Operator, image: int, rng: Tensor) -> PowerImage:
-        """A random block for the top; of one vector where only the bottom is asked, whose shift it gives."""
+        """Return a random block for the largest; of one vector where only the smallest are asked, whose shift it gives."""
         n = A.shape.n
         self.check(A)
         rows = torch.empty(0, n, dtype=A.dtype, device=A.device)
@@ -98,7 +108,7 @@ class Power(BothEnds):
         )
 
     def advance(self, A: Operator, image: int, state: PowerImage, answer: Answer) -> PowerImage:
-        """Rayleigh-Ritz in the block, then the next block, the other end, or the end of the work."""
+        """Do Rayleigh-Ritz in the block, then ask for the next block, begin the other end, or finish."""
         assert state.request is not None
         block = state.request.block
         state = replace(state, steps=state.steps + 1, fisher_vector_products=state.fisher_vector_products + len(block))
@@ -109,21 +119,21 @@ class Power(BothEnds):
         stopped = self.stop == "delta" and len(previous) == len(values) and float((values - previous).norm()) <= self.stop_criterion
         if state.phase == "top":
             state = replace(state, top_values=values, top_vectors=vectors, top_residuals=norms, largest=float(values[0]))
-            state = replace(state, top_met=self._met(norms, values, state.largest, A.dtype, bottom=False))
+            state = replace(state, top_met=stopped or self._met(norms, values, state.largest, A.dtype, bottom=False))
         else:
             state = replace(state, bottom_values=values, bottom_vectors=vectors, bottom_residuals=norms)
-            state = replace(state, bottom_met=self._met(norms, values, state.largest, A.dtype, bottom=True))
+            state = replace(state, bottom_met=stopped or self._met(norms, values, state.largest, A.dtype, bottom=True))
         return self._decide(state, images, stopped)
 
     def image_pairs(self, state: PowerImage) -> RitzPairs:
-        """The Ritz pairs of the ends that have begun."""
+        """Return the Ritz pairs of the ends that have begun."""
         index, values, vectors, _ = self._at_hand(state)
         top: Evidence = "converged" if state.top_met else "budget"
         bottom: Evidence = "converged" if self._bottom_is_met(state) else "budget"
         return RitzPairs(index, values, vectors, top if self.num_top else None, bottom if self.num_bottom else None)
 
     def image_progress(self, state: PowerImage) -> Progress:
-        """As plain numbers."""
+        """Return the progress in plain numbers."""
         index, values, _, residuals = self._at_hand(state)
         return Progress.of(state, state.phase, (index, values, residuals), state.largest, self.tol)
 
@@ -152,7 +162,7 @@ class Power(BothEnds):
         return (self.max_steps + 1) // 2 if self._bottom_size(state) else self.max_steps
 
     def _bottom_size(self, state: PowerImage) -> int:
-        """Vectors of the bottom block: those that the top block does not hold already."""
+        """Return the vectors of the smallest block: those that the largest does not hold already."""
         return min(self.num_bottom, state.n - self.num_top)
 
     def _bottom_is_met(self, state: PowerImage) -> bool:
@@ -162,7 +172,7 @@ class Power(BothEnds):
         return bool(self.met(values, norms, torch.full((len(values),), bottom), largest, dtype).all())
 
     def _at_hand(self, state: PowerImage) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Eigenindices, values, vectors and residuals of the wanted pairs at hand."""
+        """Return eigenindices, values, vectors and residuals of the wanted pairs at hand."""
         index = self.wanted(state.n).eigenindex
         tops = min(self.num_top, len(state.top_values))
         bottoms = len(state.bottom_values)
@@ -175,7 +185,7 @@ class Power(BothEnds):
 
 
 def _rotated(block: Tensor, answer: Answer) -> tuple[Tensor, Tensor, Tensor]:
-    """Ritz values (k,), decreasing, Ritz vectors (k, n) of a block, and F of them, from one product."""
+    """Return Ritz values (k,), decreasing, Ritz vectors (k, n) of a block, and F of them, from one product."""
     assert answer.forward is not None and answer.back is not None
     responses = answer.forward.double()
     values, q = ritz(responses @ responses.T)

@@ -28,6 +28,7 @@ class RandomizedSVDImage(ImageState):
         n: number of coordinates.
         basis: orthonormal rows that span the approximate range; empty before it is projected, and at the end.
         values, vectors, residuals: top Ritz pairs, shapes (k,), (k, n), (k,); empty before the projection.
+        next_top: value and residual of the best pair beyond those asked for, or None where the block has no more.
         range_error: mean distance of F g from the range, over 20 Gaussian vectors g; NaN before it is estimated.
         rng: state of the image's own random generator.
     """
@@ -38,16 +39,19 @@ class RandomizedSVDImage(ImageState):
     values: Tensor
     vectors: Tensor
     residuals: Tensor
+    next_top: tuple[float, float] | None
     range_error: float
     rng: Tensor
 
 
 @dataclass(frozen=True)
 class RandomizedSVD(Solver):
-    """The top pairs by a fixed number of passes; one pass a step. What it reaches is told by the residuals.
+    """The largest pairs by a fixed number of passes; one pass a step. What it reaches is told by the residuals.
+
+    It claims no more than "converged": nothing is checked for what the block has missed.
 
     Attributes:
-        k: number of pairs at the top.
+        k: number of eigenpairs, the largest.
         p: further vectors in the block.
         q: power passes after the first.
         tol: residual norms relative to the largest eigenvalue that count as converged.
@@ -66,10 +70,10 @@ class RandomizedSVD(Solver):
         check_counts(k=self.k)
         for name, value in (("p", self.p), ("q", self.q)):
             if value < 0:
-                raise ConfigurationError(f"solver.{name}={value} must not be negative. 0 goes without.")
+                raise ConfigurationError(f"solver.{name}={value} must not be negative. Set 0 to do without.")
 
     def start(self, A: Operator, image: int, rng: Tensor) -> RandomizedSVDImage:
-        """A random block of k + p vectors, n at most."""
+        """Return a random block of k + p vectors, n at most."""
         n = A.shape.n
         check_sizes(self.k, 0, n)
         check_precision(self.tol, A.dtype)
@@ -87,6 +91,7 @@ class RandomizedSVD(Solver):
             values=none,
             vectors=rows,
             residuals=none,
+            next_top=None,
             range_error=math.nan,
             rng=rng,
         )
@@ -108,18 +113,18 @@ class RandomizedSVD(Solver):
         return replace(state, request=None, phase="finished", status=status, range_error=error, basis=state.basis[:0].clone())
 
     def image_pairs(self, state: RandomizedSVDImage) -> RitzPairs:
-        """The top Ritz pairs; none before the projection."""
+        """Return the largest Ritz pairs; none before the projection."""
         evidence = "converged" if state.status == "converged" else "budget"
-        return RitzPairs(torch.arange(len(state.values)), state.values, state.vectors, evidence, None)
+        return RitzPairs(torch.arange(len(state.values)), state.values, state.vectors, evidence, None, next_top=state.next_top)
 
     def image_progress(self, state: RandomizedSVDImage) -> Progress:
-        """As plain numbers; the fraction counts passes."""
+        """Return the progress in plain numbers; the fraction counts passes."""
         largest = float(state.values[0]) if len(state.values) else 0.0
         pairs = (torch.arange(len(state.values)), state.values, state.residuals)
         return Progress.of(state, state.phase, pairs, largest, self.tol, state.steps / (self.q + 3))
 
     def range_error(self, state: SolverState) -> list[float]:
-        """Estimated error of each image's range, in units of the eigenvalues: the mean of ||(1 - Q Q^T) F g|| over 20 Gaussian g.
+        """Return the error of each image's range, estimated, in units of the eigenvalues: mean of ||(1 - Q Q^T) F g|| over 20 Gaussian g.
 
         NaN before the last pass. It bounds the pairs that were left out only on average (Halko et al. 2011, section 4.3).
         """
@@ -129,9 +134,18 @@ class RandomizedSVD(Solver):
         assert state.request is not None and answer.forward is not None and answer.back is not None
         basis, responses = state.request.block, answer.forward.double()
         values, q = ritz(responses @ responses.T)
-        values, q = values[: self.k].clone(), q[: self.k].to(basis)
+        q = q.to(basis)
         vectors = q @ basis
         residuals = torch.linalg.vector_norm(q @ answer.back - values[:, None].to(basis) * vectors, dim=1, dtype=torch.float64).cpu()
         probe, rng = gaussian_rows(_RANGE_VECTORS, state.n, state.rng, basis)
-        state = replace(state, basis=basis, values=values, vectors=vectors, residuals=residuals, rng=rng)
-        return replace(state, phase="range", request=Request("fisher", probe))
+        return replace(
+            state,
+            phase="range",
+            request=Request("fisher", probe),
+            basis=basis,
+            values=values[: self.k].clone(),
+            vectors=vectors[: self.k].clone(),
+            residuals=residuals[: self.k].clone(),
+            next_top=(float(values[self.k]), float(residuals[self.k])) if len(values) > self.k else None,
+            rng=rng,
+        )

@@ -15,7 +15,7 @@ def check_positive(**settings: float | None) -> None:
     """
     for name, value in settings.items():
         if value is not None and not (math.isfinite(value) and value > 0):
-            raise ConfigurationError(f"solver.{name}={value} must be a positive number. Give one greater than 0.")
+            raise ConfigurationError(f"solver.{name}={value} must be a positive number. Set one greater than 0.")
 
 
 def check_counts(**counts: int | None) -> None:
@@ -29,7 +29,7 @@ def check_counts(**counts: int | None) -> None:
         if value is not None and value < least:
             raise ConfigurationError(f"solver.{name}={value} must be at least {least}: it counts eigenpairs.")
     if counts.get("k_top") == 0 and counts.get("k_bottom") == 0:
-        raise ConfigurationError("solver.k_top=0 and solver.k_bottom=0 ask for nothing. Ask for one pair at least.")
+        raise ConfigurationError("solver.k_top=0 and solver.k_bottom=0 ask for nothing. Set one of them to 1 or more.")
 
 
 def check_sizes(k_top: int, k_bottom: int, n: int) -> None:
@@ -39,7 +39,7 @@ def check_sizes(k_top: int, k_bottom: int, n: int) -> None:
         ConfigurationError: if either end asks for more than n pairs.
     """
     if max(k_top, k_bottom) > n:
-        raise ConfigurationError(f"solver.k={max(k_top, k_bottom)} is more than the n={n} eigenvalues of this image. Give at most {n}.")
+        raise ConfigurationError(f"solver.k={max(k_top, k_bottom)} is more than the n={n} eigenvalues of this image. Set at most {n}.")
 
 
 def check_precision(tol: float, dtype: torch.dtype) -> None:
@@ -52,5 +52,5 @@ def check_precision(tol: float, dtype: torch.dtype) -> None:
     if tol < least:
         name = str(dtype).removeprefix("torch.")
         raise ConfigurationError(
-            f"solver.tol={tol} is below what {name} products can show ({least:.1e}). Give a larger tol, or dtype=float64."
+            f"solver.tol={tol} is below the rounding of {name} products ({least:.1e}). Set a larger tol, or dtype=float64."
         )

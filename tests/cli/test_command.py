@@ -99,7 +99,7 @@ def write(path, content):
         (["model._target_=mymodels.Constant"], "does not depend on the image"),
         (["model._target_=mymodels.NotFinite"], "NaN or Inf"),
         (["model._target_=mymodels.Typo"], "cannot be imported"),
-        (["solver.tol=1e-9"], "below what float32 products can show"),
+        (["solver.tol=1e-9"], "below the rounding of float32 products"),
         (["dtype=float16"], "dtype=float16"),
         (["linearise=backwards"], "linearise=backwards is not a way"),
     ],

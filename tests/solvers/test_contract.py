@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from eigexp.certificates import certify
-from eigexp.errors import ConfigurationError
+from eigexp.errors import ConfigurationError, OperatorError
 from eigexp.linalg.rayleigh_ritz import wanted_indices
-from eigexp.operators import CountedOperator
+from eigexp.operators import CountedOperator, DenseOperator
 from eigexp.solvers.exact import Exact
 from eigexp.solvers.krylov import Krylov
 from eigexp.solvers.power import Power
@@ -255,3 +255,10 @@ def test_a_spent_budget_is_a_status(solver):
     assert certified.status == "budget"
     assert "budget" in certified.evidence.values()
     assert float(certified.residuals.max()) > 1e-4 * 3.0
+
+
+@pytest.mark.parametrize("name", ["krylov", "power", "randomized_svd"])
+def test_an_overflow_is_named(name):
+    A, solver = DenseOperator(1e20 * PROBLEMS["tall"].operator(torch.float64).matrix.float()), SOLVERS[name](1)
+    with pytest.raises(OperatorError, match=r"^overflow: .* float32 .* Set dtype=float64, or scale the responses down\.$"):
+        run(solver, A)

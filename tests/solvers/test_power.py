@@ -34,14 +34,24 @@ def test_ends_that_overlap_are_found_once(k_top, k_bottom):
     assert torch.allclose(pairs.eigenvalues, problem.truth[0], rtol=0, atol=3e-4)
 
 
-def test_a_change_too_small_to_see_is_no_convergence():
+def test_a_change_too_small_to_see_meets_its_own_criterion_and_no_other():
     slow = Problem(30, 30, ((1.0, 0.9999, *linear(28, 0.9, 0.5)),)).operator()
     solver = Power(stop="delta", stop_criterion=1e-3, tol=1e-8, max_steps=4000)
     state = run(solver, slow)
     (pairs,) = solver.pairs(state)
     assert state.images[0].steps < 100
+    assert state.images[0].status == "converged"
+    assert (pairs.evidence_top, pairs.evidence_bottom) == ("converged", "converged")
+    assert not solver.stops_by_residuals
+    (certified,) = certify(slow, [pairs], solver=solver, state=state)
+    assert not certified.tolerances["met"]["tol"]
+    assert not certified.verified
+
+
+def test_a_criterion_that_the_budget_cuts_short_is_not_met():
+    slow = Problem(30, 30, ((1.0, 0.9999, *linear(28, 0.9, 0.5)),)).operator()
+    state = run(Power(stop="delta", stop_criterion=1e-14, tol=1e-8, max_steps=20), slow)
     assert state.images[0].status == "budget"
-    assert (pairs.evidence_top, pairs.evidence_bottom) == ("budget", "budget")
 
 
 def test_stopped_by_change_is_converged_where_the_residuals_agree():

@@ -86,9 +86,18 @@ def test_every_copy_of_a_repeated_eigenvalue_is_found():
         assert torch.allclose(pairs.eigenvalues, truth(A)[pairs.eigenindex], rtol=1e-10, atol=0)
 
 
-def test_nothing_is_proven_where_there_is_no_gap():
+def test_where_there_is_no_gap_counts_beyond_each_value_prove_it():
+    A = operator(nn.Conv2d(1, 1, 1), noise(1, 20, 20))
+    pairs = solved(A, k=2)
+    assert pairs.evidence == {"top": "proven", "bottom": "proven"}
+    truth = float(A.apply(torch.eye(400, dtype=torch.float64)[None])[0, 0].square().sum())
+    assert all(lower <= truth <= upper for lower, upper in pairs.intervals.tolist())
+
+
+def test_nothing_is_proven_where_no_count_can_be_had(monkeypatch):
+    monkeypatch.setattr(sparse_spectrum, "count_below", lambda matrix, number: None)
     pairs = solved(operator(nn.Conv2d(1, 1, 1), noise(1, 20, 20)), k=2)
-    assert pairs.evidence == {"top": "krylov", "bottom": "converged"}
+    assert pairs.evidence == {"top": "converged", "bottom": "converged"}
     assert not pairs.verified
 
 
@@ -101,7 +110,7 @@ def test_a_search_for_a_gap_ends_within_a_large_cluster(monkeypatch):
 
     monkeypatch.setattr(sparse_spectrum, "eigsh", counted)
     pairs = solved(operator(nn.Conv2d(1, 1, 1), noise(1, 40, 40)))
-    assert pairs.evidence == {"top": "krylov", "bottom": "converged"}
+    assert pairs.evidence == {"top": "proven", "bottom": "proven"}
     assert max(sizes) <= 1 + 60
 
 
@@ -110,7 +119,7 @@ def test_a_spectrum_that_is_not_found_is_an_error_in_words(monkeypatch):
         raise ArpackNoConvergence("No convergence (%s)", [], [])
 
     monkeypatch.setattr(sparse_spectrum, "eigsh", failing)
-    with pytest.raises(ConfigurationError, match=r"^solver=sparse: .*No convergence.* Take solver=krylov"):
+    with pytest.raises(ConfigurationError, match=r"^solver=sparse: .*No convergence.* Set solver=krylov"):
         solved(operator(strided(1), noise(1, 24, 24)))
 
 
@@ -137,7 +146,7 @@ def test_a_wide_window_of_a_small_image_costs_every_column():
 
 def test_single_precision_is_refused():
     A = linearise(strided(1).float(), noise(1, 20, 20).float())
-    with pytest.raises(ConfigurationError, match=r"solver=sparse cannot use float32 products\. Set dtype=float64\."):
+    with pytest.raises(ConfigurationError, match=r"solver=sparse needs float64 products, not float32\. Set dtype=float64\."):
         Sparse().init(A, 0)
 
 

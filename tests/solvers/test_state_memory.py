@@ -13,7 +13,7 @@ def test_a_state_that_could_outgrow_memory_is_refused_before_the_first_product(m
         def vectors(self, n: int) -> int:
             return 10 * n
 
-        def memory_cure(self, vectors: int) -> str:
+        def memory_hint(self, vectors: int) -> str:
             return f"Keep {vectors}."
 
     A = DenseOperator(torch.eye(100)[None].repeat(3, 1, 1))

@@ -56,12 +56,12 @@ class Krylov(KrylovSettings):
         storage, copied = rows_at_most(min(self.limit, self.max_steps, n))
         return (4 if self.may_check else 2) * storage + copied
 
-    def memory_cure(self, vectors: int) -> str:
+    def memory_hint(self, vectors: int) -> str:
         """Return the hint with the largest `max_basis` that fits, if it is of any use."""
         for size in range(self.max_basis - 1, _SMALLEST_BASIS - 1, -1):
             if replace(self, max_basis=size).vectors(sys.maxsize) <= vectors:
                 return f"Set solver.max_basis={size}, which may take more products, or a smaller images.batch_size."
-        return super().memory_cure(vectors)
+        return super().memory_hint(vectors)
 
     def start(self, A: Operator, image: int, rng: Tensor) -> KrylovImage:
         """Return a random direction, and nothing known."""
