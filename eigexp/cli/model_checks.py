@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from eigexp.cli.check import Check
-from eigexp.config.instantiate import construct
 from eigexp.errors import EigexpError
+from eigexp.experiment.parts import build
 from eigexp.experiment.tasks import TaskList
 from eigexp.operators import JacobianOperator, linearise
 from eigexp.solvers.base import Solver
@@ -87,7 +87,7 @@ def model_checks(config: Mapping[str, Any]) -> Iterator[Check]:
         EigexpError: if the model, the images or the solver cannot be constructed.
     """
     tasks = TaskList(config)
-    solver = construct(config["solver"], "solver")
+    solver = build(config["solver"], "solver")
     yield check_images(tasks)
     for position, layer in enumerate(tasks.layers):
         for check in _layer_checks(tasks[position], config, solver):
@@ -97,7 +97,7 @@ def model_checks(config: Mapping[str, Any]) -> Iterator[Check]:
 def _layer_checks(task: "Task", config: Mapping[str, Any], solver: Solver) -> Iterator[Check]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = task.model.to(device) if isinstance(task.model, torch.nn.Module) else task.model
-    parts = {name: construct(config[name], name) for name in ("noise", "subspace")}
+    parts = {name: build(config[name], name) for name in ("noise", "subspace")}
     subject = Subject(model, task.pixels()[:1].to(device), parts, config["linearise"])
     function = check_function(subject)
     yield function
@@ -121,8 +121,8 @@ def check_images(tasks: TaskList) -> Check:
     contrast = float(pixels.std() / pixels.mean().abs().clamp_min(1e-12))
     shape = "x".join(map(str, pixels.shape))
     detail = f"{image.name} {shape}, pixels {pixels.min():.3g} to {pixels.max():.3g}, contrast {contrast:.2g}"
-    if len(tasks.source) > 1:
-        detail += f"; first of {len(tasks.source)}"
+    if len(tasks.images) > 1:
+        detail += f"; first of {len(tasks.images)}"
     if contrast < MIN_CONTRAST:
         return Check("image", "warning", f"{detail}: low contrast", "set dtype=float64, or use another image")
     return Check("image", "ok", detail)

@@ -25,7 +25,7 @@ def _models(options: argparse.Namespace, overrides: list[str]) -> int:
         print("\n".join(_names()))
         return 0
     from eigexp.config.compose import compose
-    from eigexp.experiment.tasks import layer_table
+    from eigexp.experiment.networks import layer_table
 
     print(layer_table(compose([f"model={options.name}", *overrides])))
     return 0

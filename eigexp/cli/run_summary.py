@@ -11,7 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from eigexp.experiment.run import Outcome
+from eigexp.experiment.run import RunOutcome
 from eigexp.store import Result
 from eigexp.store.labels import VERIFIED, end_of, layer_label, pair_text, threshold_text
 from eigexp.store.result import read_record
@@ -34,7 +34,7 @@ class Column:
     right: bool = True
 
 
-def show(outcome: Outcome, console: Console | None = None) -> None:
+def show(outcome: RunOutcome, console: Console | None = None) -> None:
     """Print the table on standard error and the folders on standard output, whose last line is the folder of the last result."""
     console = console or Console(stderr=True)
     if outcome.folders:

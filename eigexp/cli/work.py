@@ -24,10 +24,10 @@ def _work(options: argparse.Namespace, overrides: list[str]) -> int:
     from eigexp.store import Store
     from eigexp.sweep.worker import ids_from, json_reporter, raise_on_signals, work
 
-    def run(config: dict[str, Any], ids: list[str], built: Any) -> Any:
+    def run(config: dict[str, Any], ids: list[str], cache: Any) -> Any:
         from eigexp.experiment.run import run
 
-        return run(config, only=ids, built=built)
+        return run(config, only=ids, cache=cache)
 
     raise_on_signals()  # before torch is imported, which takes seconds
     return work(Store(options.store), ids_from(sys.stdin) if options.ids == ["-"] else options.ids, run, json_reporter())

@@ -1,8 +1,12 @@
-"""From the words of a command line to one composed configuration, with errors that name the word and the cure."""
+"""From the overrides of a command line to one composed configuration, with errors that name the override and what to write instead."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
 
+import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
@@ -13,10 +17,13 @@ from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 from eigexp.errors import ConfigurationError, nearest
 
 CONF = "eigexp.conf"
+SWEEP_KEY = "sweep"
+_LIST_GROUPS = ("callbacks", "logger")  # whose options merge
+_LIST = re.compile(r"\+*(?P<group>[\w/]+)=(?P<value>\[.*\])")
 
 
 def compose(overrides: Sequence[str] = ()) -> DictConfig:
-    """The configuration that `eigexp run <overrides>` uses, fully resolved.
+    """Return the configuration that `eigexp run <overrides>` uses, fully resolved.
 
     Args:
         overrides: in Hydra's syntax: "solver.k=5", "model=resnet18", "+trainer.limit_train_batches=3".
@@ -24,6 +31,7 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
     Raises:
         ConfigurationError: if an override names an unknown group, option or key, or has a wrong form.
     """
+    check_overrides(overrides)
     try:
         config = _compose(overrides)
         OmegaConf.resolve(config)
@@ -33,10 +41,52 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
         raise ConfigurationError(_first_line(error)) from error
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigurationError(_explain(error, overrides)) from error
+    check_keys(config)
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         raise ConfigurationError(f"{missing[0]} is not set. Give it: {missing[0]}=<value>.")
     return config
+
+
+def check_overrides(overrides: Iterable[str]) -> None:
+    """Refuse a list of options for a group that takes one, of which Hydra would use the last without a word.
+
+    Raises:
+        ConfigurationError: naming the override.
+    """
+    for override in overrides:
+        found = _LIST.fullmatch(override)
+        if found and found["group"] in _main_config()["groups"] and found["group"] not in _LIST_GROUPS:
+            group, choices = found["group"], found["value"].strip("[]").replace(" ", "")
+            raise ConfigurationError(f"{override} is a list, but {group} takes one option. `eigexp sweep {group}={choices}` runs each.")
+
+
+def check_keys(config: DictConfig) -> None:
+    """Refuse unknown keys that no class checks: those at the top level, and those of groups of plain values.
+
+    Raises:
+        ConfigurationError: naming the key, and the nearest known ones.
+    """
+    main = _main_config()
+    _check_keys(config, {*main["groups"], *main["own"], SWEEP_KEY}, "")
+    for name, node in main["own"].items():
+        if isinstance(node, Mapping):
+            _check_keys(config.get(name) or {}, node, f"{name}.")
+
+
+def _check_keys(config: Mapping[Any, Any], known: Iterable[str], prefix: str) -> None:
+    for key in map(str, config):
+        if key not in known:
+            raise ConfigurationError(f"{prefix}{key} is unknown. {nearest(key, known)} `eigexp run --cfg job` prints every key.")
+
+
+@cache
+def _main_config() -> dict[str, Any]:
+    """Return the groups of config.yaml and its own keys, without composing it."""
+    content = yaml.safe_load(files(CONF).joinpath("config.yaml").read_text())
+    groups = [next(iter(entry)) for entry in content.pop("defaults") if isinstance(entry, dict)]
+    content.pop("hydra")  # no key of the composed configuration
+    return {"groups": [group for group in groups if not group.startswith("override")], "own": content}
 
 
 def _compose(overrides: Sequence[str]) -> DictConfig:
@@ -62,10 +112,10 @@ def _explain(error: Exception, overrides: Sequence[str]) -> str:
 
 
 def _unknown_key(key: str, overrides: Sequence[str]) -> str:
-    """Names of what stands beside it, with the groups' options that were chosen."""
+    """Return a message that names the known keys of the same node, under the options that were chosen."""
     parent, _, name = key.rpartition(".")
     config = _compose(())
-    config = _compose([word for word in overrides if isinstance(config.get(word.partition("=")[0]), DictConfig)])
+    config = _compose([override for override in overrides if isinstance(config.get(override.partition("=")[0]), DictConfig)])
     node = OmegaConf.select(config, parent) if parent else config
     if not isinstance(node, DictConfig):
         return f"{key} is unknown: there is no {parent}. `eigexp run --cfg job` prints every key."

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from eigexp.config.instantiate import construct
 from eigexp.errors import OperatorError
+from eigexp.experiment.parts import build
 from eigexp.experiment.tasks import PlannedTable, TaskList
 from eigexp.operators.cross import layer_sensitivities
 from eigexp.store import Result, Store
@@ -31,7 +31,7 @@ def complete_tables(tasks: TaskList, store: Store) -> list[Path]:
         StoreError: if a result cannot be read, or the table not be written.
     """
     missing = [table for table in tasks.tables if not has_table(store, table.id) and all(store.has(id) for id in table.ids)]
-    trunk = tasks.network.trunk() if missing else None
+    trunk = tasks.network.layers.trunk() if missing else None
     for table in missing:
         assert trunk is not None
         write_table(store, _content(table, trunk, tasks, store))
@@ -68,7 +68,7 @@ def _values(results: Sequence[Result], trunk: nn.Module, tasks: TaskList) -> Ten
     image = torch.from_numpy(results[0].image).to(device, tasks.dtype)
     vectors = torch.cat([torch.from_numpy(result.eigendistortions).reshape(-1, *image.shape) for result in results])
     with full_precision(device):
-        return layer_sensitivities(trunk, image, vectors, [r.record["m"] for r in results], noise=construct(tasks.config["noise"], "noise"))
+        return layer_sensitivities(trunk, image, vectors, [r.record["m"] for r in results], noise=build(tasks.config["noise"], "noise"))
 
 
 def _vector(layer: int, result: Result, row: int) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def _deviation(vectors: Sequence[dict[str, Any]], values: Tensor, largest: Seque
     deviation = max(off, default=0.0)
     if deviation > _MOST_DEVIATION[tasks.dtype]:
         raise OperatorError(
-            f"{tasks.model_name}, run to all its layers at once, gives a layer's own eigenvalue wrong by {deviation:.1e} of its largest. "
+            f"{tasks.network.name}, run to all its layers at once, gives a layer's own eigenvalue wrong by {deviation:.1e} of its largest. "
             "Its forward pass may not be the same each time, or may change what it returned before. The layers' own results stand."
         )
     return deviation

@@ -11,10 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from eigexp.config.instantiate import construct
 from eigexp.errors import ConfigurationError, ModelError
-from eigexp.experiment.tasks import build_model
-from eigexp.models import weights_digest
+from eigexp.experiment.networks import build_network
+from eigexp.experiment.parts import build
 from eigexp.operators.jacobian import LinearisationPoint
 from eigexp.operators.noise import GaussianNoise, Noise
 from eigexp.report import View
@@ -46,15 +45,15 @@ class Responses:
             raise ConfigurationError(
                 f"Result {result.id} kept no configuration, so its model cannot be built. --no-check exports without asking the model."
             )
-        name, network = build_model({**result.config["model"], "layer": _one_layer(result)})
-        (model,) = network.models.values()
+        network = build_network({**result.config["model"], "layer": _one_layer(result)})
+        (model,), (digest,) = network.layers.models.values(), network.digests.values()
         known = (result.record.get("identity") or {}).get("weights")
-        if known and weights_digest(model) != known:
+        if known and digest != known:
             raise ModelError(
-                f"The weights of {name} are not those of result {result.id}: they have changed since. --no-check does without them."
+                f"The weights of {network.name} are not those of result {result.id}: they have changed since. --no-check does without them."
             )
         self.result = result
-        self.noise: Noise = construct(result.config.get("noise"), "noise") or GaussianNoise()
+        self.noise: Noise = build(result.config.get("noise"), "noise") or GaussianNoise()
         self._point, self.dtype = _point(model, result.image)
 
     def distance(self, values: NDArray[Any], reference: NDArray[Any]) -> float:

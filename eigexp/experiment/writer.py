@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from eigexp.experiment.identity import result_settings
 from eigexp.pairs import EigenPairs
 from eigexp.report import View, distortion_figure, figure_png
 from eigexp.report.pictures import captioned_pictures
@@ -50,6 +51,7 @@ class StoreWriter:
             device=str(self.module.device),
             environment=environment(),
             linearise=getattr(self.module.operator, "method", None),
+            settings=result_settings(config) if config else {},
             notes=[*pairs.notes, *_notes(task.model_name, config)],
         )
         arrays, scale = arrays_of(pairs, image), config.get("figure", {}).get("scale")

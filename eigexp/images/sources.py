@@ -14,8 +14,56 @@ from eigexp.images.reading import SUFFIXES, read_image
 from eigexp.images.transforms import Size, check_size, transform
 
 
-@dataclass(frozen=True, init=False)
 class ImageSource(ABC):
+    """Images by position. A source of your own subclasses this and writes `names` and `__getitem__`."""
+
+    @abstractmethod
+    def names(self) -> list[str]:
+        """Return the names of the images, in order; no image is read."""
+
+    @abstractmethod
+    def __getitem__(self, i: int) -> Image:
+        """Return image i, read and transformed.
+
+        Raises:
+            ImageError: if it cannot be read.
+        """
+
+    def __len__(self) -> int:
+        return len(self.names())
+
+    def __iter__(self) -> Iterator[Image]:
+        return (self[i] for i in range(len(self)))
+
+    def subset(self, names: Iterable[str]) -> "ImageSource":
+        """Return the images of these names alone, in this source's order; no image is read.
+
+        Raises:
+            ImageError: if a name is unknown.
+        """
+        wanted, known = set(names), self.names()
+        for name in sorted(wanted - set(known)):
+            raise ImageError(f"images.subset: there is no image {name!r}. {nearest(name, known)}")
+        return _Subset(self, tuple(i for i, name in enumerate(known) if name in wanted))
+
+
+@dataclass(frozen=True)
+class _Subset(ImageSource):
+    """Some images of a source, by their positions there."""
+
+    source: ImageSource
+    positions: tuple[int, ...]
+
+    def names(self) -> list[str]:
+        known = self.source.names()
+        return [known[i] for i in self.positions]
+
+    def __getitem__(self, i: int) -> Image:
+        return self.source[self.positions[i]]
+
+
+@dataclass(frozen=True, init=False)
+class FileSource(ImageSource):
     """A list of image files and what is done to their pixels.
 
     Attributes:
@@ -34,17 +82,11 @@ class ImageSource(ABC):
         object.__setattr__(self, "grey", grey)
 
     def names(self) -> list[str]:
-        """Names of the images, in order; no file is read."""
+        """Return the names of the images, in order; no file is read."""
         return [name for name, _ in self.files]
 
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __iter__(self) -> Iterator[Image]:
-        return (self[i] for i in range(len(self)))
-
     def __getitem__(self, i: int) -> Image:
-        """Image i, read and transformed.
+        """Return image i, read and transformed.
 
         Raises:
             ImageError: if its file cannot be read as an image.
@@ -59,15 +101,15 @@ class ImageSource(ABC):
 
     @abstractmethod
     def _origin(self, path: Path) -> str:
-        """Where an image came from, in words."""
+        """Return where an image came from, for people."""
 
 
-class _PackageImages(ImageSource):
+class _PackageImages(FileSource):
     """Images that a Python package carries in its data folder."""
 
     package: ClassVar[str]
     extra: ClassVar[str]
-    words: ClassVar[str]
+    title: ClassVar[str]
     defaults: ClassVar[tuple[str, ...]]
 
     def __init__(self, names: str | Iterable[str] | None = None, size: Size = None, grey: bool | None = None) -> None:
@@ -75,19 +117,19 @@ class _PackageImages(ImageSource):
         known = self.available()
         for name in wanted:
             if name not in known:
-                raise ImageError(f"images.names: {self.words} has no image {name!r}. {nearest(str(name), known)}")
+                raise ImageError(f"images.names: {self.title} has no image {name!r}. {nearest(str(name), known)}")
         super().__init__([(name, known[name]) for name in wanted or (d for d in self.defaults if d in known)], size, grey)
 
     @classmethod
     def available(cls) -> dict[str, Path]:
-        """Every image on disk by its name, whether it is a photograph or not; nothing is downloaded.
+        """Return every image on disk by its name, whether it is a photograph or not; nothing is downloaded.
 
         Raises:
             MissingDependencyError: if the package is not installed.
         """
         found = find_spec(cls.package)
         if found is None or not found.submodule_search_locations:
-            raise MissingDependencyError(f"These images come with {cls.words}, which is not installed. Run: pip install {cls.extra}")
+            raise MissingDependencyError(f"These images come with {cls.title}, which is not installed. Run: pip install {cls.extra}")
         return {
             path.stem: path
             for path in sorted(Path(found.submodule_search_locations[0], "data").iterdir())
@@ -95,7 +137,7 @@ class _PackageImages(ImageSource):
         }
 
     def _origin(self, path: Path) -> str:
-        return f"{path.name} of {self.words}"
+        return f"{path.name} of {self.title}"
 
 
 class SkimageImages(_PackageImages):
@@ -107,12 +149,12 @@ class SkimageImages(_PackageImages):
         grey: True for one channel, False for three, None for the file's own.
 
     Raises:
-        ImageError: if a name is unknown or the size is none.
+        ImageError: if a name is unknown or the size is invalid.
     """
 
     package = "skimage"
     extra = "scikit-image"
-    words = "scikit-image"
+    title = "scikit-image"
     defaults = (
         *(
             "astronaut",
@@ -137,11 +179,11 @@ class PlenopticImages(_PackageImages):
 
     package = "plenoptic"
     extra = "eigexp[models]"
-    words = "plenoptic"
+    title = "plenoptic"
     defaults = ("curie", "einstein", "macaca_nigra_self-portrait", "parrot", "reptile_skin")
 
 
-class ImageFile(ImageSource):
+class ImageFile(FileSource):
     """One image file: PNG, JPEG, TIFF or PGM, 8 or 16 bits, or float in [0, 1].
 
     Args:
@@ -150,21 +192,21 @@ class ImageFile(ImageSource):
         grey: True for one channel, False for three, None for the file's own.
 
     Raises:
-        ImageError: if there is no such file or the size is none.
+        ImageError: if there is no such file or the size is invalid.
     """
 
     def __init__(self, path: str | Path, size: Size = None, grey: bool | None = None) -> None:
         file = Path(path).expanduser()
         if not file.is_file():
-            cure = "Set images=folder to use a folder." if file.is_dir() else "Give the path of an existing image."
-            raise ImageError(f"images.path={path} is not a file. {cure}")
+            hint = "Set images=folder to use a folder." if file.is_dir() else "Give the path of an existing image."
+            raise ImageError(f"images.path={path} is not a file. {hint}")
         super().__init__([(file.stem, file)], size, grey)
 
     def _origin(self, path: Path) -> str:
         return f"file {path.name}"
 
 
-class ImageFolder(ImageSource):
+class ImageFolder(FileSource):
     """The image files of a folder that match a pattern, sorted by their path.
 
     Args:
@@ -174,14 +216,14 @@ class ImageFolder(ImageSource):
         grey: True for one channel, False for three, None for the file's own.
 
     Raises:
-        ImageError: if there is no such folder, no image in it matches, or the size is none.
+        ImageError: if there is no such folder, no image in it matches, or the size is invalid.
     """
 
     def __init__(self, path: str | Path, pattern: str = "*", size: Size = None, grey: bool | None = None) -> None:
         folder = Path(path).expanduser()
         if not folder.is_dir():
-            cure = "Set images=file to use one file." if folder.is_file() else "Give the path of an existing folder."
-            raise ImageError(f"images.path={path} is not a folder. {cure}")
+            hint = "Set images=file to use one file." if folder.is_file() else "Give the path of an existing folder."
+            raise ImageError(f"images.path={path} is not a folder. {hint}")
         files = [f for f in folder.glob(pattern) if f.is_file() and f.suffix.lower() in SUFFIXES and not f.name.startswith(".")]
         relative = sorted(f.relative_to(folder).as_posix() for f in files)
         if not relative:

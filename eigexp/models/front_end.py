@@ -7,6 +7,8 @@ Each is a difference of Gaussians, then divisive gain control, then a softplus. 
 weights fitted with plenoptic load here.
 """
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -73,6 +75,8 @@ class FrontEnd(nn.Module):
 class LinearNonlinear(FrontEnd):
     """LN: a difference of Gaussians, rectified. One channel."""
 
+    name: ClassVar[str] = "ln"
+
     def __init__(self) -> None:
         super().__init__()
         self.center_surround = _CenterSurround([0.5339], [6.148], [1.0])
@@ -86,6 +90,7 @@ class LinearNonlinear(FrontEnd):
 class LuminanceGainControl(FrontEnd):
     """LG: a difference of Gaussians divided by local luminance, rectified. One channel."""
 
+    name: ClassVar[str] = "lg"
     luminance_scalar: Tensor
 
     def __init__(self) -> None:
@@ -119,6 +124,7 @@ class LuminanceContrastGainControl(LuminanceGainControl):
     although the derivative of the response is finite. The latter is returned (plenoptic 2.1.1 returns NaN).
     """
 
+    name: ClassVar[str] = "lgg"
     contrast_scalar: Tensor
 
     def __init__(self) -> None:
@@ -140,6 +146,8 @@ class LuminanceContrastGainControl(LuminanceGainControl):
 
 class OnOff(LuminanceContrastGainControl):
     """OnOff: two LGG channels, on-center and off-center; of the four, the best predictor of human thresholds."""
+
+    name: ClassVar[str] = "onoff"
 
     def __init__(self) -> None:
         super().__init__()

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.resources import files
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from eigexp.errors import ModelError
 from eigexp.models.features import Features
+from eigexp.models.named import named
 from eigexp.models.network import ImageNetwork
 from eigexp.models.optional import optional_package
 
@@ -26,6 +27,8 @@ class NormalizedLaplacianPyramid(nn.Module):
     Raises:
         MissingDependencyError: if plenoptic is not installed.
     """
+
+    name: ClassVar[str] = "nlpd"
 
     def __init__(self) -> None:
         super().__init__()
@@ -98,6 +101,7 @@ class PerceptualFeatures(nn.Module):
         return unit * self.linear[i].sqrt().view(-1, 1, 1)
 
 
+@named("lpips")
 def perceptual_features(
     layers: Sequence[str],
     architecture: str = "vgg16",

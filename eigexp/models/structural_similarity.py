@@ -6,6 +6,7 @@ Processing 13(4), 2004; Wang, Simoncelli and Bovik, "Multiscale structural simil
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,8 @@ class StructuralSimilarity(nn.Module):
     Raises:
         ConfigurationError: if a power is not positive.
     """
+
+    name: ClassVar[str] = "ssim"
 
     def __init__(self, powers: Sequence[float] | None = None) -> None:
         super().__init__()

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from eigexp.errors import ModelError, nearest
+from eigexp.models.named import named
 from eigexp.models.network import ImageNetwork
 from eigexp.models.optional import optional_package
 from eigexp.models.weights import load_weights
@@ -23,6 +24,7 @@ _MAX_HINT = 200  # characters
 _TORCHVISION_ARGUMENTS = {name: {"transform_input": True, "init_weights": True} for name in ("googlenet", "inception_v3")}
 
 
+@named("torchvision")
 def torchvision_model(architecture: str, weights: str | None = None, seed: int = 0) -> ImageNetwork:
     """Build a torchvision network, with the normalisation of its default weights inside.
 
@@ -54,6 +56,7 @@ def torchvision_model(architecture: str, weights: str | None = None, seed: int =
     )
 
 
+@named("timm")
 def timm_model(architecture: str, weights: str | None = None, seed: int = 0) -> ImageNetwork:
     """Build a timm network, with the normalisation of its configuration inside; arguments and errors as for `torchvision_model`.
 
@@ -74,6 +77,7 @@ def timm_model(architecture: str, weights: str | None = None, seed: int = 0) -> 
     return _image_network(architecture, lambda: timm.create_model(architecture), pretrained, config["mean"], config["std"], weights, seed)
 
 
+@named("efficientnet_lite0")
 def efficientnet_lite0(weights: str | None = None, seed: int = 0) -> ImageNetwork:
     """Build EfficientNet-Lite0; "imagenet" or "default" loads the ImageNet weights of an installed package, without the internet.
 
@@ -100,6 +104,7 @@ def efficientnet_lite0(weights: str | None = None, seed: int = 0) -> ImageNetwor
     return _image_network("efficientnet_lite0", build, pretrained, *statistics, weights, seed)
 
 
+@named("plenoptic")
 def plenoptic_model(architecture: str, arguments: Mapping[str, Any] | None = None) -> nn.Module:
     """Build a model of plenoptic: OnOff, LinearNonlinear, PortillaSimoncelli, ...
 

@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
@@ -12,7 +13,12 @@ from eigexp.shapes import Responses
 
 
 class Noise(ABC):
-    """A response-noise covariance; `whiten` is symmetric, so that it serves the adjoint too."""
+    """A response-noise covariance; `whiten` is symmetric, so that it serves the adjoint too.
+
+    A subclass declares `name`, under which the ids of results know it.
+    """
+
+    name: ClassVar[str]
 
     @abstractmethod
     def whiten(self, u: Responses, response: Float[Tensor, "b m"]) -> Responses:
@@ -26,6 +32,8 @@ class GaussianNoise(Noise):
     Attributes:
         variance: in squared response units; 1.0 leaves F = J^T J.
     """
+
+    name: ClassVar[str] = "gaussian"
 
     variance: float = 1.0
 

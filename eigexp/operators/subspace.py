@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -15,7 +15,12 @@ _CPU = torch.device("cpu")
 
 
 class PixelSubspace(ABC):
-    """A map P from n coordinates to the pixels of an image shape, with P^T P = 1."""
+    """A map P from n coordinates to the pixels of an image shape, with P^T P = 1.
+
+    A subclass declares `name`, under which the ids of results know it.
+    """
+
+    name: ClassVar[str]
 
     @abstractmethod
     def dimension(self, image_shape: tuple[int, ...]) -> int:
@@ -39,6 +44,8 @@ class Mask(PixelSubspace):
         extent: diameter of the disk or side of the box as a share of the image's sides, in (0, 1].
         path: image file of the mask for shape "file": pixels brighter than half are kept; as large as the image.
     """
+
+    name: ClassVar[str] = "mask"
 
     shape: Literal["disk", "box", "file"] = "disk"
     extent: float = 1.0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from eigexp.errors import ConfigurationError, MissingDependencyError, StoreError, nearest
 from eigexp.store.files import write_whole
+from eigexp.store.identity import settings_of
 from eigexp.store.index import cached_rows
 from eigexp.store.labels import eigenvalue_text, layer_label
 from eigexp.store.store import Store
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import pandas
 
 Row = dict[str, Any]
+_SETTINGS = {"k": "solver.k", "tol": "solver.tol", **{name: name for name in ("solver", "noise", "subspace", "size", "seed", "dtype")}}
 COLUMNS: tuple[str, ...] = (
     "id",
     "model",
@@ -41,6 +43,7 @@ COLUMNS: tuple[str, ...] = (
     "fisher_vector_products",
     "seconds",
     "created",
+    *_SETTINGS,
 )
 _SHOWN = (
     "id",
@@ -84,13 +87,14 @@ def row(record: Mapping[str, Any]) -> Row:
     """The columns of one record. `top` is the eigenvalue of rank 0 and `bottom` the one of rank n-1, None where it was not asked."""
     try:
         ends = {"top": _end(record, 0), "bottom": _end(record, record["n"] - 1)}
-        evidence, layer = record["evidence"], record.get("layer")
+        evidence, layer, settings = record["evidence"], record.get("layer"), settings_of(record)
         values = {
             **{key: record.get(key) for key in COLUMNS},
             "image": record["image"]["name"],
             "layer": None if layer is None else layer_label(layer),
             "evidence_top": evidence.get("top"),
             "evidence_bottom": evidence.get("bottom"),
+            **{column: settings.get(key) for column, key in _SETTINGS.items()},
         }
     except (KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"The record of {record.get('id')} lacks {error}. `eigexp store verify` looks at it.") from error

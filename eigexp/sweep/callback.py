@@ -10,10 +10,11 @@ from typing import Any
 
 from lightning.pytorch import Trainer
 
-from eigexp.config.instantiate import construct
 from eigexp.errors import CheckpointError
 from eigexp.experiment.cross_table import complete_tables
-from eigexp.experiment.tasks import BuiltModel, TaskList
+from eigexp.experiment.parts import build
+from eigexp.experiment.plan_cache import PlanCache
+from eigexp.experiment.tasks import TaskList
 from eigexp.experiment.writer import StoreWriter
 from eigexp.store import Store
 from eigexp.sweep.lock import task_lock
@@ -82,9 +83,9 @@ class Sweep(TaskCallback):
         """Write the cross tables whose results are complete."""
         self._release(pl_module)
         if trainer.is_global_zero:
-            built = BuiltModel()
+            cache = PlanCache()
             for task in self._tables:
-                complete_tables(TaskList(task.config, built).among(task.ids), self.store)
+                complete_tables(TaskList(task.config, cache).among(task.ids), self.store)
 
     def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
         """Record the error with the current task."""
@@ -113,7 +114,7 @@ class SweepData(TaskData):
     def __init__(self, planned: Sequence[PlannedTask], store: Store):
         super().__init__(planned)  # pyright: ignore[reportArgumentType]
         self.planned, self.store = planned, store
-        self._built = BuiltModel()
+        self._cache = PlanCache()
         self._lock = ExitStack()
         self._left: list[int] = []
 
@@ -135,7 +136,7 @@ class SweepData(TaskData):
             write_tasks(self.store, [planned], {"launcher": "trainer", "host": socket.gethostname(), "pid": os.getpid()})
         settings = _settings(planned)
         trainer.lightning_module.configure(settings.pop("solver"), **settings)  # pyright: ignore[reportCallIssue]
-        return TaskList(planned.config, self._built).among(planned.ids)[0]
+        return TaskList(planned.config, self._cache).among(planned.ids)[0]
 
     def is_last(self, epoch: int) -> bool:
         """Return whether nothing is left of this device's share."""
@@ -219,5 +220,5 @@ class _SweepSteps(TaskSteps):
 
 def _settings(task: PlannedTask) -> dict[str, Any]:
     config = task.config
-    parts = {name: construct(config[name], name) for name in ("solver", "noise", "subspace")}
+    parts = {name: build(config[name], name) for name in ("solver", "noise", "subspace")}
     return {**parts, "linearise": config["linearise"], "seed": config["seed"]}

@@ -3,16 +3,17 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from eigexp.config.expand import configurations
-from eigexp.config.instantiate import checked, construct, located
+from eigexp.config.instantiate import checked, located
 from eigexp.errors import ConfigurationError
-from eigexp.experiment.tasks import BuiltModel, Planned, TaskList, one_layer
-from eigexp.images import ImageFolder, ImageSource
+from eigexp.experiment.networks import one_layer
+from eigexp.experiment.parts import build
+from eigexp.experiment.plan_cache import PlanCache
+from eigexp.experiment.tasks import PlannedResult, TaskList
 from eigexp.models.layers import read_layers
 from eigexp.store import Store
 from eigexp.store.labels import layer_label
@@ -28,7 +29,7 @@ class PlannedTask:
         ids: of the results, layer by layer and image by image; the first one is the id of the task.
         names: of the images.
         model: name of the model, with its layers.
-        config: plain values, with these images alone where their source can be restricted to them.
+        config: plain values, with these images alone.
         overrides: of this point of the sweep.
         identity: what determines the first id.
         tables: ids of the cross tables that it makes, one per image; empty for one layer.
@@ -78,7 +79,7 @@ class Plan:
 def make_plan(overrides: Sequence[str]) -> Plan:
     """Return the plan of a sweep. Nothing is written.
 
-    Each result is planned once, those of several layers in one task. Every model is built and every image read, since their content
+    Each result is planned once, those of several layers in one task. Every model is built and every image read once, since their content
     determines the ids.
 
     Args:
@@ -90,12 +91,12 @@ def make_plan(overrides: Sequence[str]) -> Plan:
     tasks: list[tuple[int, PlannedTask]] = []
     planned: set[str] = set()
     configs: list[dict[str, Any]] = []
-    built, check = BuiltModel(), SettingsCheck()
+    cache, check = PlanCache(), SettingsCheck()
     for number, point, config in _most_layers_first(overrides):
         config = with_group(config, group_name(overrides))
         check(config)
         configs.append(config)
-        for task in _tasks(config, built, point, planned):
+        for task in _tasks(config, cache, point, planned):
             planned.update(task.ids, task.tables)
             tasks.append((number, task))
     in_order = tuple(task for _, task in sorted(tasks, key=lambda found: found[0]))
@@ -135,7 +136,7 @@ class SettingsCheck:
     def _once(self, node: Any, path: str) -> None:
         key = path + json.dumps(node, sort_keys=True, default=str)
         if key not in self._seen:
-            construct(node, path)
+            build(node, path)
             self._seen.add(key)
 
 
@@ -150,8 +151,8 @@ def _most_layers_first(overrides: Sequence[str]) -> list[tuple[int, list[str], d
     return sorted(points, key=lambda point: -len(read_layers(point[2]["model"].get("layer"))))
 
 
-def _tasks(config: dict[str, Any], built: BuiltModel, overrides: Sequence[str], planned: set[str]) -> Iterator[PlannedTask]:
-    whole = TaskList(config, built)
+def _tasks(config: dict[str, Any], cache: PlanCache, overrides: Sequence[str], planned: set[str]) -> Iterator[PlannedTask]:
+    whole = TaskList(config, cache)
     seen = set(planned)
     tables = {id: table.id for table in whole.tables if table.id not in planned for id in table.ids}
     for batches in _grouped_by_images(whole.without(list(planned)).batches):
@@ -170,7 +171,7 @@ def _joined(parts: Sequence[PlannedTask], whole: TaskList, tables: tuple[str, ..
     return PlannedTask(
         ids=tuple(id for part in parts for id in part.ids),
         names=parts[0].names,
-        model=f"{whole.model_name} {', '.join(layer_label(layer) for layer in whole.layers)}",
+        model=f"{whole.network.name} {', '.join(layer_label(layer) for layer in whole.layers)}",
         config={**whole.config, "images": parts[0].config["images"]},
         overrides=parts[0].overrides,
         identity=parts[0].identity,
@@ -179,33 +180,26 @@ def _joined(parts: Sequence[PlannedTask], whole: TaskList, tables: tuple[str, ..
     )
 
 
-def _part(whole: TaskList, batch: Sequence[Planned], overrides: Sequence[str]) -> PlannedTask:
+def _part(whole: TaskList, batch: Sequence[PlannedResult], overrides: Sequence[str]) -> PlannedTask:
     layer = batch[0].layer
     return PlannedTask(
         ids=tuple(p.id for p in batch),
         names=tuple(p.name for p in batch),
-        model=whole.model_name if layer is None else f"{whole.model_name} {layer_label(layer)}",
-        config={**one_layer(whole.config, layer), "images": images_of_batch(whole.config["images"], whole.source, batch)},
+        model=whole.network.name if layer is None else f"{whole.network.name} {layer_label(layer)}",
+        config={**one_layer(whole.config, layer), "images": images_of_batch(whole.config["images"], batch)},
         overrides=tuple(overrides),
         identity=batch[0].identity,
     )
 
 
-def _grouped_by_images(batches: Sequence[list[Planned]]) -> list[list[list[Planned]]]:
+def _grouped_by_images(batches: Sequence[list[PlannedResult]]) -> list[list[list[PlannedResult]]]:
     """Return the batches in groups of the same images."""
-    groups: dict[tuple[int, ...], list[list[Planned]]] = {}
+    groups: dict[tuple[int, ...], list[list[PlannedResult]]] = {}
     for batch in batches:
         groups.setdefault(tuple(p.index for p in batch), []).append(batch)
     return list(groups.values())
 
 
-def images_of_batch(node: Mapping[str, Any], source: ImageSource, batch: Sequence[Planned]) -> dict[str, Any]:
-    """Return the node `images` with the images of the batch alone; the whole node if its source cannot be restricted."""
-    if "names" in node:
-        return {**node, "names": [p.name for p in batch]}
-    if isinstance(source, ImageFolder) and len(batch) == 1:
-        name, path = source.files[batch[0].index]
-        if Path(path).stem == name:
-            rest = {key: value for key, value in node.items() if key not in ("path", "pattern", "_target_")}
-            return {"_target_": "eigexp.images.ImageFile", "path": str(path), **rest}
-    return dict(node)
+def images_of_batch(node: Mapping[str, Any], batch: Sequence[PlannedResult]) -> dict[str, Any]:
+    """Return the node `images` with the images of the batch alone, so that a worker reads no others."""
+    return {**node, "subset": [p.name for p in batch]}

@@ -22,7 +22,7 @@ from eigexp.sweep import slurm_queue
 from eigexp.sweep.lock import LOCK, task_lock
 
 if TYPE_CHECKING:
-    from eigexp.experiment.tasks import BuiltModel
+    from eigexp.experiment.plan_cache import PlanCache
 
 log = logging.getLogger(__name__)
 LOG = "log.txt"
@@ -35,14 +35,15 @@ class TaskReport:
 
     Attributes:
         id: of the task.
-        state: `locked` if another process works on it, `stopped` by a signal, `died` with its process.
+        state: `unfinished` if the Trainer ended before the solver, `locked` if another process works on it, `stopped` by a signal, `died`
+            with its process.
         code: exit code: 0, 3 stopped on budget, 1 failed, 128 + signal.
         seconds: of wall-clock time.
         message: of the error, or why there is no result.
     """
 
     id: str
-    state: Literal["done", "failed", "locked", "stopped", "died"]
+    state: Literal["done", "failed", "unfinished", "locked", "stopped", "died"]
     code: int = 0
     seconds: float = 0.0
     message: str = ""
@@ -58,11 +59,16 @@ class RunOutcome(Protocol):
 
     @property
     def exit_code(self) -> int:
-        """0 converged, 3 stopped on budget."""
+        """0 converged, 3 stopped on budget or not computed."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """Why results were not computed; empty if all were."""
         ...
 
 
-RunTask = Callable[[dict[str, Any], list[str], "BuiltModel"], RunOutcome]
+RunTask = Callable[[dict[str, Any], list[str], "PlanCache"], RunOutcome]
 
 
 class SignalReceived(BaseException):
@@ -88,11 +94,11 @@ def work(store: Store, ids: Iterable[str], run: RunTask, report: Callable[[TaskR
     codes: list[int] = []
     raise_on_signals()
     try:
-        from eigexp.experiment.tasks import BuiltModel
+        from eigexp.experiment.plan_cache import PlanCache
 
-        built = BuiltModel()
+        cache = PlanCache()
         for id in ids:
-            done = run_task(store, id, run, built)
+            done = run_task(store, id, run, cache)
             report(done)
             if done.state == "stopped":
                 raise SignalReceived(done.code - 128)
@@ -107,14 +113,14 @@ def exit_code(codes: Sequence[int]) -> int:
     return 1 if 1 in codes else max(codes, default=0)
 
 
-def run_task(store: Store, id: str, run: RunTask, built: "BuiltModel") -> TaskReport:
+def run_task(store: Store, id: str, run: RunTask, cache: "PlanCache") -> TaskReport:
     """Compute one task under its lock. An error is written to error.json."""
     began = time.monotonic()
     with task_lock(store, id) as acquired:
         if not acquired:
             return TaskReport(id, "locked")
         try:
-            report = _run_locked(store, id, run, built)
+            report = _run_locked(store, id, run, cache)
         except Exception as error:  # whatever a task raises ends this task alone
             report = TaskReport(id, "failed", 1, message=record_error(store, id, error))
         if report.state == "done":  # the result is stored, so whoever locks a new file finds nothing to compute
@@ -122,7 +128,7 @@ def run_task(store: Store, id: str, run: RunTask, built: "BuiltModel") -> TaskRe
     return replace(report, seconds=round(time.monotonic() - began, 3))
 
 
-def _run_locked(store: Store, id: str, run: RunTask, built: "BuiltModel") -> TaskReport:
+def _run_locked(store: Store, id: str, run: RunTask, cache: "PlanCache") -> TaskReport:
     from eigexp.sweep.task_files import read_task, write_worker
 
     config, job = read_task(store, id)
@@ -132,11 +138,13 @@ def _run_locked(store: Store, id: str, run: RunTask, built: "BuiltModel") -> Tas
         return TaskReport(id, "done")
     write_worker(store, id, job, slurm_queue.this_job())
     with output_to_log(store, id):
-        outcome = run(config, ids, built)
+        outcome = run(config, ids, cache)
     raise_on_signals()  # the fit restores our handlers, but a user's callback might not
     if outcome.signum is not None:
         return TaskReport(id, "stopped", 128 + outcome.signum)
     missing = [each for each in ids if not store.has(each)]
+    if missing and outcome.reason:
+        return TaskReport(id, "unfinished", outcome.exit_code, message=outcome.reason)
     if missing:
         raise ConfigurationError(
             f"The result {missing[0]} was not computed: its model or image changed since the sweep was planned. Plan the sweep again."

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from eigexp.cli.run_summary import show, summary_table
-from eigexp.experiment.run import Outcome
+from eigexp.experiment.run import RunOutcome
 from eigexp.store import Result
 
 NAME = "a rather long name of a photograph.png"
@@ -27,7 +27,7 @@ def printed(tmp_path, capsys, width=None, found=None, no_color=None, **outcome):
     (tmp_path / "record.json").write_text(json.dumps(found or record()))
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=width is not None, width=width, no_color=no_color, legacy_windows=False)
-    show(Outcome((tmp_path,), outcome.get("reused", ()), ("converged",), outcome.get("signum")), console)
+    show(RunOutcome((tmp_path,), outcome.get("reused", ()), ("converged",), outcome.get("signum")), console)
     assert capsys.readouterr().out == f"{tmp_path}\n"
     return stream.getvalue()
 

@@ -10,6 +10,7 @@ import yaml
 from eigexp.config.compose import compose
 from eigexp.config.instantiate import construct
 from eigexp.errors import ConfigurationError
+from eigexp.experiment.parts import build
 
 GROUPS = ("model", "images", "noise", "subspace", "solver", "callbacks", "logger", "trainer", "launcher")
 NEEDED = {"timm": ["model.architecture=resnet18"], "torchvision": ["model.architecture=resnet18"], "file": ["images.path=a.png"]}
@@ -47,7 +48,7 @@ def test_a_list_of_loggers():
 
 
 @pytest.mark.parametrize(
-    "word, message",
+    "override, message",
     [
         ("model=onof", "model=onof is unknown. Did you mean onoff"),
         ("solver=krilov", "solver=krilov is unknown. Did you mean krylov"),
@@ -56,11 +57,18 @@ def test_a_list_of_loggers():
         ("sed=1", "sed is unknown. Did you mean seed"),
         ("images=file", "images.path is not set"),
         ("solver.k=[1", "(in: solver.k=[1)"),
+        ("+debug=default", "debug is unknown"),
+        ("+foo.bar=1", "foo is unknown"),
+        ("++sead=1", "sead is unknown. Did you mean seed"),
+        ("+figure.foo=1", "figure.foo is unknown. Known: scale"),
+        ("model=[ln,lg]", "model=[ln,lg] is a list, but model takes one option. `eigexp sweep model=ln,lg` runs each"),
+        ("solver=[krylov]", "solver=[krylov] is a list"),
+        ("experiment=[frontends,berardino2017]", "experiment takes one option"),
     ],
 )
-def test_a_wrong_word_is_named_with_its_cure(word, message):
+def test_a_wrong_override_is_named_with_a_hint(override, message):
     with pytest.raises(ConfigurationError) as error:
-        compose([word])
+        compose([override])
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -74,13 +82,24 @@ def test_a_wrong_word_is_named_with_its_cure(word, message):
         ("solver", {"_target_": "eigexp.solvers.krylov.Krylov", "k": -2}, "solver.k=-2 must be at least 1"),
         ("model", {"_target_": "no.such.Net"}, "model._target_=no.such.Net cannot be imported"),
         ("model", {"_target_": "torch.nn.Linear", "in_features": 3}, "model.out_features is missing"),
-        ("noise", {"_target_": "eigexp.operators.GaussianNoise", "variance": 0.0}, "noise.variance=0.0"),
+        ("noise", {"_target_": "eigexp.operators.noise.GaussianNoise", "variance": 0.0}, "noise.variance=0.0"),
+        ("noise", {"_target_": "torch.nn.Identity"}, "noise._target_=torch.nn.Identity is not a noise. Give a subclass of eigexp.op"),
+        ("subspace", {"_target_": "torch.nn.Identity"}, "subspace._target_=torch.nn.Identity is not a pixel subspace"),
+        ("solver", {"_target_": "torch.nn.Identity"}, "solver._target_=torch.nn.Identity is not a solver"),
+        ("solver", None, "solver has no _target_"),
+        ("images", {"_target_": "torch.nn.Identity"}, "images._target_=torch.nn.Identity is not an image source"),
+        ("model", {"_target_": "collections.OrderedDict"}, "model._target_=collections.OrderedDict is not a model"),
+        ("callbacks.mine", {"_target_": "torch.nn.Identity"}, "callbacks.mine._target_=torch.nn.Identity is not a callback"),
+        ("callbacks.mine", 1, "callbacks.mine=1 is not a group of settings"),
+        ("logger.mine", {"_target_": "torch.nn.Identity"}, "logger.mine._target_=torch.nn.Identity is not a logger"),
+        ("trainer", {"_target_": "torch.nn.Identity"}, "trainer._target_=torch.nn.Identity is not a Trainer"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_value(path, node, message):
     with pytest.raises(ConfigurationError) as error:
-        construct(node, path)
+        build(node, path)
     assert message in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_an_empty_target_is_no_object():

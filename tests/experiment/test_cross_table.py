@@ -10,8 +10,10 @@ import eigexp.experiment.cross_table
 import eigexp.experiment.writer
 from eigexp.config.compose import compose
 from eigexp.errors import ModelError, OperatorError
+from eigexp.experiment.plan_cache import PlanCache
 from eigexp.experiment.run import run
-from eigexp.experiment.tasks import BuiltModel, TaskList
+from eigexp.experiment.tasks import TaskList
+from eigexp.images import FileSource
 from eigexp.store import Store
 from eigexp.store.cross_table import read_table, sensitivity_tables, table_id
 from eigexp.store.maintenance import verify
@@ -138,8 +140,8 @@ def test_a_list_within_the_list_is_one_response(tmp_path):
 def test_layers_of_one_image_follow_each_other_and_it_is_read_once(monkeypatch):
     every = tasks("model.layer=[stem,head]", "images.names=[camera,coins]", "images.batch_size=1")
     reads = []
-    real = type(every.source).__getitem__
-    monkeypatch.setattr(type(every.source), "__getitem__", lambda self, i: reads.append(i) or real(self, i))
+    real = FileSource.__getitem__
+    monkeypatch.setattr(FileSource, "__getitem__", lambda self, i: reads.append(i) or real(self, i))
     assert [(task.names, task.config["model"]["layer"]) for task in every] == [
         (("camera",), "stem"),
         (("camera",), "head"),
@@ -151,11 +153,11 @@ def test_layers_of_one_image_follow_each_other_and_it_is_read_once(monkeypatch):
 
 
 def test_the_network_is_built_once(monkeypatch):
-    built, made = BuiltModel(), []
+    cache, made = PlanCache(), []
     real = SmallNetwork.__init__
     monkeypatch.setattr(SmallNetwork, "__init__", lambda self, *args, **kwargs: made.append(1) or real(self, *args, **kwargs))
     node = {"_target_": "tests.models.small_network.SmallNetwork", "name": "small", "layer": list(LAYERS), "weights": None}
-    assert built.get(node) is built.get(node)
+    assert cache.network(node) is cache.network(node)
     assert len(made) == 1
 
 

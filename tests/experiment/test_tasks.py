@@ -74,5 +74,5 @@ def test_bad_values(word, message):
 
 
 def test_what_is_no_model_is_refused():
-    with pytest.raises(ConfigurationError, match=r"not a torch\.nn\.Module"):
+    with pytest.raises(ConfigurationError, match=r"collections\.OrderedDict is not a model\. Give a torch\.nn\.Module"):
         tasks("model._target_=collections.OrderedDict")

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
+from eigexp.experiment.plan_cache import PlanCache
 from eigexp.experiment.run import run
-from eigexp.experiment.tasks import BuiltModel
 from eigexp.store import Store
 from eigexp.store.cross_table import has_table, read_table, table_files, table_path
 from eigexp.sweep.callback import Sweep
@@ -87,7 +87,7 @@ def test_a_task_is_done_when_its_tables_are(tmp_path):
     assert quiet.of(task.id, task.ids).state == DONE and state() == PARTIAL
     stamps = {id: (store.path(id) / "record.json").stat().st_mtime_ns for id in store.ids()}
     write_tasks(store, [task], {"launcher": "test"})
-    report = run_task(store, task.id, lambda config, ids, built: run(config, only=ids, built=built), BuiltModel())
+    report = run_task(store, task.id, lambda config, ids, cache: run(config, only=ids, cache=cache), PlanCache())
     assert report.state == "done" and report.code == 0
     assert has_table(store, task.tables[0]) and state() == DONE
     assert stamps == {id: (store.path(id) / "record.json").stat().st_mtime_ns for id in store.ids()}

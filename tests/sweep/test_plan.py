@@ -33,14 +33,14 @@ def test_batches_stay_together(tmp_path):
     assert [t.names for t in found] == [("camera", "coins"), ("coffee",)]
 
 
-def test_a_folder_is_narrowed_to_one_file(tmp_path):
+def test_a_task_of_a_folder_has_its_image_alone(tmp_path):
     folder = tmp_path / "fotos à plat"
     folder.mkdir()
     for i in range(2):
         pixels = np.random.default_rng(i).integers(0, 255, (40, 40), dtype=np.uint8)
         Picture.fromarray(pixels).save(folder / f"p{i}.png")
     found = plan(tmp_path, "model=ln", "images=folder", f"images.path='{folder}'")
-    assert [t.config["images"]["path"] for t in found] == [str(folder / "p0.png"), str(folder / "p1.png")]
+    assert [t.config["images"]["subset"] for t in found] == [["p0"], ["p1"]]
     for task in found:
         assert TaskList(task.config).ids == list(task.ids)
 

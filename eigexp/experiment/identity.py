@@ -1,0 +1,69 @@
+"""From a configuration to what its results are known by: the parts that determine the numbers, and every setting of them."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from eigexp.config.instantiate import located
+from eigexp.models.layers import Layer
+from eigexp.store.identity import Part, flat_settings, identity_of
+
+NOT_OF_THE_MODEL = ("name", "layer", "weights")  # keys of `model` that its constructor does not take
+_ONLY_WEIGHTS = "seed"  # of a registered model: it determines random weights, whose digest is in the identity
+_OPTIONAL = {"certify": "float64"}  # keys that join the identity where they differ from this
+
+
+def parts_of(config: Mapping[str, Any]) -> dict[str, Part | None]:
+    """Return model, noise, subspace and solver of a configuration as parts; None for an empty node.
+
+    Raises:
+        ConfigurationError: if a target cannot be imported.
+    """
+    model = {key: value for key, value in config["model"].items() if key not in NOT_OF_THE_MODEL}
+    nodes = {"model": model, **{key: config.get(key) for key in ("noise", "subspace", "solver")}}
+    return {key: _part(node, key) for key, node in nodes.items()}
+
+
+def result_identity(
+    config: Mapping[str, Any], layer: Layer, weights: str, image: str, shape: tuple[int, ...], parts: Mapping[str, Part | None]
+) -> dict[str, Any]:
+    """Return what determines the numbers of one result: no paths of this package, no devices, loggers or trainer.
+
+    Args:
+        config: plain values.
+        layer: whose response is analysed.
+        weights: digest of the weights that it depends on.
+        image: digest of the final pixels, which stands for their source and transforms.
+        shape: of the image (c, h, w), for people: it is part of the digest.
+        parts: as `parts_of` gives them.
+    """
+    optional = {key: config[key] for key, usual in _OPTIONAL.items() if config.get(key, usual) != usual}
+    about = {"layer": layer, "weights": weights, "image": image, "shape": shape, "seed": config["seed"], "dtype": config["dtype"]}
+    return identity_of(parts, **about, **optional)
+
+
+def result_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every setting of what determines the numbers, defaults included, as a record keeps them."""
+    more = {key: config.get(key, usual) for key, usual in _OPTIONAL.items()}
+    return flat_settings(parts_of(config), seed=config["seed"], dtype=config["dtype"], **more)
+
+
+def _part(node: Mapping[str, Any] | None, key: str) -> Part | None:
+    if not node or not node.get("_target_"):
+        return None
+    path = str(node["_target_"])
+    part = Part.of(located(path, key), path, _by_content({k: v for k, v in node.items() if k != "_target_"}))
+    if key == "model" and part.registered:
+        return Part(part.name, True, {k: v for k, v in part.given.items() if k != _ONLY_WEIGHTS}, part.defaults)
+    return part
+
+
+def _by_content(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with the file of `path` replaced by its digest, as `file`."""
+    settings = dict(settings)
+    path = settings.get("path")
+    if path is not None and Path(path).is_file():
+        del settings["path"]
+        settings["file"] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return settings

@@ -1,0 +1,33 @@
+"""What one list of tasks leaves for the next, so that a sweep builds a network and reads an image once."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from eigexp.experiment.image_list import ImageFacts, ImageList, image_source
+from eigexp.experiment.networks import Network, build_network
+from eigexp.store.record import canonical_json
+
+
+class PlanCache:
+    """Keeps the last network that was built, and the facts of all images that were read."""
+
+    def __init__(self) -> None:
+        self._node = ""
+        self._network: Network | None = None
+        self._facts: dict[str, tuple[ImageFacts, ...]] = {}
+
+    def network(self, node: Mapping[str, Any]) -> Network:
+        """Return the network of a `model` node. Another one than before is freed first, so that two are never in memory."""
+        key = canonical_json(node)
+        if self._network is None or key != self._node:
+            self._network = None
+            self._network, self._node = build_network(node), key
+        return self._network
+
+    def images(self, node: Mapping[str, Any]) -> tuple[ImageList, int]:
+        """Return the images of an `images` node, and their `batch_size`."""
+        source, batch_size = image_source(node)
+        key = canonical_json({name: value for name, value in node.items() if name != "batch_size"})
+        images = ImageList(source, batch_size, self._facts.get(key))
+        self._facts[key] = images.facts
+        return images, batch_size

@@ -1,0 +1,125 @@
+"""What a result was computed with: its identity, which its id is made from, and its settings, which tables and reports show.
+
+An identity names what determines the numbers and nothing else. A class or function of this package has the name that it declares there, so
+it may move or be renamed; one of the user's own has its `_target_`. Settings with their default values are left out, so a class may gain a
+setting. A default that changes needs a new IDENTITY_FORMAT, because it gives other numbers under the same id.
+"""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from eigexp.errors import ConfigurationError
+from eigexp.store.record import canonical_json
+
+IDENTITY_FORMAT = 2
+PACKAGE = "eigexp"
+_FORMAT_1_NAMES = {"Krylov": "krylov", "Subspace": "power", "Power": "power", "Exact": "exact", "Sparse": "sparse", "Auto": "auto"}
+_FORMAT_1_NAMES |= {"RandomizedSVD": "randomized_svd", "GaussianNoise": "gaussian", "Mask": "mask"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A configured object: a model, noise, subspace or solver.
+
+    Attributes:
+        name: the registered name, or a user's own `_target_`.
+        registered: whether it is the former.
+        given: the settings of its configuration.
+        defaults: those of its signature.
+    """
+
+    name: str
+    registered: bool
+    given: Mapping[str, Any]
+    defaults: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, target: Any, path: str, given: Mapping[str, Any]) -> "Part":
+        """Describe what `target(**given)` makes; `path` is the `_target_` that led to it."""
+        name = registered_name(target)
+        return cls(name or path, name is not None, dict(given), _defaults(target))
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The name, and the settings that differ from their defaults."""
+        differing = {key: value for key, value in self.given.items() if key not in self.defaults or not _equal(value, self.defaults[key])}
+        return {"name" if self.registered else "_target_": self.name, **differing}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Every setting, defaults included."""
+        return {**self.defaults, **self.given}
+
+
+def registered_name(target: Any) -> str | None:
+    """Return the `name` that a class or function of this package declares itself; None for others, and for a name that is inherited."""
+    name = getattr(target, "__dict__", {}).get("name")
+    ours = str(getattr(target, "__module__", "")).partition(".")[0] == PACKAGE
+    return name if ours and isinstance(name, str) else None
+
+
+def identity_of(parts: Mapping[str, Part | None], **more: Any) -> dict[str, Any]:
+    """Return the identity of a result.
+
+    Args:
+        parts: model, noise, subspace and solver; None for one that is not used.
+        more: what else determines the numbers: layer, weights, image, seed, dtype, ...
+    """
+    return {"format": IDENTITY_FORMAT, **{key: part and part.identity for key, part in parts.items()}, **more}
+
+
+def flat_settings(parts: Mapping[str, Part | None], **more: Any) -> dict[str, Any]:
+    """Return every setting under the key of the command line, such as {"solver": "krylov", "solver.k": 1, ..., "seed": 0}."""
+    flat: dict[str, Any] = {}
+    for key, part in parts.items():
+        flat[key] = part.name if part else "none"
+        flat |= {f"{key}.{setting}": value for setting, value in (part.settings if part else {}).items()}
+    return {**flat, **more}
+
+
+def settings_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a result was computed with, under the keys of the command line; the one source for tables and reports.
+
+    Such as `model`, `layer`, `size` ("128x128"), `solver`, `solver.k`, `solver.tol`, `noise`, `noise.variance`, `subspace`, `seed` and
+    `dtype`, defaults included. A record of identity format 1 gives the same keys.
+    """
+    settings = record.get("settings") or _of_format_1(record)
+    shape = (record.get("image") or {}).get("shape") or ()
+    about = {"model": record.get("model"), "layer": record.get("layer"), "size": "x".join(str(side) for side in shape[-2:]) or None}
+    return {**settings, **about}
+
+
+def _of_format_1(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of an identity that held paths of classes and every default."""
+    identity = record.get("identity") or {}
+    settings: dict[str, Any] = {}
+    for key in ("model", "noise", "subspace", "solver"):
+        node = identity.get(key)
+        node = dict(node) if isinstance(node, Mapping) else {}
+        last = str(node.pop("_target_", None) or node.pop("name", None) or "none").rpartition(".")[2]
+        settings[key] = _FORMAT_1_NAMES.get(last, last)
+        settings |= {f"{key}.{setting}": value for setting, value in node.items()}
+    return {**settings, "seed": identity.get("seed", record.get("seed")), "dtype": identity.get("dtype")}
+
+
+def _defaults(target: Any) -> dict[str, Any]:
+    """Return the defaults of a signature that are plain values."""
+    try:
+        parameters = inspect.signature(target).parameters
+    except (TypeError, ValueError):  # a builtin without a signature
+        return {}
+    return {name: p.default for name, p in parameters.items() if p.default is not p.empty and _is_plain(p.default)}
+
+
+def _is_plain(value: Any) -> bool:
+    try:
+        canonical_json(value)
+    except ConfigurationError:
+        return False
+    return True
+
+
+def _equal(one: Any, other: Any) -> bool:
+    return canonical_json(one) == canonical_json(other)
