@@ -120,7 +120,8 @@ def _distortions(view: View, budget: int) -> list[Shown]:
 
 def _titled(view: View, position: int) -> tuple[str, str]:
     index = int(view.eigenindex[position])
-    return end_of(index, view.n), f"{distortion_name(index, view.n)}, {view.eigenvalue_text(position, symbol='λ')}"
+    value = view.eigenvalue_text(position, symbol="λ").replace(", ", ",\u00a0")  # a narrow caption must not break an interval
+    return end_of(index, view.n), f"{distortion_name(index, view.n)}, {value}"
 
 
 def _cells(view: View, row: Mapping[str, Any]) -> list[tuple[str, str]]:

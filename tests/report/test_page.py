@@ -56,7 +56,7 @@ def test_every_result_has_its_numbers_pictures_and_command(tmp_path):
         assert ("id", f"r-{id}") in tags.values
     assert text.count("--config-name=config") == 2
     words = " ".join(tags.texts)
-    for part in ("λ = 10", "λ in [7, 13]×10⁻⁵", "Krylov evidence", "212 products, 12 s on cpu", "[5.62, 5.94]"):
+    for part in ("λ = 10", "λ in [7,\u00a013]×10⁻⁵", "Krylov evidence", "212 products, 12 s on cpu", "[5.62, 5.94]"):
         assert part in words, part
 
 
