@@ -92,7 +92,7 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
     "eigexp run model=resnet18 model.layer=layer2 images=folder images.path=photos/ images.grey=false solver.k=5": Run(
         ["model.weights=random", "images.size=32", "logger=csv", "solver.k=2", "solver.tol=1e-2"], RESULT
     ),
-    "eigexp run model=lgg images=folder images.path=photos/ solver.k=3": Run(TINY, RESULT),
+    "eigexp run model=lgg images=folder images.path=photos/ solver.k=3": Run(["solver.k=1", *TINY], RESULT),
     "eigexp run -m model=ln,lg,lgg,onoff": Run(["model=lg,lgg", *TINY], RESULT),
     "eigexp run --cfg job": Run(),
     "eigexp run model=timm model.architecture=resnet18 model.weights=random model.layer=layer1 images.size=64 images.grey=false": Run(
