@@ -1,11 +1,14 @@
-"""What each kind of object promises. The rows are the files of conf/, so that a new option is tested without an edit here.
+"""What each kind of object promises. The rows are the files of conf/, and the charts of `KINDS`: a new one is tested without an edit.
 
-Solvers have a table of their own, tests/solvers/test_contract.py: each needs settings with which it reaches the truth.
+Solvers and launchers have contracts of their own, in tests/solvers and tests/sweep: they need settings with which they reach the truth, or
+a stand-in for a scheduler.
 """
 
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -17,10 +20,17 @@ from eigexp.config.instantiate import construct
 from eigexp.images import Image, ImageSource
 from eigexp.models import OnOff, prepare_model
 from eigexp.operators import Noise, PixelSubspace, linearise
+from eigexp.report.axes import chart_figure
+from eigexp.report.chart import Chart
+from eigexp.report.charts import page_charts
+from eigexp.report.style import figure_bytes
+from eigexp.report.svg import chart_svg
+from eigexp.report.view import View
 from eigexp.solvers import Krylov
-from eigexp.training import EigenModule, Task, TaskData
+from eigexp.store import arrays_of
+from eigexp.training import EigenModule, Task, TaskData, make_trainer
 from eigexp.training.loggers import ResultLogger
-from eigexp.training.trainer import make_trainer
+from tests.store.fakes import fake_curves, fake_image, fake_pairs, fake_record
 
 ELSEWHERE = {
     "logger": {"none", "wandb", "mlflow"},  # nothing, or a database: tests/training
@@ -133,3 +143,13 @@ def test_a_logger_writes_what_it_is_given(option, task, photos):
         logger.close("success")
     written = [path for path in set(Path().rglob("*")) - before if path.is_file() and path.stat().st_size]
     assert any(task.ids[0] in str(path) for path in written)
+
+
+@pytest.mark.parametrize("make", [pytest.param(chart.make, id=f"{kind}-{chart.caption}") for kind, chart in page_charts()])
+def test_a_chart_of_any_result_is_drawn_by_both_painters(make: Callable[[View], Chart]):
+    for k in (1, 3):
+        image, pairs = fake_image(), fake_pairs(k=k)
+        chart = make(View.of(arrays_of(pairs, image), fake_record(pairs, image), fake_curves(pairs)))
+        assert chart.title and chart.label and chart.x.label and chart.y.label and (chart.marks or chart.lines)
+        ElementTree.fromstring(chart_svg(chart))
+        assert figure_bytes(chart_figure(chart, (3.0, 2.0)), "svg").startswith(b"<?xml")

@@ -22,8 +22,9 @@ _ADDED = re.compile(r"^\+\+\+ b/(.+)$", re.MULTILINE)
 _RUN_ALL = """
 import json, sys
 from eigexp.cli import main
+from eigexp.store import Store
 for arguments in json.load(sys.stdin):
-    code = main(arguments)
+    code = main([Store("outputs/results").ids()[0] if argument == "3f2a9c" else argument for argument in arguments])
     assert code == 0, (arguments, code)
 """
 _UNDOCUMENTED = """
@@ -53,7 +54,7 @@ def run(folder: Path, *command: str, given: str | None = None) -> str:
 
 
 def test_each_kind_has_an_example():
-    assert len(TABLE) == 8 and TABLE.keys() == PATCHES.keys()
+    assert len(TABLE) == 9 and TABLE.keys() == PATCHES.keys()
     assert {path.name for path in (ROOT / "examples").glob("*.patch")} == TABLE.keys()
 
 
@@ -75,7 +76,7 @@ def test_what_the_patches_add_works_and_keeps_the_rules(copy):
             if program == "eigexp":
                 commands.append(replaced(given, SMALL.get(given[0], [])))
             else:
-                assert given[:2] == ["-m", "pytest"] and given[3] == "-k"
+                assert program == "python" and given[:2] == ["-m", "pytest"] and given[3] == "-k"
                 tests.append(given)
     run(copy, sys.executable, "-c", _RUN_ALL, given=json.dumps(commands))
     for where in {given[2] for given in tests}:
