@@ -4,8 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from eigexp.config.instantiate import construct
-from eigexp.errors import ConfigurationError
+from eigexp.config.instantiate import Kind, construct
 from eigexp.store import Store
 
 if TYPE_CHECKING:
@@ -43,16 +42,13 @@ class Launcher(ABC):
         """
 
 
+_KIND = Kind(Launcher, "a launcher", "launcher=local, launcher=slurm or a subclass of eigexp.sweep.Launcher", required=True)
+
+
 def make_launcher(node: Mapping[str, Any] | None) -> Launcher:
     """Construct the launcher of a configuration.
 
     Raises:
         ConfigurationError: if it is not a launcher, or a setting is invalid.
     """
-    launcher = construct(node, "launcher")
-    if not isinstance(launcher, Launcher):
-        target = (node or {}).get("_target_")
-        raise ConfigurationError(
-            f"launcher._target_={target} is not a launcher. Use launcher=local, launcher=slurm or a subclass of Launcher."
-        )
-    return launcher
+    return construct(node, "launcher", kind=_KIND)

@@ -144,6 +144,7 @@ def _run_locked(store: Store, id: str, run: RunTask, cache: "PlanCache") -> Task
         return TaskReport(id, "stopped", 128 + outcome.signum)
     missing = [each for each in ids if not store.has(each)]
     if missing and outcome.reason:
+        _write_error(store, id, "Unfinished", outcome.reason, transient=True)  # for `eigexp status`; a later sweep tries again
         return TaskReport(id, "unfinished", outcome.exit_code, message=outcome.reason)
     if missing:
         raise ConfigurationError(
@@ -158,13 +159,16 @@ def record_error(store: Store, id: str, error: Exception) -> str:
     transient = isinstance(error, OSError | MemoryError)
     kind = type(error).__name__
     message = str(error) if isinstance(error, EigexpError) else f"{kind}: {error}"
-    text = "".join(traceback.format_exception(error))
+    _write_error(store, id, kind, message, transient=transient, text="".join(traceback.format_exception(error)))
+    return message
+
+
+def _write_error(store: Store, id: str, kind: str, message: str, *, transient: bool, text: str = "") -> None:
     try:
-        store.write_json(id, ERROR, {"type": kind, "message": message, "transient": transient, "traceback": text})
+        store.write_json(id, ERROR, {"type": kind, "message": message, "transient": transient, "traceback": text or message})
     except EigexpError as unwritable:
         log.warning("%s", unwritable)
-        print(text, file=sys.stderr)
-    return message
+        print(text or message, file=sys.stderr)
 
 
 @contextmanager

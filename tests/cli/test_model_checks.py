@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from eigexp.cli import main
-from eigexp.cli.model_checks import Subject, check_derivative, check_function
+from eigexp.cli.derivative_checks import Subject, check_derivative
+from eigexp.cli.model_checks import check_function
 
 
 class Smooth(nn.Module):
