@@ -41,6 +41,11 @@ def test_leading_axes_are_kept():
     assert mask.from_pixels(torch.ones(3, 2, 216), SHAPE).shape == (3, 2, mask.dimension(SHAPE))
 
 
+def test_one_mask_serves_images_of_other_channels():
+    mask = Mask(shape="box", extent=0.4)
+    assert mask.dimension(SHAPE) == 2 * mask.dimension((1, *SHAPE[1:]))
+
+
 def test_a_whole_box_is_every_pixel():
     assert kept(Mask(shape="box")).all()
 
