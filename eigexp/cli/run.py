@@ -52,12 +52,14 @@ def _run_with_hydra(words: list[str]) -> int:
     from hydra.core.hydra_config import HydraConfig
 
     from eigexp.cli.command import exit_code
+    from eigexp.config.compose import check_keys, check_overrides
 
     codes: list[int] = []
 
     def task(config: Any) -> None:
         print(f"# {' '.join(HydraConfig.get().overrides.task)}")
         try:
+            check_keys(config)
             codes.append(_compute(config))
         except EigexpError as error:
             print(f"eigexp: {error}", file=sys.stderr)
@@ -65,6 +67,7 @@ def _run_with_hydra(words: list[str]) -> int:
 
     overrides = [word for word in words if not word.startswith("-") and ("=" in word or word[0] in "~+")]
     help_page = [f"hydra.help.header='{_HELP}'"] if {"--help", "-h"} & set(words) else []
+    check_overrides(overrides)
     sys.argv = ["eigexp run", *(word for word in words if word not in overrides), *overrides, *help_page]  # Hydra wants its flags first
     hydra.main(version_base="1.3", config_path="pkg://eigexp.conf", config_name="config")(task)()
     return max(codes, default=0)

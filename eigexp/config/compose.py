@@ -55,6 +55,12 @@ def check_overrides(overrides: Iterable[str]) -> None:
         ConfigurationError: naming the override.
     """
     for override in overrides:
+        group, _, value = override.partition("=")
+        if value == "null" and group in _main_config()["groups"] and group != "experiment":
+            options = sorted(
+                file.name.removesuffix(".yaml") for file in files(CONF).joinpath(group).iterdir() if file.name.endswith(".yaml")
+            )
+            raise ConfigurationError(f"{override} names no option. Known: {', '.join(options)}.")
         found = _LIST.fullmatch(override)
         if found and found["group"] in _main_config()["groups"] and found["group"] not in _LIST_GROUPS:
             group, choices = found["group"], found["value"].strip("[]").replace(" ", "")

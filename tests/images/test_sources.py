@@ -134,3 +134,15 @@ def test_configurations_name_the_arguments_of_their_constructor(file):
 def test_lists_of_a_configuration_are_taken():
     config = OmegaConf.create({"names": ["camera", "moon"], "size": [16, 20]})
     assert SkimageImages(names=config.names, size=config["size"], grey=True)[1].pixels.shape == (1, 16, 20)
+
+
+def test_a_subset_reads_its_own_images_alone(folder, monkeypatch):
+    read = []
+    real = ImageFolder.__getitem__
+    monkeypatch.setattr(ImageFolder, "__getitem__", lambda self, i: read.append(i) or real(self, i))
+    source = ImageFolder(folder)
+    part = source.subset(["c", "a"])
+    assert part.names() == [name for name in source.names() if name in ("a", "c")] and len(part) == 2 and not read
+    assert part[1].sha256 == source[source.names().index("c")].sha256
+    with pytest.raises(ImageError, match=r"images\.subset: there is no image 'x'"):
+        source.subset(["a", "x"])

@@ -6,6 +6,7 @@ from PIL import Image as Picture
 
 from eigexp.errors import ConfigurationError, EigexpError
 from eigexp.experiment.tasks import TaskList
+from eigexp.images import FileSource
 from eigexp.sweep.plan import make_plan
 
 from tests.sweep.sweeps import SMALL  # isort: skip
@@ -66,3 +67,18 @@ def test_wrong_settings_are_typed_errors(tmp_path, word):
 def test_one_store_a_sweep(tmp_path):
     with pytest.raises(ConfigurationError, match="store has several values"):
         make_plan([*SMALL, f"store='{tmp_path}/a','{tmp_path}/b'", "model=ln"])
+
+
+def test_a_plan_reads_each_image_once_and_a_task_its_own(tmp_path, monkeypatch):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(6):
+        Picture.fromarray(np.random.default_rng(i).integers(0, 255, (40, 40), dtype=np.uint8)).save(folder / f"p{i}.png")
+    read = []
+    real = FileSource.__getitem__
+    monkeypatch.setattr(FileSource, "__getitem__", lambda self, i: read.append(self.names()[i]) or real(self, i))
+    found = plan(tmp_path, "model=ln,lg", "images=folder", f"images.path='{folder}'", "images.batch_size=2")
+    assert sorted(read) == [f"p{i}" for i in range(6)]
+    for task in found:
+        read.clear()
+        assert [image.name for image in TaskList(task.config)[0].images] == read == list(task.names)
