@@ -38,11 +38,31 @@ class RitzPairs:
 
 
 @dataclass(frozen=True)
+class NumericallyZero:
+    """Eigenvalues too small to be told from zero; they may be zero or not.
+
+    Attributes:
+        count: at least so many eigenvalues are below the bound.
+        below: the bound, relative to the largest eigenvalue.
+    """
+
+    count: int
+    below: float
+
+
+@dataclass(frozen=True)
 class NullSpace:
-    """The eigenvalues that are zero: a bound that holds, and an estimate (None where the solver has none)."""
+    """What is known of eigenvalues that are zero.
+
+    Attributes:
+        dimension_at_least: so many eigenvalues are exactly zero: a model with m < n responses moves by none of n - m pixel directions.
+        dimension_estimate: how many there may be, estimated by the solver; None where it has no estimate.
+        numerically_zero: the eigenvalues found that are zero to rounding, exactly zero or not; None in results of an older format.
+    """
 
     dimension_at_least: int
     dimension_estimate: float | None
+    numerically_zero: NumericallyZero | None = None
 
 
 @dataclass(frozen=True)
@@ -54,9 +74,10 @@ class EigenPairs:
         eigenvalues: Rayleigh quotients by fresh products, shape (k,), float64, squared response units per squared pixel unit.
         eigendistortions: unit norm over the whole image, entry of largest magnitude positive; shape (k, c, h, w) (k, *image shape).
         residuals: ||F v - theta v|| by fresh products, shape (k,), float64.
-        intervals: lower and upper bound of each eigenvalue, shape (k, 2), float64; `evidence` says what they rest on.
-        clusters: groups of eigenindices that the residuals cannot tell apart: only their span is determined.
-        null_space: how many eigenvalues are zero.
+        intervals: lower and upper bound of each eigenvalue of the model in exact arithmetic, shape (k, 2), float64; `evidence` says what they
+            rest on.
+        clusters: groups of neighbouring eigenindices that cannot be told apart, printed or not: only the span of their vectors is determined.
+        null_space: what is known of eigenvalues that are zero.
         evidence: {"top": ..., "bottom": ...}, each proven | krylov | converged | budget, or None where that end was not asked.
         verified: True when each asked end is proven or krylov.
         status: "converged" or "budget".
@@ -66,6 +87,7 @@ class EigenPairs:
         m: number of responses.
         fisher_vector_products: products spent on this image, the certificate's included.
         steps: solver steps spent on this image.
+        notes: what else a reader should know, one sentence each.
     """
 
     eigenindex: Eigenindices

@@ -15,6 +15,7 @@ from torch import Tensor
 from eigexp.errors import ConfigurationError, EigexpError, ImageError, ModelError, nearest
 from eigexp.operators.autograd import DoubleBackward, ForwardMode
 from eigexp.operators.explicit import ExplicitJacobian
+from eigexp.operators.function_check import check_function
 from eigexp.operators.jacobian import JacobianOperator, LinearisationPoint
 from eigexp.operators.noise import Noise
 from eigexp.operators.probe import tested
@@ -59,6 +60,7 @@ def linearise(
     _check_images(images, batched)
     point = LinearisationPoint(model, images.detach(), noise, subspace, batched)
     try:
+        check_function(point)
         return _linearised(point, method)
     except (EigexpError, MemoryError, torch.OutOfMemoryError):
         raise

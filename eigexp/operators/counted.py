@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from eigexp.operators.base import Operator
+from eigexp.operators.wrapped import WrappedOperator
 
 
-class CountedOperator(Operator):
-    """Wraps an operator; `forward_products` and `adjoint_products` (b,) count vectors. Selections count into the same place."""
+class CountedOperator(WrappedOperator):
+    """Count the products of an operator: `forward_products` and `adjoint_products` (b,) are numbers of vectors. Selections count into the same place."""
 
     def __init__(self, inner: Operator, _parent: "CountedOperator | None" = None, _images: Sequence[int] | None = None):
-        self.inner = inner
-        self.shape, self.dtype, self.device = inner.shape, inner.dtype, inner.device
+        super().__init__(inner)
         self._images = list(range(inner.shape.b)) if _images is None else list(_images)
         self.forward_products = _parent.forward_products if _parent else torch.zeros(inner.shape.b)
         self.adjoint_products = _parent.adjoint_products if _parent else torch.zeros(inner.shape.b)
@@ -32,18 +32,5 @@ class CountedOperator(Operator):
         return self.inner.adjoint(u)
 
     def select(self, images: Sequence[int]) -> "CountedOperator":
-        """The operator of some images, counting into this one's counters."""
+        """Return the operator of some images, counting into this one's counters."""
         return CountedOperator(self.inner.select(images), self, [self._images[i] for i in images])
-
-    def to_pixels(self, v: Tensor) -> Tensor:
-        """As the wrapped operator's."""
-        return self.inner.to_pixels(v)
-
-    def from_pixels(self, pixels: Tensor) -> Tensor:
-        """As the wrapped operator's."""
-        return self.inner.from_pixels(pixels)
-
-    @property
-    def images(self) -> Tensor | None:
-        """As the wrapped operator's."""
-        return self.inner.images

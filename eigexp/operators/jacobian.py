@@ -74,12 +74,13 @@ class JacobianOperator(Operator):
 
     def _apply(self, v: Tensor) -> Tensor:
         u = self._jacobian(self.to_pixels(v).unflatten(-1, self.point.image_shape))
-        return self._whiten(u)
+        return self.whiten(u)
 
     def _adjoint(self, u: Tensor) -> Tensor:
-        return self.from_pixels(self._jacobian_adjoint(self._whiten(u)).flatten(2))
+        return self.from_pixels(self._jacobian_adjoint(self.whiten(u)).flatten(2))
 
-    def _whiten(self, u: Tensor) -> Tensor:
+    def whiten(self, u: Tensor) -> Tensor:
+        """Return W^(1/2) u for vectors (b, k, m)."""
         return u if self.point.noise is None else self.point.noise.whiten(u, self.response)
 
     def to_pixels(self, v: Tensor) -> Tensor:
@@ -89,6 +90,13 @@ class JacobianOperator(Operator):
     def from_pixels(self, pixels: Tensor) -> Tensor:
         """P^T of pixels."""
         return pixels if self.point.subspace is None else self.point.subspace.from_pixels(pixels, self.point.image_shape)
+
+    def difference_quotient(self, v: Tensor, step: float) -> Tensor:
+        """Return W^(1/2) (y(x + step P v) - y(x)) / step for one vector of each image: (b, 1, n) -> (b, 1, m), without any derivative."""
+        with torch.no_grad():
+            moved = self.point.images + step * self.to_pixels(v)[:, 0].unflatten(-1, self.point.image_shape)
+            change = self.point.response(moved).detach() - self.response
+        return self.whiten(change[:, None] / step)
 
     @property
     def images(self) -> Tensor:

@@ -7,50 +7,37 @@ from torch import Tensor
 
 from eigexp.errors import OperatorError
 from eigexp.operators.base import Operator
+from eigexp.operators.wrapped import WrappedOperator
 
 Gather = Callable[[Tensor], list[Tensor]]
 
 
-class SharedOperator(Operator):
+class SharedOperator(WrappedOperator):
     """The same numbers on every process, vector j computed by process j modulo their number.
 
     Each vector's product is made on its own, so the number of processes leaves no trace in the bits. All processes must ask for the same
     products in the same order. Where one fails, all raise.
 
     Args:
-        whole: this process's operator, which computes.
+        inner: this process's operator, which computes.
         rank: of this process.
         size: number of processes.
         gather: the tensor that each process gives, all of one shape, in the order of their ranks.
     """
 
-    def __init__(self, whole: Operator, rank: int, size: int, gather: Gather):
-        self.whole, self.rank, self.size, self._gather = whole, rank, size, gather
-        self.shape, self.dtype, self.device = whole.shape, whole.dtype, whole.device
-        self.method = getattr(whole, "method", "auto")
+    def __init__(self, inner: Operator, rank: int, size: int, gather: Gather):
+        super().__init__(inner)
+        self.rank, self.size, self._gather = rank, size, gather
 
     def select(self, images: Sequence[int]) -> "SharedOperator":
-        """The operator of some images."""
-        return SharedOperator(self.whole.select(images), self.rank, self.size, self._gather)
-
-    def to_pixels(self, v: Tensor) -> Tensor:
-        """P v."""
-        return self.whole.to_pixels(v)
-
-    def from_pixels(self, pixels: Tensor) -> Tensor:
-        """P^T of pixels."""
-        return self.whole.from_pixels(pixels)
-
-    @property
-    def images(self) -> Tensor | None:
-        """The images (b, *image shape)."""
-        return self.whole.images
+        """Return the operator of some images, shared out alike."""
+        return SharedOperator(self.inner.select(images), self.rank, self.size, self._gather)
 
     def _apply(self, v: Tensor) -> Tensor:
-        return self._shared(self.whole.apply, v, self.shape.m)
+        return self._shared(self.inner.apply, v, self.shape.m)
 
     def _adjoint(self, u: Tensor) -> Tensor:
-        return self._shared(self.whole.adjoint, u, self.shape.n)
+        return self._shared(self.inner.adjoint, u, self.shape.n)
 
     def _shared(self, product: Callable[[Tensor], Tensor], block: Tensor, length: int) -> Tensor:
         b, k, _ = block.shape
@@ -67,6 +54,6 @@ class SharedOperator(Operator):
             raise error
         failed = [rank for rank, part in enumerate(parts) if part[-1] != 0]
         if failed:
-            raise OperatorError(f"A product failed in process {failed[0]} of {self.size}; its own message tells why.")
+            raise OperatorError(f"A product failed in process {failed[0]} of {self.size}; see the message of that process.")
         everything = [part[:-1].view(-1, b, length) for part in parts]
         return torch.stack([everything[j % self.size][j // self.size] for j in range(k)], dim=1)

@@ -58,8 +58,8 @@ def test_every_process_gets_every_product_and_makes_its_share(size, k):
     one = DenseOperator(matrix())
     expected = torch.cat([one.apply(v[:, j : j + 1]) for j in range(k)], dim=1)
     assert all(torch.equal(found, expected) for found in ranks.all(lambda A: A.apply(v)))
-    assert sum(A.whole.seen for A in ranks.operators) == k
-    assert max(A.whole.seen for A in ranks.operators) == -(-k // size)
+    assert sum(A.inner.seen for A in ranks.operators) == k
+    assert max(A.inner.seen for A in ranks.operators) == -(-k // size)
     back = torch.cat([one.adjoint(expected[:, j : j + 1]) for j in range(k)], dim=1)
     assert all(torch.equal(found, back) for found in ranks.all(lambda A: A.adjoint(expected)))
 

@@ -1,0 +1,143 @@
+"""From what a solver proposes to what can be said: fresh products in float64, evidence, intervals, clusters, notes.
+
+Theorems used, and where: Weinstein's and Kahan's bounds by residuals and Cauchy's interlacing (fresh), 0 <= lambda_n <= theta (evidence),
+gap bounds of angles (clusters). That the *end* eigenvalue lies within the residual is observed for a random start, not proven.
+"""
+
+from typing import Any, Literal
+
+import torch
+
+from eigexp.certificates.clusters import find_clusters, uniqueness_notes
+from eigexp.certificates.evidence import bottom_evidence, is_verified, split_ends, top_evidence
+from eigexp.certificates.fresh import FreshPairs
+from eigexp.certificates.intervals import intervals
+from eigexp.certificates.products import Measured, measure
+from eigexp.operators.base import Operator
+from eigexp.operators.float64 import in_float64
+from eigexp.pairs import EigenPairs, Evidence, NullSpace, NumericallyZero, RitzPairs
+from eigexp.shapes import Distortions, Rows
+from eigexp.solvers.base import Progress, Solver, SolverState
+
+Precision = Literal["float64", "solver"]
+
+_SQUARED_ROUNDING = {torch.float32: 1e-12, torch.float64: 1e-24}  # of lambda_1: the Rayleigh quotient of a null vector in that dtype
+_NUMERICALLY_ZERO = 1e-12  # of lambda_1
+
+
+def certify(
+    A: Operator, pairs: list[RitzPairs], *, solver: Solver, state: SolverState, precision: Precision = "float64"
+) -> list[EigenPairs]:
+    """Return certified eigenpairs of every image of a batch, from what a solver proposes; one Fisher-vector product a pair.
+
+    Args:
+        A: the operator of the b images.
+        pairs: one proposal an image, as `solver.pairs(state)` gives them.
+        solver: whose `tol` and `bottom_rtol` were asked, and whose name goes into the result.
+        state: for the counters.
+        precision: "float64" makes the products with a float64 copy of the model, whatever the solver's dtype; "solver" makes them with A,
+            and widens the intervals by the rounding that is measured there.
+    """
+    progress = solver.progress(state)
+    precise, problem = _precise_operator(A, max((len(p.eigenindex) for p in pairs), default=0), precision)
+    measured = [measure(A, i, p, progress[i], precise, problem) for i, p in enumerate(pairs)]
+    return [_certificate(A, p, progress[i], solver, measured[i]) for i, p in enumerate(pairs)]
+
+
+def _precise_operator(A: Operator, vectors: int, precision: Precision) -> tuple[Operator | None, str | None]:
+    """The operator in float64, or None; and why there is none although it was asked for."""
+    if precision == "solver":
+        return (A if A.dtype == torch.float64 else None), None
+    try:
+        precise = in_float64(A, vectors)
+    except Exception as error:  # a model may fail to be copied in ways of its own
+        return None, f"{type(error).__name__}: {error}"
+    return precise, None if precise is not None else "it has no model that could be copied"
+
+
+def _certificate(A: Operator, proposal: RitzPairs, progress: Progress, solver: Solver, measured: Measured) -> EigenPairs:
+    n, m = A.shape.n, A.shape.m
+    index, fresh, rounding = proposal.eigenindex, measured.fresh, measured.rounding
+    largest, tol, rtol = measured.largest, float(progress.tolerance), getattr(solver, "bottom_rtol", None)
+    top = split_ends(index, proposal)
+    zero = fresh.values <= _SQUARED_ROUNDING[A.dtype] * largest
+    # A solver cannot stop more precisely than its dtype allows; the residual that is printed is the precise one.
+    within = fresh.residuals <= tol * largest + 4 * torch.finfo(A.dtype).eps * largest
+    met = {
+        "tol": bool(within.all()) and len(index) > 0,
+        "bottom_rtol": None if rtol is None else bool((zero | (fresh.residuals <= rtol * fresh.values))[~top].all()),
+    }
+    evidence: dict[str, Evidence | None] = {
+        "top": top_evidence(proposal, within[top] & fresh.independent),
+        "bottom": bottom_evidence(
+            proposal,
+            fresh.values[~top],
+            within[~top] & fresh.independent,
+            allowed=tol * largest,
+            rounding=rounding,
+            relative=rtol is not None,
+        ),
+    }
+    clusters = find_clusters(index, n, top, fresh, proposal, rounding=4 * torch.finfo(A.dtype).eps * largest)
+    asked_met = met["tol"] and met["bottom_rtol"] is not False
+    return EigenPairs(
+        eigenindex=index,
+        eigenvalues=fresh.values,
+        eigendistortions=_as_images(A, fresh.vectors.to(A.dtype)),
+        residuals=fresh.residuals,
+        intervals=intervals(proposal, fresh, top, evidence, rounding=rounding, shift=measured.shift),
+        clusters=clusters,
+        null_space=_null_space(proposal, fresh, n, m, rounding=rounding, largest=largest),
+        evidence=evidence,
+        verified=is_verified(evidence, fresh),
+        status="converged" if asked_met and progress.status == "converged" else "budget",
+        tolerances={"asked": {"tol": tol, "bottom_rtol": rtol}, "met": met},
+        method=solver.name,
+        n=n,
+        m=m,
+        fisher_vector_products=progress.fisher_vector_products + measured.products,
+        steps=progress.steps,
+        notes=(
+            *_tolerance_notes(progress, met, fresh, rtol, largest, A.dtype),
+            *measured.notes,
+            *uniqueness_notes(clusters, index, n, m),
+        ),
+    )
+
+
+def _tolerance_notes(
+    progress: Progress, met: dict[str, Any], fresh: FreshPairs, rtol: float | None, largest: float, dtype: torch.dtype
+) -> list[str]:
+    """Why a solver that has converged did not meet what was asked, or what a relative tolerance was met by."""
+    if progress.status != "converged" or not len(fresh.values):
+        return []
+    name, smallest = str(dtype).removeprefix("torch."), float(fresh.values[-1])
+    hint = "Set dtype=float64." if dtype == torch.float32 else "Ask for less."
+    if met["tol"] and met["bottom_rtol"] is not False:
+        if rtol is not None and smallest <= _SQUARED_ROUNDING[dtype] * largest:
+            return [f"the smallest eigenvalue is zero to the rounding of {name} vectors: bottom_rtol={rtol} does not apply to it"]
+        return []
+    if rtol is not None and met["tol"] and rtol * smallest < 4 * torch.finfo(dtype).eps * largest:
+        return [f"bottom_rtol={rtol} of a bottom value of {smallest:.2g} is less than the rounding of {name} products. {hint}"]
+    return ["the solver's residuals were not confirmed by fresh products"]
+
+
+def _null_space(proposal: RitzPairs, fresh: FreshPairs, n: int, m: int, *, rounding: float, largest: float) -> NullSpace:
+    """Zero for certain by the shapes alone; beyond that, Ritz values bound as many eigenvalues from above (Cauchy's theorem)."""
+    below = max(_NUMERICALLY_ZERO, 2 * rounding / largest) if largest > 0 else _NUMERICALLY_ZERO
+    count = int((fresh.ritz + rounding <= below * largest).sum()) if fresh.independent else 0
+    return NullSpace(
+        dimension_at_least=max(n - m, 0),
+        dimension_estimate=None if proposal.null_fraction is None else n * proposal.null_fraction,
+        numerically_zero=NumericallyZero(count, below),
+    )
+
+
+def _as_images(A: Operator, vectors: Rows) -> Distortions:
+    """Pixels (k, *image shape), each with its entry of largest magnitude positive."""
+    pixels = A.to_pixels(vectors)
+    if not len(pixels):
+        return pixels if A.images is None else pixels.reshape(0, *A.images.shape[1:])
+    peak = pixels.gather(1, pixels.abs().argmax(dim=1, keepdim=True))
+    pixels = torch.where(peak < 0, -pixels, pixels)
+    return pixels if A.images is None else pixels.unflatten(1, A.images.shape[1:])

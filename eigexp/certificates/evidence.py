@@ -1,0 +1,64 @@
+"""What the fresh products leave of a solver's claims about the two ends."""
+
+import torch
+
+from eigexp.certificates.fresh import FreshPairs
+from eigexp.pairs import Evidence, RitzPairs
+from eigexp.shapes import Chosen, Eigenindices, Values
+
+
+def split_ends(index: Eigenindices, proposal: RitzPairs) -> Chosen:
+    """Return which pairs belong to the largest eigenvalues; the rest belongs to the smallest. A gap of the indices parts them."""
+    k = len(index)
+    if proposal.evidence_bottom is None or proposal.evidence_top is None:
+        return torch.full((k,), proposal.evidence_bottom is None, dtype=torch.bool)
+    gaps = (index.diff() > 1).nonzero().flatten().tolist()
+    first_bottom = gaps[0] + 1 if gaps else (k + 1) // 2
+    return torch.arange(k) < first_bottom
+
+
+def top_evidence(proposal: RitzPairs, met: Chosen) -> Evidence | None:
+    """Return the solver's evidence if every pair meets the tolerance, "budget" if one does not.
+
+    Args:
+        proposal: the solver's claims.
+        met: which of the largest pairs meet the tolerance by fresh products.
+    """
+    if proposal.evidence_top is None:
+        return None
+    return proposal.evidence_top if bool(met.all()) else "budget"
+
+
+def bottom_evidence(
+    proposal: RitzPairs, values: Values, met: Chosen, *, allowed: float, rounding: float, relative: bool
+) -> Evidence | None:
+    """Return "proven" where a theorem holds, else the solver's evidence if every pair meets the tolerance.
+
+    F is positive semidefinite, so 0 <= lambda_n <= theta: a Rayleigh quotient within the tolerance of zero proves its eigenvalue to that
+    tolerance, whatever the solver knew. Rounding may hide that much, so it is added first.
+
+    Args:
+        proposal: the solver's claims.
+        values: Rayleigh quotients of the smallest pairs.
+        met: which of them meet the tolerance by fresh products.
+        allowed: the tolerance, absolute.
+        rounding: absolute rounding of the values.
+        relative: a tolerance relative to the smallest eigenvalue was asked too, which a bound from above cannot prove.
+    """
+    claimed = proposal.evidence_bottom
+    if claimed is None:
+        return None
+    if bool((values + rounding <= allowed).all()) and (not relative or claimed != "krylov"):
+        return "proven"
+    if not bool(met.all()):
+        return "budget"
+    if claimed == "proven" and proposal.evidence_top != "proven":
+        # The proof was a value near zero, and it has not survived. One that rests on the whole spectrum covers both ends.
+        return "converged"
+    return claimed
+
+
+def is_verified(evidence: dict[str, Evidence | None], fresh: FreshPairs) -> bool:
+    """Return whether every asked end is proven or has Krylov evidence, and there is a pair at all."""
+    asked = [e for e in evidence.values() if e is not None]
+    return bool(asked) and len(fresh.values) > 0 and all(e in ("proven", "krylov") for e in asked)

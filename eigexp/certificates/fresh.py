@@ -1,0 +1,111 @@
+"""Values and residuals of proposed vectors by fresh products, and what bounds they put on eigenvalues."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from eigexp.operators.base import Operator
+from eigexp.pairs import RitzPairs
+from eigexp.shapes import Rows, Values
+
+_CHUNK = 64
+_LARGEST_SPECTRAL_NORM = 512  # of more residuals together the Frobenius norm bounds the spectral norm at less cost
+
+
+@dataclass(frozen=True)
+class FreshPairs:
+    """Pairs of one image by fresh products, in the order of their eigenindices.
+
+    Attributes:
+        vectors: unit rows (k, n), float64: directions of the proposed vectors, renormalised.
+        order: which proposed pair each is, shape (k,).
+        values: Rayleigh quotients theta = ||A v||^2.
+        residuals: ||F v - theta v||.
+        ritz: Ritz values of all vectors together: bounds of eigenvalues from the inside.
+        reach: how far from theta the eigenvalue that belongs to each pair can lie: distinct eigenvalues for distinct pairs.
+        independent: the vectors are orthogonal enough for those bounds.
+        mismatch: the largest difference between <A v, A v> and <v, A^T A v>: a measure of the products' rounding.
+    """
+
+    vectors: Rows
+    order: Tensor
+    values: Values
+    residuals: Values
+    ritz: Values
+    reach: Values
+    independent: bool
+    mismatch: float
+
+
+def fresh_pairs(A: Operator, proposal: RitzPairs) -> FreshPairs:
+    """Return values, residuals and bounds of the proposed vectors of one image, by one product each with A and A^T."""
+    k, n = proposal.vectors.shape
+    V, FV = (torch.empty(k, n, dtype=torch.float64, device=A.device) for _ in range(2))
+    values = torch.empty(k, dtype=torch.float64, device=A.device)
+    for start in range(0, k, _CHUNK):
+        rows = slice(start, min(start + _CHUNK, k))
+        # A float32 vector is a unit vector to 1e-7 only; its direction is exact, so its length is divided out in float64.
+        z = proposal.vectors[rows].to(A.dtype)
+        length = torch.linalg.vector_norm(z, dim=1, keepdim=True, dtype=torch.float64)
+        u = A.apply(z[None])
+        V[rows], FV[rows] = z.double() / length, A.adjoint(u)[0].double() / length
+        values[rows] = (u[0].double() / length).square().sum(1)
+    order = torch.argsort(values, descending=True, stable=True)  # rounding can swap neighbours; eigenindices increase
+    V, FV, values = V[order], FV[order], values[order]
+    mismatch = (values - (V * FV).sum(1)).abs()
+    residuals = FV - values[:, None] * V
+    ritz, smallest = _ritz_values(V, FV)
+    own = torch.linalg.vector_norm(residuals, dim=1)
+    independent = smallest > 0.5
+    reach = _reach(values, own, residuals) / smallest**0.5 if independent else own
+    return FreshPairs(V, order, values.cpu(), own.cpu(), ritz.cpu(), reach.cpu(), independent, float(mismatch.max()) if k else 0.0)
+
+
+def _ritz_values(V: Tensor, FV: Tensor) -> tuple[Tensor, float]:
+    """Ritz values of the span of V, descending, and the smallest eigenvalue of V V^T, which tells how far V is from orthonormal.
+
+    By Cauchy's interlacing theorem (Parlett 1998, section 10.1) the j-th largest Ritz value is at most the j-th largest eigenvalue, and the
+    j-th smallest at least the j-th smallest. Rayleigh quotients of single vectors do not have this property for j > 1.
+    """
+    if not len(V):
+        return V.new_empty(0), 1.0
+    overlaps = V @ V.T
+    smallest = float(torch.linalg.eigvalsh(overlaps)[0])
+    G = V @ FV.T
+    G = (G + G.T) / 2
+    if smallest <= 0.5:
+        return G.diagonal().clone(), smallest
+    L = torch.linalg.cholesky(overlaps)  # V is orthonormal to the solver's precision; L^-1 V is so to float64's
+    G = torch.linalg.solve_triangular(L, torch.linalg.solve_triangular(L, G, upper=False).T, upper=False)
+    return torch.linalg.eigvalsh((G + G.T) / 2).flip(0), smallest
+
+
+def _reach(values: Values, own: Values, residuals: Tensor) -> Values:
+    """Distances within which each value has an eigenvalue of its own.
+
+    A residual r alone says that some eigenvalue lies within r (Parlett 1998, theorem 4.5.1): two pairs whose ranges overlap could mean
+    the same one. Pairs that overlap are therefore taken together: within the spectral norm of their residuals there are as many
+    eigenvalues as pairs (Kahan 1967; Parlett 1998, theorem 11.5.1).
+    """
+    reach = own.clone()
+    runs = [(i, i + 1) for i in range(len(values))]
+    while True:
+        merged: list[tuple[int, int]] = []
+        for start, stop in runs:
+            if merged and float(values[start - 1] - reach[start - 1]) <= float(values[start] + reach[start]):
+                merged[-1] = merged[-1][0], stop
+            else:
+                merged.append((start, stop))
+        if len(merged) == len(runs):
+            return reach
+        runs = merged
+        for start, stop in runs:
+            if stop - start > 1:
+                reach[start:stop] = _spectral_norm(residuals[start:stop])
+
+
+def _spectral_norm(rows: Tensor) -> float:
+    if len(rows) > _LARGEST_SPECTRAL_NORM:
+        return float(torch.linalg.matrix_norm(rows))
+    return float(torch.linalg.eigvalsh(rows @ rows.T)[-1].clamp(min=0).sqrt())

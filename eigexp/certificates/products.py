@@ -1,0 +1,129 @@
+"""Fresh products in the most precise arithmetic at hand, the rounding that is left, and what the products say of the model itself."""
+
+import logging
+from dataclasses import dataclass, field
+
+import torch
+
+from eigexp.certificates.derivative import derivative_errors, derivative_note
+from eigexp.certificates.fresh import FreshPairs, fresh_pairs
+from eigexp.errors import OperatorError
+from eigexp.operators.base import Operator
+from eigexp.operators.jacobian import JacobianOperator
+from eigexp.operators.rounding import measured_rounding
+from eigexp.pairs import RitzPairs
+from eigexp.solvers.base import Progress
+
+log = logging.getLogger(__name__)
+
+_MISMATCH = 1e3  # roundings of lambda_1 by which <A v, A v> and <v, A^T A v> may differ: as in the adjoint test of an operator
+_EACH_END = 8  # pairs of each end along which the derivative is checked
+_SAMPLED = 2  # pairs of each end whose rounding is measured
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What fresh products say of one image's pairs.
+
+    Attributes:
+        fresh: values and residuals.
+        largest: lambda_1, as far as it is known.
+        rounding: absolute rounding of the values.
+        shift: how far values in the solver's dtype are from these, at most; 0.0 where they are the same products.
+        products: Fisher-vector products spent.
+        notes: what a reader should know.
+    """
+
+    fresh: FreshPairs
+    largest: float
+    rounding: float
+    shift: float
+    products: float
+    notes: list[str] = field(default_factory=list)
+
+
+def measure(A: Operator, image: int, proposal: RitzPairs, progress: Progress, precise: Operator | None, problem: str | None) -> Measured:
+    """Return the fresh pairs of one image: in float64 where that works, else in the solver's dtype with its rounding measured.
+
+    Args:
+        A: the solver's operator, of all images.
+        image: which one.
+        proposal: its pairs.
+        progress: for the scale and the tolerance.
+        precise: the operator in float64, of all images; None where there is none.
+        problem: why there is none although it was asked for.
+    """
+    if precise is A:
+        return _in_float64(A, image, proposal, progress, A)
+    if precise is not None:
+        try:
+            return _in_float64(A, image, proposal, progress, precise)
+        except Exception as error:  # in float64 a model may fail in ways of its own; its pairs are not lost for that
+            problem = f"{type(error).__name__}: {error}"
+    return _in_solver_dtype(_one(A, image), proposal, progress, problem)
+
+
+def _one(A: Operator, image: int) -> Operator:
+    return A.select([image]) if A.shape.b > 1 or not isinstance(A, JacobianOperator) else A
+
+
+def _in_float64(A: Operator, image: int, proposal: RitzPairs, progress: Progress, precise: Operator) -> Measured:
+    B = _one(precise, image)
+    fresh = fresh_pairs(B, proposal)
+    largest = max([progress.largest, *fresh.values.tolist()])
+    if precise is not A and fresh.mismatch > _MISMATCH * torch.finfo(B.dtype).eps * largest:
+        raise OperatorError("it computes part of its response or its gradient in a coarser dtype")
+    rounding = max(4 * torch.finfo(B.dtype).eps * largest, fresh.mismatch)
+    measured = Measured(fresh, largest, rounding, 0.0, len(fresh.values), _derivative_notes(B, proposal, fresh, largest))
+    return measured if precise is A or not len(fresh.values) else _compared(A, image, proposal, progress, measured)
+
+
+def _compared(A: Operator, image: int, proposal: RitzPairs, progress: Progress, measured: Measured) -> Measured:
+    """How far the solver's dtype is from float64; where that is more than the tolerance, by products of its own."""
+    fresh, largest = measured.fresh, measured.largest
+    shift, products, notes = _largest_difference(proposal.eigenvalues[fresh.order.cpu()], fresh), measured.products, measured.notes
+    if shift > progress.tolerance * largest and progress.status == "converged":
+        u = _one(A, image).apply(fresh.vectors.to(A.dtype)[None])[0]
+        shift, products = _largest_difference(u.double().square().sum(1).cpu(), fresh), products + len(u) / 2
+        if shift > progress.tolerance * largest:
+            name = str(A.dtype).removeprefix("torch.")
+            notes = [
+                *notes,
+                f"this model's eigenvalues in {name} and float64 differ by up to {shift / largest:.1e} of the largest eigenvalue, more than "
+                "the tolerance, as low contrast and equal values under pooling make them; values and intervals are those of float64",
+            ]
+    return Measured(fresh, largest, measured.rounding, shift, products, notes)
+
+
+def _largest_difference(values: torch.Tensor, fresh: FreshPairs) -> float:
+    return float((values - fresh.values).abs().max())
+
+
+def _in_solver_dtype(A: Operator, proposal: RitzPairs, progress: Progress, problem: str | None) -> Measured:
+    fresh = fresh_pairs(A, proposal)
+    largest = max([progress.largest, *fresh.values.tolist()])
+    sample = fresh.vectors[_ends(len(fresh.values), _SAMPLED)].to(A.dtype)
+    spread = measured_rounding(A, sample)
+    rounding = max(4 * torch.finfo(A.dtype).eps * largest, fresh.mismatch, spread)
+    name, notes = str(A.dtype).removeprefix("torch."), []
+    if problem is not None:
+        log.info("the certificate is made in %s: %s", name, problem)
+        reason = " ".join(problem.split())[:120].rstrip(".")
+        notes = [
+            f"certified in {name}, because the model cannot be evaluated in float64 ({reason}); "
+            f"intervals are widened by the measured rounding, {rounding / largest if largest else 0.0:.1e} of the largest eigenvalue"
+        ]
+    return Measured(fresh, largest, rounding, 0.0, len(fresh.values) + (4.0 * len(sample) if spread else 0.0), notes)
+
+
+def _derivative_notes(B: Operator, proposal: RitzPairs, fresh: FreshPairs, largest: float) -> list[str]:
+    if not isinstance(B, JacobianOperator) or largest <= 0:
+        return []
+    checked = _ends(len(fresh.values), _EACH_END)
+    errors = derivative_errors(B, fresh.vectors[checked], largest)
+    return derivative_note([int(proposal.eigenindex[i]) for i in checked], errors)
+
+
+def _ends(k: int, count: int) -> list[int]:
+    """Positions of the first and the last `count` of k."""
+    return sorted({*range(min(count, k)), *range(max(0, k - count), k)})

@@ -1,0 +1,116 @@
+"""A model in float64, for the few products that a certificate makes."""
+
+import copy
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import singledispatch
+
+import torch
+from torch import Tensor, nn
+
+from eigexp.errors import EigexpError, OperatorError
+from eigexp.operators.autograd import DoubleBackward
+from eigexp.operators.base import Operator
+from eigexp.operators.dense import DenseOperator
+from eigexp.operators.explicit import ExplicitJacobian
+from eigexp.operators.jacobian import JacobianOperator, LinearisationPoint
+from eigexp.operators.program import LinearisedProgram
+from eigexp.operators.wrapped import WrappedOperator
+
+log = logging.getLogger(__name__)
+
+_FEW_PRODUCTS = 16  # up to as many, recording a program costs more than it saves
+
+
+@singledispatch
+def in_float64(A: Operator, vectors: int) -> Operator | None:
+    """Return the map of the same model with products in float64; None where there is no model to evaluate again.
+
+    A solver may be fast in float32; what is said of its pairs should be true of the model and not of the number format. Register your own
+    class of operators with `in_float64.register`.
+
+    Args:
+        A: any operator.
+        vectors: how many products each image will be asked for.
+
+    Raises:
+        Exception: whatever a model raises when it is copied.
+    """
+    return A if A.dtype == torch.float64 else None
+
+
+@in_float64.register
+def _(A: WrappedOperator, vectors: int) -> Operator | None:
+    return in_float64(A.inner, vectors)
+
+
+@in_float64.register
+def _(A: DenseOperator, vectors: int) -> Operator | None:
+    return A if A.dtype == torch.float64 else DenseOperator(A.matrix.double(), A.images)
+
+
+@in_float64.register
+def _(A: JacobianOperator, vectors: int) -> Operator | None:
+    return A if A.dtype == torch.float64 else Float64Operator(A, vectors)
+
+
+class Float64Operator(Operator):
+    """The operator of another one's model and images in float64; linearised image by image, when `select` asks.
+
+    The model is copied at construction, and the copy lives as long as this operator.
+
+    Args:
+        source: an operator in another dtype.
+        vectors: how many products an image will be asked for, which decides on the method of linearising.
+
+    Raises:
+        Exception: whatever the model raises when it is copied.
+    """
+
+    dtype = torch.float64
+
+    def __init__(self, source: JacobianOperator, vectors: int):
+        self.shape, self.device = source.shape, source.device
+        self.point = _in_float64(source.point)
+        self._methods = list(dict.fromkeys((_cheapest(source, vectors), DoubleBackward, type(source))))
+
+    def select(self, images: Sequence[int]) -> JacobianOperator:
+        """Return the operator of some images.
+
+        Raises:
+            OperatorError: if the model computes in another dtype all the same.
+            Exception: whatever the model raises in float64.
+        """
+        point = self.point.of(images)
+        for method in self._methods[:-1]:
+            try:
+                return _checked(method(point))
+            except (RuntimeError, NotImplementedError, EigexpError) as error:
+                log.info("the certificate cannot linearise by %s: %s", method.method, error)
+        return _checked(self._methods[-1](point))
+
+    def _apply(self, v: Tensor) -> Tensor:
+        return self.select(range(self.shape.b)).apply(v)
+
+    def _adjoint(self, u: Tensor) -> Tensor:
+        return self.select(range(self.shape.b)).adjoint(u)
+
+
+def _cheapest(source: JacobianOperator, vectors: int) -> type[JacobianOperator]:
+    """The method with the least work for some products: double backward has no preparation, a program costs half as much a product."""
+    if 2 * vectors >= min(source.shape.m, source.shape.n):
+        return ExplicitJacobian
+    return LinearisedProgram if vectors > _FEW_PRODUCTS else DoubleBackward
+
+
+def _in_float64(point: LinearisationPoint) -> LinearisationPoint:
+    """A point with a copy of the model; a plain function has nothing to copy and is called with images in float64."""
+    model = copy.deepcopy(point.model).double() if isinstance(point.model, nn.Module) else point.model
+    return replace(point, model=model, images=point.images.double())
+
+
+def _checked(A: JacobianOperator) -> JacobianOperator:
+    if A.response.dtype != torch.float64:
+        raise OperatorError(f"the model answers images of float64 in {A.response.dtype}")
+    return A

@@ -1,0 +1,34 @@
+"""What operators that add something to another one have in common."""
+
+import torch
+from torch import Tensor
+
+from eigexp.operators.base import Operator, OperatorShape
+
+
+class WrappedOperator(Operator):
+    """An operator around another one, `inner`: the same map of the same images. A subclass adds to its products.
+
+    Args:
+        inner: the operator that computes.
+    """
+
+    def __init__(self, inner: Operator):
+        self.inner = inner
+        self.shape: OperatorShape = inner.shape
+        self.dtype: torch.dtype = inner.dtype
+        self.device: torch.device = inner.device
+        self.method: str = getattr(inner, "method", "auto")
+
+    def to_pixels(self, v: Tensor) -> Tensor:
+        """Return P v, as the inner operator does."""
+        return self.inner.to_pixels(v)
+
+    def from_pixels(self, pixels: Tensor) -> Tensor:
+        """Return P^T of pixels, as the inner operator does."""
+        return self.inner.from_pixels(pixels)
+
+    @property
+    def images(self) -> Tensor | None:
+        """The images (b, *image shape) of the inner operator."""
+        return self.inner.images
