@@ -1,7 +1,8 @@
 """What a solver proposes (RitzPairs) and what a certificate confirms (EigenPairs), one image each."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, Self
 
 from eigexp.shapes import Distortions, Eigenindices, Intervals, Rows, Values
 
@@ -64,6 +65,12 @@ class NullSpace:
     dimension_estimate: float | None
     numerically_zero: NumericallyZero | None = None
 
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Self:
+        """Return what a record's plain values say, of this format or an older one."""
+        zero = record.get("numerically_zero")
+        return cls(record["dimension_at_least"], record["dimension_estimate"], None if zero is None else NumericallyZero(**zero))
+
 
 @dataclass(frozen=True)
 class EigenPairs:
@@ -74,9 +81,10 @@ class EigenPairs:
         eigenvalues: Rayleigh quotients by fresh products, shape (k,), float64, squared response units per squared pixel unit.
         eigendistortions: unit norm over the whole image, entry of largest magnitude positive; shape (k, c, h, w) (k, *image shape).
         residuals: ||F v - theta v|| by fresh products, shape (k,), float64.
-        intervals: lower and upper bound of each eigenvalue of the model in exact arithmetic, shape (k, 2), float64; `evidence` says what they
-            rest on.
-        clusters: groups of neighbouring eigenindices that cannot be told apart, printed or not: only the span of their vectors is determined.
+        intervals: lower and upper bound of each eigenvalue of the model in exact arithmetic, shape (k, 2), float64; `evidence` says what
+            they rest on.
+        clusters: groups of neighbouring eigenindices that cannot be told apart, printed or not: only the span of their vectors is
+            determined.
         null_space: what is known of eigenvalues that are zero.
         evidence: {"top": ..., "bottom": ...}, each proven | krylov | converged | budget, or None where that end was not asked.
         verified: True when each asked end is proven or krylov.

@@ -4,7 +4,7 @@ Theorems used, and where: Weinstein's and Kahan's bounds by residuals and Cauchy
 gap bounds of angles (clusters). That the *end* eigenvalue lies within the residual is observed for a random start, not proven.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -13,6 +13,7 @@ from eigexp.certificates.evidence import bottom_evidence, is_verified, split_end
 from eigexp.certificates.fresh import FreshPairs
 from eigexp.certificates.intervals import intervals
 from eigexp.certificates.products import Measured, measure
+from eigexp.errors import ConfigurationError, nearest
 from eigexp.operators.base import Operator
 from eigexp.operators.float64 import in_float64
 from eigexp.pairs import EigenPairs, Evidence, NullSpace, NumericallyZero, RitzPairs
@@ -42,6 +43,17 @@ def certify(
     precise, problem = _precise_operator(A, max((len(p.eigenindex) for p in pairs), default=0), precision)
     measured = [measure(A, i, p, progress[i], precise, problem) for i, p in enumerate(pairs)]
     return [_certificate(A, p, progress[i], solver, measured[i]) for i, p in enumerate(pairs)]
+
+
+def check_precision(certify: str) -> Precision:
+    """Return the setting `certify` if it is known.
+
+    Raises:
+        ConfigurationError: if it is not.
+    """
+    if certify not in get_args(Precision):
+        raise ConfigurationError(f"certify={certify} is unknown. {nearest(str(certify), get_args(Precision))}")
+    return certify  # pyright: ignore[reportReturnType]
 
 
 def _precise_operator(A: Operator, vectors: int, precision: Precision) -> tuple[Operator | None, str | None]:

@@ -1,17 +1,18 @@
 """Neighbouring eigenvalues that cannot be told apart: their vectors are determined only together."""
 
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
 
 from eigexp.certificates.fresh import FreshPairs
 from eigexp.pairs import RitzPairs
 from eigexp.shapes import Chosen, Eigenindices
 
 
-class _Known(NamedTuple):
+@dataclass(frozen=True, order=True)
+class _Known:
     """A pair that is known, printed or not."""
 
-    index: int
+    eigenindex: int
     value: float
     residual: float
 
@@ -37,12 +38,12 @@ def find_clusters(
     known.sort()
     runs: list[list[int]] = []
     for a, b in pairwise(known):
-        if b.index - a.index != 1 or not _inseparable(a, b, rounding):
+        if b.eigenindex - a.eigenindex != 1 or not _inseparable(a, b, rounding):
             continue
-        if runs and runs[-1][-1] == a.index:
-            runs[-1].append(b.index)
+        if runs and runs[-1][-1] == a.eigenindex:
+            runs[-1].append(b.eigenindex)
         else:
-            runs.append([a.index, b.index])
+            runs.append([a.eigenindex, b.eigenindex])
     return tuple(tuple(run) for run in runs if not set(run).isdisjoint(index.tolist()))
 
 
@@ -54,7 +55,7 @@ def _neighbours(index: Eigenindices, n: int, top: Chosen, proposal: RitzPairs) -
         found.append(_Known(int(index[top][-1]) + 1, *proposal.next_top))
     if proposal.next_bottom is not None and not bool(top.all()):
         found.append(_Known(int(index[~top][0]) - 1, *proposal.next_bottom))
-    return [pair for pair in found if 0 <= pair.index < n and pair.index not in printed]
+    return [pair for pair in found if 0 <= pair.eigenindex < n and pair.eigenindex not in printed]
 
 
 def _inseparable(a: _Known, b: _Known, rounding: float) -> bool:

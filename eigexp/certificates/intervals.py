@@ -14,9 +14,9 @@ def intervals(
 ) -> Intervals:
     """Return lower and upper bounds of each eigenvalue, shape (k, 2).
 
-    Inner side (below the largest, above the smallest): Ritz values are bounds by Cauchy's theorem. Outer side: an eigenvalue of its own lies
-    within `fresh.reach` of each value; that it is the one with this index is what the evidence says, to within the margin that the solver
-    left. Where there is no such evidence, both sides are as wide as the reach.
+    Inner side (below the largest, above the smallest): Ritz values are bounds by Cauchy's theorem. Outer side: an eigenvalue of its own
+    lies within `fresh.reach` of each value; that it is the one with this index is what the evidence says, to within the margin that the
+    solver left. Where there is no such evidence, both sides are as wide as the reach.
 
     Args:
         proposal: for the solver's margins.

@@ -89,8 +89,8 @@ def _compared(A: Operator, image: int, proposal: RitzPairs, progress: Progress, 
             name = str(A.dtype).removeprefix("torch.")
             notes = [
                 *notes,
-                f"this model's eigenvalues in {name} and float64 differ by up to {shift / largest:.1e} of the largest eigenvalue, more than "
-                "the tolerance, as low contrast and equal values under pooling make them; values and intervals are those of float64",
+                f"this model's eigenvalues in {name} and float64 differ by up to {shift / largest:.1e} of the largest eigenvalue, more "
+                "than the tolerance, as low contrast and equal values under pooling make them; values and intervals are those of float64",
             ]
     return Measured(fresh, largest, measured.rounding, shift, products, notes)
 

@@ -88,6 +88,7 @@ class Fitting:
         module = EigenModule(
             self.solver,
             linearise=self.config["linearise"],
+            certify=self.config["certify"],
             noise=build(self.config["noise"], "noise"),
             subspace=build(self.config["subspace"], "subspace"),
             seed=self.config["seed"],

@@ -10,7 +10,10 @@ from eigexp.operators.wrapped import WrappedOperator
 
 
 class CountedOperator(WrappedOperator):
-    """Count the products of an operator: `forward_products` and `adjoint_products` (b,) are numbers of vectors. Selections count into the same place."""
+    """Counts the products of an operator.
+
+    `forward_products` and `adjoint_products`, each (b,), are numbers of vectors. Selections count into the same place.
+    """
 
     def __init__(self, inner: Operator, _parent: "CountedOperator | None" = None, _images: Sequence[int] | None = None):
         super().__init__(inner)

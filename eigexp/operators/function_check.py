@@ -1,7 +1,7 @@
 """Whether a model is a function: the same image twice must give the same response and the same gradient.
 
-Dropout that is still active, random slopes, noise drawn in the forward pass: such a model has no Jacobian, and each product of a solver would
-belong to another matrix.
+Dropout that is still active, random slopes, noise drawn in the forward pass: such a model has no Jacobian, and each product of a solver
+would belong to another matrix.
 """
 
 from collections.abc import Iterator

@@ -7,6 +7,7 @@ import platform
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
@@ -89,10 +90,7 @@ def build_record(
         "residuals": pairs.residuals,
         "intervals": pairs.intervals,
         "clusters": pairs.clusters,
-        "null_space": {
-            "dimension_at_least": pairs.null_space.dimension_at_least,
-            "dimension_estimate": pairs.null_space.dimension_estimate,
-        },
+        "null_space": asdict(pairs.null_space),
         "tolerances": pairs.tolerances,
         "fisher_vector_products": pairs.fisher_vector_products,
         "steps": pairs.steps,

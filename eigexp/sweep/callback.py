@@ -221,4 +221,4 @@ class _SweepSteps(TaskSteps):
 def _settings(task: PlannedTask) -> dict[str, Any]:
     config = task.config
     parts = {name: build(config[name], name) for name in ("solver", "noise", "subspace")}
-    return {**parts, "linearise": config["linearise"], "seed": config["seed"]}
+    return {**parts, "linearise": config["linearise"], "certify": config["certify"], "seed": config["seed"]}

@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from torch import Tensor, nn
 
+from eigexp.certificates import Precision
 from eigexp.errors import ConfigurationError, InputTypeError
 from eigexp.operators import dense_matrix, linearise
 from eigexp.solvers.exact import Exact
@@ -73,6 +74,7 @@ class Eigendistortion(Attributes):
         stop_criterion: float = 1e-7,
         *,
         tol: float | None = None,
+        certify: Precision = "float64",
         seed: int = 0,
         trainer: Trainer | None = None,
         callbacks: Sequence[Callback] | None = None,
@@ -95,6 +97,8 @@ class Eigendistortion(Attributes):
             q: power passes of "randomized_svd".
             stop_criterion: "power" ends where the Euclidean norm of the change of its eigenvalues is below; the others ignore it.
             tol: residual wanted, relative to the largest eigenvalue; 1e-4 by default. With it "power" stops on residuals, too.
+            certify: precision of the certificate's products: "float64", by a copy of the model, so that bounds hold for the model itself;
+                "solver" makes them in the image's dtype, with intervals as wide as its rounding is measured.
             seed: of the first vectors. The global random state is neither used nor changed.
             trainer: a Trainer of your own, with its callbacks, loggers and device; the results come back to the image's device.
             callbacks: for the Trainer that is made here: `eigexp.training.callbacks`, or any of Lightning's.
@@ -111,7 +115,7 @@ class Eigendistortion(Attributes):
         solver = solver_for(method, k=k, max_iter=max_iter, p=p, q=q, stop_criterion=stop_criterion, tol=tol)
         if isinstance(solver, Exact):
             self._check_exact()
-        found = fit(self._image, self._model, solver, seed=seed, trainer=trainer, callbacks=callbacks, progress=progress)
+        found = fit(self._image, self._model, solver, certify=certify, seed=seed, trainer=trainer, callbacks=callbacks, progress=progress)
         for i, error in enumerate(found.range_errors):
             which = f" of image {i}" if self._is_batch else ""
             warnings.warn(

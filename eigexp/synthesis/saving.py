@@ -141,7 +141,7 @@ def _solved(saved: SavedObject, i: int, tensors: dict[str, Tensor]) -> Solved:
     pairs = EigenPairs(
         **{**cpu, "eigendistortions": tensors[f"{i}.eigendistortions"]},
         clusters=tuple(tuple(cluster) for cluster in record["clusters"]),
-        null_space=NullSpace(**record["null_space"]),
+        null_space=NullSpace.of(record["null_space"]),
         notes=tuple(record["notes"]),
         **{
             name: record[name]

@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor, nn
 
+from eigexp.certificates import Precision
 from eigexp.errors import ConfigurationError, nearest
 from eigexp.images import Image
 from eigexp.models import Features, weights_digest
@@ -85,6 +86,7 @@ def fit(
     model: Callable[[Tensor], Any],
     solver: Solver,
     *,
+    certify: Precision,
     seed: int,
     trainer: Trainer | None,
     callbacks: Sequence[Callback] | None,
@@ -98,8 +100,8 @@ def fit(
     if trainer is not None and callbacks:
         raise ConfigurationError("callbacks beside a trainer would be lost. Give them to the trainer: Trainer(callbacks=[...]).")
     trainer = trainer or _trainer(image.device, [*(callbacks or ())], progress)
-    module = EigenModule(solver, linearise="dense" if isinstance(solver, Exact) else "auto", seed=seed)
-    task = _task(image, model, solver, seed)
+    module = EigenModule(solver, linearise="dense" if isinstance(solver, Exact) else "auto", certify=certify, seed=seed)
+    task = _task(image, model, solver, seed, certify)
     collector = _Collector(image, model)
     trainer.callbacks.append(collector)  # pyright: ignore[reportAttributeAccessIssue]
     try:
@@ -182,7 +184,7 @@ def name_of(model: Any) -> str:
     return getattr(model, "__name__", None) or type(model).__name__
 
 
-def _task(image: Tensor, model: Callable[[Tensor], Any], solver: Solver, seed: int) -> Task:
+def _task(image: Tensor, model: Callable[[Tensor], Any], solver: Solver, seed: int, certify: Precision) -> Task:
     bare = image.ndim == 1
     rows = [image] if bare else list(image)
     names = ["image"] if len(rows) == 1 else [f"image {i}" for i in range(len(rows))]
@@ -192,6 +194,8 @@ def _task(image: Tensor, model: Callable[[Tensor], Any], solver: Solver, seed: i
     settings = fingerprint(task, solver, seed=seed, linearise="auto", parts=(None, None), device=image.device)
     common = {key: value for key, value in settings.items() if key not in ("ids", "device")}
     common |= {"model": name_of(model), "layer": _layers(model), "weights": weights_digest(module)}
+    if certify != "float64":
+        common |= {"certify": certify}
     identities = tuple({**common, "image": i.sha256} for i in images)
     return replace(task, ids=tuple(result_id(identity) for identity in identities), identities=identities)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from lightning.pytorch import LightningModule
 
+from eigexp.certificates import Precision, check_certificate_memory, check_precision
 from eigexp.errors import ConfigurationError
 from eigexp.operators import Noise, Operator, PixelSubspace, linearise
 from eigexp.pairs import EigenPairs
@@ -26,6 +27,7 @@ class EigenModule(LightningModule):
     Args:
         solver: any solver, with its settings.
         linearise: method of making products, see `eigexp.operators.linearise`.
+        certify: precision of the certificate's products: "float64", by a copy of the model, or "solver", in the images' dtype.
         noise: response noise; None for unit Gaussian noise.
         subspace: pixel subspace; None for all pixels.
         seed: of the solver's first vectors, the same for every image.
@@ -36,21 +38,34 @@ class EigenModule(LightningModule):
         solver: Solver,
         *,
         linearise: str = "auto",
+        certify: Precision = "float64",
         noise: Noise | None = None,
         subspace: PixelSubspace | None = None,
         seed: int = 0,
     ):
         super().__init__()
         self.automatic_optimization = False  # there is no loss: Lightning must not call backward
-        self.configure(solver, linearise=linearise, noise=noise, subspace=subspace, seed=seed)
+        self.configure(solver, linearise=linearise, certify=certify, noise=noise, subspace=subspace, seed=seed)
         self.on_failure: Callable[[Task, Exception], None] | None = None
         self._current: TaskState | None = None
         self._restored: dict[str, Any] | None = None  # entry of a checkpoint, until its task begins
 
     def configure(
-        self, solver: Solver, *, linearise: str = "auto", noise: Noise | None = None, subspace: PixelSubspace | None = None, seed: int = 0
+        self,
+        solver: Solver,
+        *,
+        linearise: str = "auto",
+        certify: Precision = "float64",
+        noise: Noise | None = None,
+        subspace: PixelSubspace | None = None,
+        seed: int = 0,
     ) -> None:
-        """Set the settings of the tasks that begin from now on."""
+        """Set the settings of the tasks that begin from now on.
+
+        Raises:
+            ConfigurationError: if `certify` is unknown.
+        """
+        self.precision: Precision = check_precision(certify)
         self.solver = solver
         self.linearise = linearise
         self.seed = seed
@@ -108,7 +123,7 @@ class EigenModule(LightningModule):
             # A resumed task keeps the method that "auto" chose: another would change the last digits.
             operator = self._operator(task, saved["method"] if saved else self.linearise)
             state = load_state(saved, self.solver, self.device) if saved else self.solver.init(operator, self.seed)
-        self._current = TaskState(task, operator, self.solver, state, self.solver.progress(state))
+        self._current = TaskState(task, operator, self.solver, state, self.solver.progress(state), self.precision)
         if saved is not None:
             self._current.ended, self._current.seconds_before = saved["ended"], saved["seconds"]
         self.notify("on_task_start")

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from eigexp.certificates import certify
+from eigexp.certificates import Precision, certify
 from eigexp.errors import CheckpointError
 from eigexp.operators import Operator, SharedOperator
 from eigexp.pairs import EigenPairs
@@ -28,6 +28,7 @@ class TaskState:
         solver: with its settings.
         state: of the solver, after the last complete step.
         progress: one per image, of that state.
+        precision: of the certificate's products.
         failed: whether a step raised an error that `on_failure` has handled.
         ended: why a callback ended the task before its solver was done; None if none did.
         seconds_before: time spent before the last resume.
@@ -38,6 +39,7 @@ class TaskState:
     solver: Solver
     state: SolverState
     progress: list[Progress]
+    precision: Precision = "float64"
     failed: bool = False
     ended: str | None = None
     seconds_before: float = 0.0
@@ -71,9 +73,9 @@ class TaskState:
         """Certify the current pairs of every image by fresh products. The result is cached until the next step."""
         if self._certified is None or self._certified[0] is not self.state:
             # The certificate runs in one process only, so it must not wait for the others' share of its products.
-            alone = self.operator.whole if isinstance(self.operator, SharedOperator) else self.operator
+            alone = self.operator.inner if isinstance(self.operator, SharedOperator) else self.operator
             with full_precision(self.operator.device):
-                pairs = certify(alone, self.solver.pairs(self.state), solver=self.solver, state=self.state)
+                pairs = certify(alone, self.solver.pairs(self.state), solver=self.solver, state=self.state, precision=self.precision)
             self._certified = (self.state, pairs)
         if self.ended is None or self.done:
             return self._certified[1]

