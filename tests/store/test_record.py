@@ -56,7 +56,7 @@ def test_record_has_the_designed_keys_and_survives_json():
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     assert record["eigenvalues"] == pairs.eigenvalues.tolist()
     assert record["image"] == {"name": "camera", "shape": [1, 16, 16], "sha256": image.sha256, "source": image.source}
-    assert record["null_space"] == {"dimension_at_least": 0, "dimension_estimate": None}
+    assert record["null_space"] == {"dimension_at_least": 0, "dimension_estimate": None, "numerically_zero": None}
 
 
 def test_numbers_that_are_not_finite_become_null():
