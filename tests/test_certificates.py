@@ -1,5 +1,6 @@
 """Certificates against dense float64 truth, and against solvers that claim too much."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -7,9 +8,11 @@ import torch
 
 from eigexp.certificates import certify
 from eigexp.operators import DenseOperator, dense_matrix, linearise
-from eigexp.pairs import RitzPairs
+from eigexp.pairs import NumericallyZero, RitzPairs
 from eigexp.solvers.krylov import Krylov
 from tests.solvers.photographs import FRONT_ENDS, coins
+
+EPS = torch.finfo(torch.float64).eps
 
 
 def solve(A, solver, seed=0):
@@ -75,9 +78,127 @@ def test_what_a_solver_claims_without_cause_is_not_believed():
     (pairs,) = certify(A, [claim], solver=solver, state=state)
     assert pairs.evidence == {"top": "budget", "bottom": "budget"}
     assert not pairs.verified and pairs.status == "budget" and not pairs.tolerances["met"]["tol"]
-    assert pairs.notes
-    fresh = torch.linalg.vector_norm(wrong @ matrix[0].T @ matrix[0] - pairs.eigenvalues.sort(descending=True).values[:, None] * 0, dim=1)
-    assert (pairs.residuals > 1e-3 * fresh).all()
+    assert "the solver's residuals were not confirmed by fresh products" in pairs.notes
+    F = matrix[0].T @ matrix[0]
+    values = ((wrong @ F) * wrong).sum(1)
+    residuals, order = (wrong @ F - values[:, None] * wrong).norm(dim=1), values.argsort(descending=True)
+    assert torch.allclose(pairs.eigenvalues, values[order], rtol=1e-12)
+    assert torch.allclose(pairs.residuals, residuals[order], rtol=1e-12)
+
+
+# ---------------------------------------------------------------- claims about a diagonal map, whose eigenpairs are known
+
+
+def diagonal(*eigenvalues):
+    return DenseOperator(torch.tensor(eigenvalues, dtype=torch.float64).sqrt().diag()[None])
+
+
+def unit(n, *entries):
+    """A unit vector with some entries, given as (position, value)."""
+    v = torch.zeros(n, dtype=torch.float64)
+    for position, value in entries:
+        v[position] = value
+    return v / v.norm()
+
+
+def judged(A, index, vectors, *, top="krylov", bottom="krylov", tol=1e-4, precision="float64", **more):
+    """What becomes of a claim that is put together by hand."""
+    solver, vectors = Krylov(tol=tol), torch.stack(vectors).to(A.dtype)
+    values = A.apply(vectors[None])[0].double().square().sum(1)
+    claim = RitzPairs(torch.tensor(index), values.cpu(), vectors, top, bottom, **more)
+    (pairs,) = certify(A, [claim], solver=solver, state=solver.init(A, 0), precision=precision)
+    return pairs
+
+
+LADDER = (1.0, 0.8, 0.6, 0.4, 0.2, 0.1)
+
+
+def test_evidence_needs_every_pair_of_an_end():
+    A, off = diagonal(*LADDER), 0.1
+    pairs = judged(A, [0, 1, 5], [unit(6, (0, 1)), unit(6, (1, 1), (3, off)), unit(6, (5, 1))])
+    assert pairs.evidence == {"top": "budget", "bottom": "krylov"}
+    pairs = judged(A, [0, 4, 5], [unit(6, (0, 1)), unit(6, (4, 1), (2, off)), unit(6, (5, 1))])
+    assert pairs.evidence == {"top": "krylov", "bottom": "budget"}
+    assert not pairs.verified
+
+
+@pytest.mark.parametrize("roundings, evidence", [(2, "converged"), (8, "proven")])
+def test_a_proof_allows_for_rounding(roundings, evidence):
+    """The value is below the tolerance, by less than the rounding of its products or by more."""
+    A = diagonal(1.0, 0.5, 1e-4 - roundings * EPS)
+    assert judged(A, [0, 2], [unit(3, (0, 1)), unit(3, (2, 1))], bottom="converged").evidence["bottom"] == evidence
+
+
+def test_a_proof_that_does_not_survive_is_no_proof():
+    A, vectors = diagonal(*LADDER), [unit(6, (0, 1)), unit(6, (5, 1))]
+    assert judged(A, [0, 5], vectors, bottom="proven").evidence["bottom"] == "converged"
+    assert judged(A, [0, 5], vectors, top="proven", bottom="proven").evidence["bottom"] == "proven"  # it rests on the whole spectrum
+
+
+def test_margins_of_the_solver_widen_the_outer_side():
+    A, vectors = diagonal(*LADDER), [unit(6, (0, 1)), unit(6, (5, 1))]
+    plain, wide = judged(A, [0, 5], vectors), judged(A, [0, 5], vectors, top_margin=0.07, bottom_margin=0.03)
+    assert torch.allclose(plain.intervals, torch.tensor([[1.0, 1.0], [0.1, 0.1]], dtype=torch.float64), atol=1e-14)
+    assert torch.allclose(wide.intervals, torch.tensor([[1.0, 1.07], [0.07, 0.1]], dtype=torch.float64), atol=1e-14)
+
+
+def test_intervals_of_an_end_that_is_not_verified_are_wide_on_both_sides():
+    A, vectors = diagonal(*LADDER), [unit(6, (0, 1), (1, 1e-4)), unit(6, (5, 1), (4, 1e-4))]
+    good, poor = judged(A, [0, 5], vectors), judged(A, [0, 5], vectors, top="converged", bottom="converged")
+    inner = [[0, 0], [1, 1]]  # the largest from below, the smallest from above
+    for pairs, factor in ((good, 0), (poor, 1)):
+        for row, column in inner:
+            width = abs(pairs.intervals[row, column] - pairs.eigenvalues[row])
+            assert width == pytest.approx(factor * float(pairs.residuals[row]), abs=1e-14)
+            assert abs(pairs.intervals[row, 1 - column] - pairs.eigenvalues[row]) == pytest.approx(float(pairs.residuals[row]), abs=1e-14)
+
+
+def test_rayleigh_quotients_of_several_vectors_bound_no_more_than_their_span_does():
+    """Two vectors half-way between the first two eigenvectors: both quotients are 0.9, and the second eigenvalue is 0.8."""
+    A = diagonal(*LADDER)
+    pairs = judged(A, [0, 1, 5], [unit(6, (0, 1), (1, 1)), unit(6, (0, 1), (1, -1)), unit(6, (5, 1))], tol=0.5)
+    assert torch.allclose(pairs.eigenvalues[:2], torch.tensor([0.9, 0.9], dtype=torch.float64))
+    assert (pairs.intervals[:2, 0] <= torch.tensor([1.0, 0.8], dtype=torch.float64)).all()
+    assert pairs.intervals[0, 1] >= 1.0
+
+
+def test_overlapping_pairs_have_an_eigenvalue_each_within_their_joint_residual():
+    """Residuals of each alone could mean one eigenvalue twice: both vectors lean towards the same third direction."""
+    A, t = diagonal(1.0, 1.0, 0.5, 0.1), 1e-3
+    vectors = [unit(4, (0, 1), (2, t)), unit(4, (1, 1), (2, t)), unit(4, (3, 1))]
+    pairs = judged(A, [0, 1, 3], vectors, tol=0.1)
+    joint = math.sqrt(2) * float(pairs.residuals[0])
+    assert (pairs.intervals[:2, 1] - pairs.eigenvalues[:2]).tolist() == pytest.approx([joint, joint], rel=1e-3)
+
+
+def test_a_vector_twice_is_no_second_pair():
+    pairs = judged(diagonal(*LADDER), [0, 1, 5], [unit(6, (0, 1)), unit(6, (0, 1), (1, 1e-9)), unit(6, (5, 1))])
+    assert pairs.evidence["top"] == "budget"
+    assert not pairs.verified
+
+
+def test_neighbours_are_one_cluster_up_to_twice_a_residual():
+    A, v = diagonal(*LADDER), unit(6, (0, 1), (2, 1e-3))
+    r = float(judged(A, [0, 5], [v, unit(6, (5, 1))]).residuals[0])
+    value = float(judged(A, [0, 5], [v, unit(6, (5, 1))]).eigenvalues[0])
+    for gap, clusters in ((2.9 * r, ((0, 1),)), (3.1 * r, ())):  # the gap that is left after the neighbour's own residual
+        pairs = judged(A, [0, 5], [v, unit(6, (5, 1))], tol=0.01, next_top=(value - gap, r))
+        assert pairs.clusters == clusters
+        assert len(pairs.notes) == len(clusters)
+
+
+def test_a_neighbour_that_is_not_printed_makes_a_vector_not_unique():
+    A, vectors = diagonal(1.0, 1.0, 0.6, 0.4, 0.1, 0.1), [unit(6, (0, 1)), unit(6, (5, 1))]
+    pairs = judged(A, [0, 5], vectors, next_top=(1.0, 1e-9), next_bottom=(0.1, 1e-9))
+    assert pairs.clusters == ((0, 1), (4, 5))
+    assert pairs.notes == (
+        "the most noticeable distortion is not unique: eigenvalues 0 and 1 cannot be told apart, "
+        "and mixtures of their distortions fit as well",
+        "the least noticeable distortion is not unique: eigenvalues 4 and 5 cannot be told apart, "
+        "and mixtures of their distortions fit as well",
+    )
+    apart = judged(A, [0, 5], vectors, next_top=(0.6, 1e-9), next_bottom=(0.4, 1e-9))
+    assert apart.clusters == () and apart.notes == ()
 
 
 def test_a_small_bottom_is_proven_whatever_the_solver_knew():
@@ -96,11 +217,22 @@ def test_neighbours_that_cannot_be_told_apart_are_one_cluster():
     assert pairs.clusters == ((0, 1, 2),)
 
 
-def test_zero_eigenvalues_are_a_null_space():
-    (pairs,) = certified(DenseOperator(random_map(30, 40, torch.linspace(1, 0.5, 30).tolist(), 3)), Krylov(k=2))
+def test_shapes_alone_prove_zero_eigenvalues():
+    A, solver = DenseOperator(random_map(30, 40, torch.linspace(1, 0.5, 30).tolist(), 3)), Krylov(k=2)
+    first = solver.init(A, 0).images[0].request.block[0]  # the solver estimates by its start how much of a random vector is null
+    null = first - torch.linalg.pinv(A.matrix[0]) @ (A.matrix[0] @ first)
+    (pairs,) = certified(A, solver)
     assert pairs.null_space.dimension_at_least == 10
-    assert pairs.null_space.dimension_estimate == pytest.approx(10, rel=0.8)
+    assert pairs.null_space.dimension_estimate == pytest.approx(40 * float(null.square().sum()), rel=0.01)
     assert (pairs.eigenvalues[2:] <= 1e-20).all()
+    assert "the least noticeable distortion is not unique: at least 10 eigenvalues are exactly zero (m=30 < n=40)" in pairs.notes
+
+
+def test_small_eigenvalues_are_not_called_zero():
+    matrix = random_map(40, 40, [*torch.linspace(1, 0.5, 30).tolist(), *[1e-13] * 10], 3)
+    (pairs,) = certified(DenseOperator(matrix), Krylov(k=2))
+    assert pairs.null_space.dimension_at_least == 0
+    assert pairs.null_space.numerically_zero == NumericallyZero(count=2, below=1e-12)
 
 
 def test_the_entry_of_largest_magnitude_is_positive_and_norms_are_one():

@@ -15,10 +15,11 @@ from eigexp.certificates.intervals import intervals
 from eigexp.certificates.products import Measured, measure
 from eigexp.errors import ConfigurationError, nearest
 from eigexp.operators.base import Operator
-from eigexp.operators.float64 import in_float64
+from eigexp.operators.float64 import float64_bytes, in_float64
 from eigexp.pairs import EigenPairs, Evidence, NullSpace, NumericallyZero, RitzPairs
 from eigexp.shapes import Distortions, Rows
 from eigexp.solvers.base import Progress, Solver, SolverState
+from eigexp.system.memory import check_memory
 
 Precision = Literal["float64", "solver"]
 
@@ -54,6 +55,17 @@ def check_precision(certify: str) -> Precision:
     if certify not in get_args(Precision):
         raise ConfigurationError(f"certify={certify} is unknown. {nearest(str(certify), get_args(Precision))}")
     return certify  # pyright: ignore[reportReturnType]
+
+
+def check_certificate_memory(A: Operator, precision: Precision) -> None:
+    """Refuse work whose certificate would not fit, before it begins.
+
+    Raises:
+        MemoryLimitError: with `certify=solver` as the hint, which needs no copy of the model.
+    """
+    if precision == "float64" and (needed := float64_bytes(A)):
+        hint = "Set certify=solver, or a smaller images.size."
+        check_memory(needed, A.device, "certify=float64, with its copy of the model,", hint)
 
 
 def _precise_operator(A: Operator, vectors: int, precision: Precision) -> tuple[Operator | None, str | None]:

@@ -5,6 +5,7 @@ A solver cannot see that: its products are consistent with each other.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -12,17 +13,19 @@ from torch import Tensor
 from eigexp.operators.jacobian import JacobianOperator
 from eigexp.shapes import Rows
 
-_STEP = 1e-6  # of the image's norm: rounding and curvature are both far below the tolerance there
+_STEP = 1e-8  # of the image's norm: curvature is far below the tolerance there, and so is rounding
 _SHORTER = 16.0
-_TOLERANCE = 1e-3  # of sqrt(lambda_1): how far a response may move differently from what the product says
+_MOVE = 1e-3  # of a pixel's mean size: far enough to part values that are equal at the image, by much more than a step
+_TOLERANCE = 1e-4  # of sqrt(lambda_1): how far a response may move differently from what the product says
 _ROUNDINGS = 64.0
 
 
 def derivative_errors(A: JacobianOperator, vectors: Rows, largest: float) -> list[float]:
     """Return for each vector (k, n) how far A v is from the response's derivative, relative to sqrt(lambda_1); 0.0 where they agree.
 
-    Two forward passes a vector, two more where they disagree at first: a wrong derivative stays wrong with a shorter step, while the effect
-    of curvature, and of kinks near the image, shrinks with the step.
+    Two forward passes a vector. Where they disagree, equal values at the image may be the reason (under max pooling, or zero under ReLU):
+    autograd chooses one of several derivatives there, which is no error. So the comparison is repeated at an image beside, where
+    nothing is equal: a wrong derivative is wrong there, too.
 
     Args:
         A: operator of one image, in float64.
@@ -30,10 +33,25 @@ def derivative_errors(A: JacobianOperator, vectors: Rows, largest: float) -> lis
         largest: lambda_1.
     """
     length = float(torch.linalg.vector_norm(A.images)) or float(A.images[0].numel() ** 0.5)
-    return [_error(A, v[None, None], _STEP * length, largest**0.5) for v in vectors]
+    step, scale = _STEP * length, largest**0.5
+    suspects = [i for i, v in enumerate(vectors) if _error(A, v[None, None], step, scale)]
+    errors = [0.0] * len(vectors)
+    if suspects:
+        beside = _beside(A, length)
+        for i in suspects:
+            errors[i] = _error(beside, vectors[i][None, None], step, scale)
+    return errors
+
+
+def _beside(A: JacobianOperator, length: float) -> JacobianOperator:
+    """The operator at an image whose pixels are moved a little, at random."""
+    noise = torch.randn(A.images.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(A.images)
+    moved = A.images + _MOVE * length / A.images[0].numel() ** 0.5 * noise
+    return type(A)(replace(A.point, images=moved))
 
 
 def _error(A: JacobianOperator, v: Tensor, step: float, scale: float) -> float:
+    """The disagreement along one vector; 0.0 within the tolerance, or where it shrinks with the step as curvature and kinks do."""
     product = A.apply(v)
     error, rounding = _excess(A, v, product, step, scale)
     if error <= _TOLERANCE + rounding:
@@ -45,8 +63,7 @@ def _error(A: JacobianOperator, v: Tensor, step: float, scale: float) -> float:
 def _excess(A: JacobianOperator, v: Tensor, product: Tensor, step: float, scale: float) -> tuple[float, float]:
     """How far A v lies outside the two one-sided difference quotients, and what rounding could make of that; relative to sqrt(lambda_1).
 
-    At a kink exactly at the image (equal values under max pooling, zero under ReLU) the two sides differ, and autograd returns a value
-    between them: that is a choice, not an error.
+    At a kink the two sides differ, and autograd returns a value between them, unless later layers mix the responses.
     """
     ahead, behind = A.difference_quotient(v, step), A.difference_quotient(v, -step)
     low, high = torch.minimum(ahead, behind), torch.maximum(ahead, behind)

@@ -34,15 +34,26 @@ def tested(A: JacobianOperator) -> JacobianOperator:
             "the model's derivative at this image is not finite (NaN or Inf), as that of sqrt at 0 is. "
             "Move the image off such a point (a constant region, often), or smooth the model there."
         )
+    _check_overflow(A, forward)
     left, right = (u * forward).double().sum(dim=(1, 2)), (back * v).double().sum(dim=(1, 2))
     scale = _norms(forward) * _norms(u) + _norms(back)
     if (back.abs().amax(dim=(1, 2)) == 0).any():
         raise no_dependence()
     if ((left - right).abs() > allowed(scale, A.dtype)).any():
         raise OperatorError(
-            f"linearise={A.method} fails the adjoint test: <u, A v> = {left.tolist()}, <A^T u, v> = {right.tolist()}. Force another way."
+            f"linearise={A.method} fails the adjoint test: <u, A v> = {left.tolist()}, <A^T u, v> = {right.tolist()}. "
+            "Set linearise= to another method: program, double_backward, forward."
         )
     return A
+
+
+def _check_overflow(A: JacobianOperator, forward: Tensor) -> None:
+    """Refuse a derivative whose square leaves the dtype's range: F v would be Inf although A v is finite."""
+    stretch, largest = float(_norms(forward).max()), torch.finfo(A.dtype).max  # a Gaussian vector has a unit component along the first
+    if stretch**2 > largest:
+        name = str(A.dtype).removeprefix("torch.")
+        hint = "Set dtype=float64, or scale the response down." if A.dtype == torch.float32 else "Scale the response down."
+        raise OperatorError(f"overflow: A v reaches {stretch:.1e}, whose square {name} cannot hold (at most {largest:.1e}). {hint}")
 
 
 def _norms(block: Tensor) -> Tensor:

@@ -122,6 +122,7 @@ class EigenModule(LightningModule):
         with full_precision(self.device):
             # A resumed task keeps the method that "auto" chose: another would change the last digits.
             operator = self._operator(task, saved["method"] if saved else self.linearise)
+            check_certificate_memory(operator, self.precision)
             state = load_state(saved, self.solver, self.device) if saved else self.solver.init(operator, self.seed)
         self._current = TaskState(task, operator, self.solver, state, self.solver.progress(state), self.precision)
         if saved is not None:

@@ -275,7 +275,13 @@ def test_products_that_disagree_fail_the_adjoint_test():
     def model(x: Tensor) -> Tensor:
         return Dishonest.apply(x)
 
-    refused(model, images(1, 3, 4), OperatorError, "linearise=forward fails the adjoint test.*Force another way", method="forward")
+    refused(
+        model,
+        images(1, 3, 4),
+        OperatorError,
+        "linearise=forward fails the adjoint test.*Set linearise= to another method",
+        method="forward",
+    )
     assert linearise(model, images(1, 20, 20), method="auto").method == "double_backward"
 
 

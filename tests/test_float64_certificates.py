@@ -1,0 +1,224 @@
+"""Certificates of float32 runs: what they say holds for the model itself, against dense float64 truth."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from eigexp.certificates import certify, check_certificate_memory, check_precision
+from eigexp.errors import ConfigurationError, MemoryLimitError
+from eigexp.operators import dense_matrix, linearise
+from eigexp.pairs import RitzPairs
+from eigexp.solvers.krylov import Krylov
+from tests.solvers.photographs import FRONT_ENDS, coins
+
+SIDE = 16
+
+
+def colours(contrast: float, side: int = SIDE) -> Tensor:
+    """A photograph of three equal channels around grey."""
+    image = coins(side)
+    return (0.5 + contrast * (image - image.mean())).expand(1, 3, -1, -1).contiguous()
+
+
+def network(*layers: nn.Module) -> nn.Module:
+    return nn.Sequential(*layers).eval().requires_grad_(False)
+
+
+def layer_norm() -> nn.Module:
+    torch.manual_seed(0)
+    return network(nn.LayerNorm((3, SIDE, SIDE), eps=0.0), nn.Conv2d(3, 4, 3))
+
+
+def instance_norm() -> nn.Module:
+    torch.manual_seed(0)
+    return network(nn.Conv2d(3, 4, 3), nn.InstanceNorm2d(4, eps=1e-9), nn.MaxPool2d(2))
+
+
+def run(model, image, precision="float64", **settings):
+    solver = Krylov(**settings)
+    A = linearise(model, image)
+    state = solver.init(A, 0)
+    while not solver.done(state):
+        state = solver.step(A, state)
+    return certify(A, solver.pairs(state), solver=solver, state=state, precision=precision)[0]
+
+
+def spectrum(model, image) -> Tensor:
+    matrix = dense_matrix(linearise(model, image.double(), method="double_backward"))[0]
+    return torch.linalg.eigvalsh(matrix.T @ matrix).flip(0).clamp(min=0)
+
+
+def assert_holds(pairs, truth, slack=1e-12):
+    expected = truth[pairs.eigenindex]
+    assert (pairs.intervals[:, 0] - slack * truth[0] <= expected).all()
+    assert (expected <= pairs.intervals[:, 1] + slack * truth[0]).all()
+
+
+@pytest.mark.parametrize("name", FRONT_ENDS)
+def test_front_ends_hold_to_float64(name):
+    image, model = coins(40), FRONT_ENDS[name]
+    pairs = run(model(), image)
+    assert pairs.verified
+    assert_holds(pairs, spectrum(model().double(), image))
+    if name != "onoff":
+        assert pairs.intervals[-1, 1] <= 1e-12 * pairs.eigenvalues[0]
+
+
+@pytest.mark.parametrize("make, contrast", [(layer_norm, 1e-3), (instance_norm, 0.01)], ids=["LayerNorm", "InstanceNorm"])
+def test_low_contrast_holds_to_float64(make, contrast):
+    image = colours(contrast)
+    pairs, truth = run(make(), image), spectrum(make().double(), image)
+    assert pairs.evidence["top"] != "budget"
+    assert_holds(pairs, truth)
+
+
+def test_a_model_that_differs_between_formats_says_by_how_much():
+    """A response that depends on the format by a tenth."""
+
+    class Coarse(nn.Module):
+        def forward(self, x):
+            return x * (1.1 if x.dtype == torch.float32 else 1.0) * torch.linspace(1, 2, x.numel()).to(x).view(x.shape)
+
+    pairs = run(Coarse(), colours(1.0, 8))
+    assert any("differ by up to 2.1e-01 of the largest eigenvalue" in note for note in pairs.notes)
+    assert pairs.eigenvalues[0] == pytest.approx(4.0, rel=1e-3)
+
+
+def float32_inside(x: Tensor) -> Tensor:
+    y = F.layer_norm(x.float(), (3, SIDE, SIDE), eps=0.0)
+    return y * torch.linspace(1, 2, SIDE)
+
+
+class HiddenFloat32(nn.Module):
+    """Its response is float64 where the image is; what it computes is not."""
+
+    def forward(self, x):
+        return float32_inside(x).to(x.dtype)
+
+
+class Uncopied(nn.Module):
+    """Holds what cannot be copied."""
+
+    def __init__(self):
+        super().__init__()
+        self.kept = torch.ones(3, requires_grad=True) * 2
+
+    def forward(self, x):
+        return float32_inside(x)
+
+
+@pytest.mark.parametrize("model", [float32_inside, HiddenFloat32(), Uncopied()], ids=["float32", "hidden", "uncopied"])
+def test_without_float64_intervals_have_the_measured_rounding(model):
+    """The same normalisation in float64 is the truth that a float32 model is meant to be."""
+    image = colours(1e-3)
+    weights = torch.linspace(1, 2, SIDE, dtype=torch.float64)
+    truth = spectrum(lambda x: F.layer_norm(x, (3, SIDE, SIDE), eps=0.0) * weights, image)
+    pairs = run(model, image)
+    (note,) = [n for n in pairs.notes if n.startswith("certified in float32, because the model cannot be evaluated in float64")]
+    assert "measured rounding" in note and "\n" not in note
+    assert_holds(pairs, truth, slack=0)
+
+
+def test_the_solvers_precision_is_measured_without_a_note():
+    image = colours(1e-3)
+    pairs, truth = run(layer_norm(), image, precision="solver"), spectrum(layer_norm().double(), image)
+    assert_holds(pairs, truth, slack=0)
+    assert not any("float64" in note for note in pairs.notes)
+    assert pairs.fisher_vector_products > run(layer_norm(), image).fisher_vector_products  # measuring is counted
+
+
+def test_a_float32_model_is_left_as_it_was():
+    model = layer_norm()
+    run(model, colours(1.0))
+    assert all(p.dtype == torch.float32 for p in model.parameters())
+
+
+def test_no_pairs_are_no_trouble():
+    A, solver = linearise(layer_norm(), colours(1.0)), Krylov()
+    nothing = RitzPairs(
+        torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.float64), torch.zeros(0, A.shape.n), "budget", "budget"
+    )
+    (pairs,) = certify(A, [nothing], solver=solver, state=solver.init(A, 0))
+    assert not pairs.verified and len(pairs.eigenvalues) == 0
+
+
+def test_a_copy_that_does_not_fit_is_refused_with_a_hint(monkeypatch):
+    A = linearise(layer_norm(), colours(1.0))
+    check_certificate_memory(A, "float64")
+    monkeypatch.setenv("EIGEXP_MEMORY", "1K")
+    check_certificate_memory(A, "solver")
+    with pytest.raises(MemoryLimitError, match="certify=solver"):
+        check_certificate_memory(A, "float64")
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(ConfigurationError, match=r"certify=float16 is unknown\. Did you mean float64"):
+        check_precision("float16")
+
+
+# ---------------------------------------------------------------- is autograd's derivative the derivative?
+
+
+class StraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return torch.round(x * 15) / 15
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient
+
+
+class WrongBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x.sin()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        return 1.1 * gradient * x.cos()
+
+
+def hooked(x: Tensor) -> Tensor:
+    y = x.sin() * torch.linspace(1, 2, x.shape[-1]).to(x)
+    if y.requires_grad:
+        y.register_hook(lambda gradient: gradient * 0.5)
+    return y
+
+
+SURROGATES = {
+    "straight-through": lambda x: StraightThrough.apply(x) * torch.linspace(1, 2, x.shape[-1]).to(x),
+    "detach": lambda x: x.square() * (1 + x.detach()),
+    "backward": lambda x: WrongBackward.apply(x * torch.linspace(1, 2, x.shape[-1]).to(x)),
+    "hook": hooked,
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", SURROGATES)
+def test_a_surrogate_derivative_gets_a_note(name, dtype):
+    pairs = run(SURROGATES[name], colours(1.0, 8).to(dtype))
+    (note,) = [n for n in pairs.notes if n.startswith("autograd's derivative is not the derivative of the response along distortion 0")]
+    assert "\n" not in note
+
+
+HONEST = {
+    "smooth": lambda: (nn.Conv2d(3, 4, 3), nn.GELU(), nn.GroupNorm(2, 4), nn.Conv2d(4, 4, 3)),
+    "rectified": lambda: (nn.Conv2d(3, 4, 3, bias=False), nn.ReLU(), nn.Conv2d(4, 4, 3, bias=False), nn.ReLU(), nn.Conv2d(4, 4, 3)),
+    "pooled": lambda: (nn.MaxPool2d(2), nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 4, 2)),
+}
+
+
+@pytest.mark.parametrize("picture", ["photograph", "clipped", "equal"])
+@pytest.mark.parametrize("name", HONEST)
+def test_kinks_and_curvature_get_none(name, picture):
+    """Pixels of 8 bits are often equal, and so are values under max pooling: autograd's choice there is no error."""
+    image = {"photograph": colours(1.0), "clipped": (3 * colours(1.0) - 1).clamp(0, 1), "equal": torch.full((1, 3, SIDE, SIDE), 0.5)}[
+        picture
+    ]
+    torch.manual_seed(0)
+    pairs = run(network(*HONEST[name]()), image)
+    assert not any("autograd" in note for note in pairs.notes)
