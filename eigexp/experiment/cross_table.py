@@ -1,4 +1,4 @@
-"""The tables of several layers against each other, made from stored results by one pass through the network."""
+"""Cross tables: how sensitive each layer is to the distortions of all, from stored results and one pass through the network."""
 
 import logging
 import time
@@ -23,7 +23,7 @@ _MOST_DEVIATION = {torch.float32: 1e-3, torch.float64: 1e-6}  # of a layer's own
 
 
 def complete_tables(tasks: TaskList, store: Store) -> list[Path]:
-    """Make those tables of a list that are missing and whose results are all stored. Returns the files of all that are there.
+    """Write the missing cross tables whose results are all stored. Return the files of all tables that exist.
 
     Raises:
         OperatorError: if the network, run to all its layers at once, does not give a layer's own eigenvalues.
@@ -76,7 +76,7 @@ def _vector(layer: int, result: Result, row: int) -> dict[str, Any]:
 
 
 def _deviation(vectors: Sequence[dict[str, Any]], values: Tensor, largest: Sequence[float], tasks: TaskList) -> float:
-    """How far the layers' own values are from their eigenvalues, which the certificate measured layer by layer."""
+    """Return how far the layers' own values are from their certified eigenvalues, relative to the largest of each layer."""
     off = [
         abs(float(row[v["layer"]]) - v["eigenvalue"]) / largest[v["layer"]]
         for v, row in zip(vectors, values, strict=True)

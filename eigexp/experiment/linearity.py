@@ -1,4 +1,4 @@
-"""How far a stored distortion is from infinitesimal: its model, built again from the frozen configuration, asked at finite norms."""
+"""Responses to distortions of finite norm: how far the prediction from the eigenvalue holds, by the model of a stored result."""
 
 import logging
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ class Responses:
         self._point, self.dtype = _point(model, result.image)
 
     def distance(self, values: NDArray[Any], reference: NDArray[Any]) -> float:
-        """How far the responses to two images of the result's shape are apart, in units of the noise."""
+        """Return the distance between the responses to two images of the result's shape, in units of the noise."""
         at, other = self._respond(reference), self._respond(values)
         difference = self.noise.whiten((other - at)[:, None], at)
         return float(torch.linalg.vector_norm(difference.double()))
@@ -83,16 +83,16 @@ class Responses:
 def measure(
     result: Result, responses: Responses, *, alphas: Sequence[float] | None = None, eigenindex: Sequence[int] | None = None
 ) -> list[Measured]:
-    """||f(x + alpha v) - f(x)|| of a result's distortions, both signs.
+    """Return ||f(x + alpha v) - f(x)|| of a result's distortions, for both signs.
 
     Args:
         result: from the store.
         responses: of its model.
         alphas: norms; 17 over four decades about the visible ones by default.
-        eigenindex: ranks, negative from the end; both ends by default.
+        eigenindex: of the distortions, negative from the end; both ends by default.
 
     Raises:
-        ConfigurationError: if a rank was not found.
+        ConfigurationError: if an eigenindex was not found.
     """
     view = View.of(result)
     positions = view.positions(eigenindex)
@@ -134,7 +134,7 @@ def write_linearity(
 
 
 def _one_layer(result: Result) -> Any:
-    """The result's own layer, of several that its configuration may name, as `model.layer` writes it."""
+    """Return the layer of the result, of several that its configuration may name, as `model.layer` writes it."""
     layer = result.record.get("layer")
     return [layer] if isinstance(layer, list) else layer
 
@@ -158,7 +158,7 @@ def _measured(view: View, image: NDArray[Any], at: int, alpha: float, responses:
 
 
 def _point(model: nn.Module, image: NDArray[Any]) -> tuple[LinearisationPoint, torch.dtype]:
-    """The model at the image in float64; in float32, with a note, if it has parts that stay in float32."""
+    """Return the model at the image in float64; in float32, with a warning, if it has parts that stay in float32."""
     pixels = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float64))[None]
     try:
         point = LinearisationPoint(model.double(), pixels, None, None, batched=True)

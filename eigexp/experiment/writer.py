@@ -1,4 +1,4 @@
-"""The results of a task on their way into the store: record, arrays, curves, configuration and figures."""
+"""Writes the results of a task to the store: record, arrays, curves, configuration and figures."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -63,7 +63,7 @@ class StoreWriter:
 
 
 def _notes(model: str, config: Mapping[str, Any]) -> list[str]:
-    """What a reader of the result should know of its model."""
+    """Return notes on the model for readers of the result."""
     random = config.get("model", {}).get("weights") == "random"
     return [f"{model} has random weights: this says nothing of a trained network"] if random else []
 
