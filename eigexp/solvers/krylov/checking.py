@@ -3,25 +3,51 @@
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from eigexp.solvers.base import Request
-from eigexp.solvers.krylov.complement import Complement, End, Verdict
+from eigexp.solvers.krylov.complement import Complement, End, Verdict, least_margin, weight_at_risk
 from eigexp.solvers.krylov.growing import value_proven
 from eigexp.solvers.krylov.image_state import KrylovImage
 from eigexp.solvers.krylov.settings import KrylovSettings
 
 _RESOLVED = 0.25  # residual of a neighbour relative to its distance, at most, for the two to be told apart
 
+_FAR_BELOW = 1e-2  # of the error allowed: with a smaller residual a pair is not grown further
+
+_WIDE = 4.0  # gap in units of the residuals, from which on their effect is of second order
+
 Neighbour = tuple[float, float]
 
 
 def conclude_search(settings: KrylovSettings, state: KrylovImage) -> KrylovImage:
-    """Return the state of converged pairs with what needs no check marked.
+    """Return the state of converged pairs with a single smallest one from a random start, which needs no check, marked."""
+    state = with_top_margin(settings, state)
+    if settings.num_bottom != 1 or state.assisted or state.bottom_checked:
+        return state
+    end = _end(settings, state, -1)
+    margin = _margin_from_start(state, end)
+    return replace(state, bottom_checked=True, bottom_margin=end.allowed if margin is None else margin)
 
-    The outermost pair of a space from a random start was never seen to be another than the smallest (0 of 1018 against dense truth).
+
+def with_top_margin(settings: KrylovSettings, state: KrylovImage) -> KrylovImage:
+    """Return the state with what its random start says of a single largest pair; call it before structured vectors join the space."""
+    if settings.num_top != 1 or state.assisted or state.top_checked:
+        return state
+    end = _end(settings, state, 1)
+    margin = _margin_from_start(state, end)
+    return replace(state, top_margin=end.allowed if margin is None else margin)
+
+
+def bottom_needs_steps(settings: KrylovSettings, state: KrylovImage) -> bool:
+    """Return whether a single smallest pair has converged, while its random start does not yet rule out a smaller one.
+
+    Its residual says that an eigenvalue is near, not that it is the smallest: of two close ones the space holds a mixture at first.
     """
-    rests_on_random_start = settings.num_bottom == 1 and not state.assisted
-    return replace(state, bottom_checked=state.bottom_checked or rests_on_random_start)
+    if settings.num_bottom != 1 or state.assisted or state.restarts or value_proven(settings, state):
+        return False
+    end = _end(settings, state, -1)
+    return _margin_from_start(state, end) is None and float(state.residuals[-1]) > _FAR_BELOW * end.allowed
 
 
 def check_is_due(settings: KrylovSettings, state: KrylovImage) -> bool:
@@ -42,11 +68,11 @@ def continue_check(settings: KrylovSettings, state: KrylovImage) -> KrylovImage:
     assert state.check is not None
     verdicts = _verdicts(settings, state)
     if all(verdict.settled for verdict in verdicts.values()):
-        return _conclude(state, verdicts)
+        return _conclude(settings, state, verdicts)
     check, direction = state.check.next_direction(settings.limit, settings.kept)
     state = replace(state, check=check)
     if direction is None:  # exhausted, which settles both ends
-        return _conclude(state, _verdicts(settings, state))
+        return _conclude(settings, state, _verdicts(settings, state))
     return replace(state, request=Request("fisher", direction[None]))
 
 
@@ -81,6 +107,21 @@ def _end(settings: KrylovSettings, state: KrylovImage, sign: int) -> End:
     return End(-1, theta, settings.allowed_at_bottom(state.largest, theta), settings.num_bottom)
 
 
+def _margin_from_start(state: KrylovImage, end: End) -> float | None:
+    """Return how far beyond the outermost pair a space from one random start leaves room, or None if farther than is allowed.
+
+    None too where it has restarted, and its start is no longer known.
+    """
+    at_risk = weight_at_risk(state.n)
+
+    def rules_out(c: float) -> bool:
+        return state.space.weight_bound(c) <= at_risk
+
+    if state.restarts or not rules_out(end.theta + end.sign * end.allowed):
+        return None
+    return least_margin(end, rules_out)
+
+
 def _verdicts(settings: KrylovSettings, state: KrylovImage) -> dict[int, Verdict]:
     """Return the verdict on each end that is due."""
     assert state.check is not None
@@ -107,25 +148,41 @@ def _verdict_on_top(settings: KrylovSettings, state: KrylovImage, check: Complem
         return verdict
     value, residual = check.extreme(1)
     known = float(state.space.values[1]) if len(state.space) > 1 else 0.0
-    return Verdict(value <= known + end.allowed or _resolved(end, value, residual))
+    return Verdict(value <= known + end.allowed or _resolved(end, value, residual), margin=end.allowed)
 
 
-def _conclude(state: KrylovImage, verdicts: dict[int, Verdict]) -> KrylovImage:
+def _conclude(settings: KrylovSettings, state: KrylovImage, verdicts: dict[int, Verdict]) -> KrylovImage:
     """Go back to the search: with the vectors found in its queue, and the ends that are complete marked."""
     assert state.check is not None
     check = state.check
     found = torch.cat([check.beyond(sign, verdict.found) for sign, verdict in verdicts.items()])
     state = replace(state, phase="krylov", check=None, queue=found, quotients=torch.full((len(found),), -torch.inf, dtype=torch.float64))
     top, bottom = verdicts.get(1), verdicts.get(-1)
+    if top is not None and top.found:
+        state = replace(state, top_margin=settings.allowed_at_top(state.largest))
     if top is not None and not top.found:
-        state = replace(state, top_checked=True, top_margin=top.margin)
+        # A single largest pair has a margin from the first space already; the better one holds.
+        margin = _with_coupling(state.residuals[: settings.num_top], _end(settings, state, 1), top.margin, check)
+        margin = min(state.top_margin, margin) if settings.num_top == 1 else margin
+        state = replace(state, top_checked=True, top_margin=margin)
     if bottom is not None and not bottom.found:
-        state = replace(state, bottom_checked=True, bottom_margin=bottom.margin)
+        margin = _with_coupling(state.residuals[-settings.num_bottom :], _end(settings, state, -1), bottom.margin, check)
+        state = replace(state, bottom_checked=True, bottom_margin=margin)
     return replace(
         state,
         next_top=state.next_top if top is None else None if top.found else check.extreme(1),
         next_bottom=state.next_bottom if bottom is None else None if bottom.found else check.extreme(-1),
     )
+
+
+def _with_coupling(residuals: Tensor, end: End, margin: float, check: Complement) -> float:
+    """Return a margin of the complement as one of F: the two differ by the residuals that couple it to the pairs found (Weyl).
+
+    With a gap the difference is of second order, and within each pair's own residual.
+    """
+    coupling = float(residuals.norm())
+    gap = end.sign * (end.theta - check.extreme(end.sign)[0])
+    return margin + coupling if margin > 0 or gap < _WIDE * coupling else 0.0
 
 
 def _next_in_space(settings: KrylovSettings, state: KrylovImage, sign: int) -> Neighbour | None:

@@ -14,6 +14,7 @@ further out either, up to the residuals of the locked pairs.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -161,22 +162,16 @@ class Complement:
 
     def weight_bound(self, c: float) -> float:
         """Return a bound of |<w, y>| for a unit eigenvector y of C with eigenvalue c beyond all Ritz values."""
-        x = self.space.vectors[:, -1] / (self.space.values - c)
-        bound = float((self.space.vectors[:, self.start] @ x).abs() / x.norm())
+        bound = self.space.weight_bound(c, self.start)
         for poles, residues in zip(self.poles, self.residues, strict=True):
             bound *= abs(float((residues / (c - poles)).sum()))
         return bound
 
     def _rules_out(self, c: float) -> bool:
-        return self.weight_bound(c) <= _RISK * math.sqrt(math.pi / (2 * self.dimension))
+        return self.weight_bound(c) <= weight_at_risk(self.dimension)
 
     def _margin(self, end: End, least: float) -> float:
-        """Return the least distance beyond theta that is ruled out, by halving."""
-        low, high = least, end.allowed
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2
-            low, high = (low, middle) if self._rules_out(end.theta + end.sign * middle) else (middle, high)
-        return high
+        return least_margin(end, self._rules_out, least)
 
     def _converged(self, end: End, number: int) -> bool:
         chosen = self._outermost(torch.arange(len(self.space)), end.sign)[:number]
@@ -204,6 +199,20 @@ class Complement:
         """Return the space that `to_dict` described."""
         own = {name: flat.pop(name) for name in ("locked", "start", "exhausted", "poles", "residues")}
         return cls(space=KrylovSpace.from_dict(flat), **own)
+
+
+def weight_at_risk(n: int) -> float:
+    """Return the weight that a random unit vector of n coordinates has in a given direction at least, but for a probability of `_RISK`."""
+    return _RISK * math.sqrt(math.pi / (2 * n))
+
+
+def least_margin(end: End, rules_out: Callable[[float], bool], least: float = 0.0) -> float:
+    """Return the least distance beyond theta that is ruled out, by halving; it is known of the distance allowed."""
+    low, high = least, end.allowed
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if rules_out(end.theta + end.sign * middle) else (middle, high)
+    return high
 
 
 def _stacked(rows: Tensor, row: Tensor, fill: float) -> Tensor:

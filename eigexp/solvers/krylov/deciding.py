@@ -10,7 +10,15 @@ from eigexp.linalg.orthonormal import random_orthogonal
 from eigexp.operators.base import Operator
 from eigexp.pairs import Evidence
 from eigexp.solvers.base import Request
-from eigexp.solvers.krylov.checking import begin_check, check_is_due, conclude_search, continue_check, neighbour
+from eigexp.solvers.krylov.checking import (
+    begin_check,
+    bottom_needs_steps,
+    check_is_due,
+    conclude_search,
+    continue_check,
+    neighbour,
+    with_top_margin,
+)
 from eigexp.solvers.krylov.growing import converged, measure, value_proven
 from eigexp.solvers.krylov.image_state import KrylovImage
 from eigexp.solvers.krylov.initial_vectors import ROUNDS, structured_vectors
@@ -50,13 +58,15 @@ def _search(settings: KrylovSettings, A: Operator, image: int, state: KrylovImag
     if not top_open and _structured_due(settings, state, bottom_open=bool(unconverged)):
         vectors = structured_vectors(A, image, state.rounds)
         if len(vectors):
-            return replace(state, phase="structured", request=Request("forward", vectors))
+            return replace(with_top_margin(settings, state), phase="structured", request=Request("forward", vectors))
         state = replace(state, rounds=ROUNDS)
     if unconverged:
         residual = residuals[unconverged[0]]
         if top_open or not settings.preconditioner:
             return _expand(state, residual)
-        return _expand_preconditioned(A, state, residual)
+        return _expand_preconditioned(A, with_top_margin(settings, state), residual)
+    if bottom_needs_steps(settings, state):
+        return _expand(state, residuals[-1])
     state = conclude_search(settings, state)
     return begin_check(settings, state) if check_is_due(settings, state) else _finish(settings, state)
 

@@ -34,12 +34,12 @@ class KrylovSpace:
 
     @classmethod
     def of(cls, V: Basis, G: Basis, H: Tensor, gram: Tensor) -> Self:
-        """The space with its Ritz values and vectors."""
+        """Return the space with its Ritz values and vectors."""
         return cls(V, G, H, gram, *ritz(H))
 
     @classmethod
     def empty(cls, n: int, dtype: torch.dtype, device: torch.device) -> Self:
-        """The space {0} in n coordinates."""
+        """Return the space {0} in n coordinates."""
         rows = Basis.of(torch.empty(0, n, dtype=dtype, device=device))
         none = torch.empty(0, 0, dtype=torch.float64)
         return cls(rows, rows, none, none, none.flatten(), none)
@@ -48,7 +48,7 @@ class KrylovSpace:
         return self.V.size
 
     def expand(self, v: Tensor, g: Tensor, quotient: float) -> Self:
-        """The space with a further direction v (n,), orthogonal to V, given g = F v and the Rayleigh quotient <A v, A v>."""
+        """Return the space with a further direction v (n,), orthogonal to V, given g = F v and the Rayleigh quotient <A v, A v>."""
         d = len(self)
         H = torch.empty(d + 1, d + 1, dtype=torch.float64)
         H[:d, :d], H[d, d] = self.H, quotient
@@ -56,7 +56,7 @@ class KrylovSpace:
         return self.of(self.V.append(v), self.G.append(g), H, self.gram)
 
     def with_gram(self) -> Self:
-        """The space with the whole of G G^T."""
+        """Return the space with the whole of G G^T."""
         d, known = len(self), len(self.gram)
         if known == d:
             return self
@@ -67,29 +67,39 @@ class KrylovSpace:
         return replace(self, gram=gram)
 
     def residual(self, i: int) -> tuple[Tensor, float]:
-        """The residual F z - theta z (n,) of Ritz pair i (from the end if negative), and its norm."""
+        """Return the residual F z - theta z (n,) of Ritz pair i (from the end if negative), and its norm."""
         (r,) = self.residuals(self.vectors[[i]], self.values[[i]])
         return r, norm(r)
 
     def residuals(self, coefficients: Tensor, values: Tensor) -> Tensor:
-        """The residuals F z - theta z (k, n) of vectors z given by coefficient rows (k, d), and values theta (k,)."""
+        """Return the residuals F z - theta z (k, n) of vectors z given by coefficient rows (k, d), and values theta (k,)."""
         scaled = values[:, None] * coefficients
         return coefficients.to(self.G.rows) @ self.G.rows - scaled.to(self.V.rows) @ self.V.rows
 
     def combine(self, coefficients: Tensor) -> Tensor:
-        """The vectors (k, n) of coefficient rows (k, d)."""
+        """Return the vectors (k, n) of coefficient rows (k, d)."""
         return coefficients.to(self.V.rows) @ self.V.rows
 
     def orthogonal_part(self, t: Tensor) -> Tensor | None:
-        """The unit vector along the part of t that is new to the space, or None."""
+        """Return the unit vector along the part of t that is new to the space, or None."""
         return orthogonal_to(self.V.rows, t)
 
+    def weight_bound(self, c: float, start: int = 0) -> float:
+        """Return a bound of |<w, y>| for unit eigenvectors y with eigenvalue c beyond all Ritz values; see `complement`.
+
+        Args:
+            c: beyond the largest or the smallest Ritz value.
+            start: index of the vector w that the space has grown from, as a Krylov space.
+        """
+        x = self.vectors[:, -1] / (self.values - c)
+        return float((self.vectors[:, start] @ x).abs() / x.norm())
+
     def last_image(self) -> Tensor:
-        """F of the latest direction: the next vector of a Lanczos process."""
+        """Return F of the latest direction: the next vector of a Lanczos process."""
         return self.G.rows[-1]
 
     def restart(self, coefficients: Tensor, values: Tensor) -> Self:
-        """The space of vectors that are orthonormal, orthogonal with respect to F, and have Rayleigh quotients `values`.
+        """Return the space of vectors that are orthonormal, orthogonal with respect to F, and have Rayleigh quotients `values`.
 
         With Ritz vectors: the thick restart of Wu and Simon (2000).
         """
@@ -99,16 +109,16 @@ class KrylovSpace:
         return self.of(V, G, torch.diag(values), gram)
 
     def restarted(self, top: int, bottom: int) -> Self:
-        """The space of its extreme Ritz vectors."""
+        """Return the space of its extreme Ritz vectors."""
         keep = sorted({*range(top), *range(len(self) - bottom, len(self))})
         return self.restart(self.vectors[keep], self.values[keep])
 
     def to_dict(self) -> dict[str, Any]:
-        """V, G, H and the Gram matrix as plain tensors."""
+        """Return V, G, H and the Gram matrix as plain tensors."""
         return {"V": self.V.rows.clone(), "G": self.G.rows.clone(), "H": self.H, "gram": self.gram}
 
     @classmethod
     def from_dict(cls, flat: dict[str, Any]) -> Self:
-        """The space that `to_dict` described."""
+        """Return the space that `to_dict` described."""
         V, G, H, gram = (flat[key] for key in _FIELDS)
         return cls.of(Basis.of(V), Basis.of(G), H, gram)
