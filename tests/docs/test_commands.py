@@ -90,7 +90,7 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
     "eigexp run": Run(["model=lg", *TINY], RESULT),
     "eigexp run model=lgg images.names=[coffee] images.size=128": Run(TINY, RESULT),
     "eigexp run model=resnet18 model.layer=layer2 images=folder images.path=photos/ images.grey=false solver.k=5": Run(
-        ["model.weights=random", "images.size=32", "logger=csv", "solver.k=2", "solver.tol=1e-2"], RESULT
+        ["model.weights=random", "images.size=32", "logger=csv", "solver.k=1", "solver.tol=1e-2"], RESULT
     ),
     "eigexp run model=lgg images=folder images.path=photos/ solver.k=3": Run(["solver.k=1", *TINY], RESULT),
     "eigexp run -m model=ln,lg,lgg,onoff": Run(["model=lg,lgg", *TINY], RESULT),
