@@ -102,7 +102,8 @@ def test_a_source_names_its_images_and_gives_each_twice_alike(option, photos):
     names = source.names()
     assert len(names) == len(source) == len(set(names)) > 0
     image = source[0]
-    assert image.name == names[0] and image.sha256 == source[0].sha256
+    assert image.name == names[0] and image.sha256 == source[0].sha256 == source.subset(names[:1])[0].sha256
+    assert source.subset(names[-1:]).names() == names[-1:]
     assert image.pixels.ndim == 3 and image.pixels.is_floating_point()
     assert 0 <= float(image.pixels.min()) <= float(image.pixels.max()) <= 1
 

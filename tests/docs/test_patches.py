@@ -54,7 +54,7 @@ def run(folder: Path, *command: str, given: str | None = None) -> str:
 
 
 def test_each_kind_has_an_example():
-    assert len(TABLE) == 9 and TABLE.keys() == PATCHES.keys()
+    assert len(TABLE) == 10 and TABLE.keys() == PATCHES.keys()
     assert {path.name for path in (ROOT / "examples").glob("*.patch")} == TABLE.keys()
 
 
