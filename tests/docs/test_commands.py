@@ -87,6 +87,8 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
     ),
     "python -m scripts.speedup --size 512": Elsewhere("tests/sweep/test_speedup.py"),
     **{command: Elsewhere("tests/docs/test_patches.py") for command in patch_commands()},
+    "python -m scripts.trials": Shell("python -m scripts.trials --quick --family 'two levels'"),
+    "python -m scripts.trials --quick": Shell("python -m scripts.trials --quick --family 'rank 12'"),
     "eigexp run": Run(["model=lg", *TINY], RESULT),
     "eigexp run model=lgg images.names=[coffee] images.size=128": Run(TINY, RESULT),
     "eigexp run model=resnet18 model.layer=layer2 images=folder images.path=photos/ images.grey=false solver.k=5": Run(
