@@ -88,7 +88,7 @@ class Fitting:
         module = EigenModule(
             self.solver,
             linearise=self.config["linearise"],
-            certify=self.config["certify"],
+            certify=self.config.get("certify", "float64"),
             noise=build(self.config["noise"], "noise"),
             subspace=build(self.config["subspace"], "subspace"),
             seed=self.config["seed"],
