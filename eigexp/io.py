@@ -1,4 +1,4 @@
-"""Saved objects: one safetensors file, arrays by name with plain JSON in its header; and plenoptic's files. Nothing is ever unpickled."""
+"""Files of saved objects: safetensors with JSON in the header, and plenoptic's files. Nothing is unpickled."""
 
 import json
 import struct
@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from eigexp.errors import LoadError
-from eigexp.store.files import read_bytes, write_whole
+from eigexp.store.files import read_bytes, write_atomically
 
 FORMAT = 1
 _KEY = "eigexp"
@@ -22,7 +22,7 @@ _KEY = "eigexp"
 
 @dataclass(frozen=True)
 class SavedObject:
-    """What a file holds.
+    """The content of a file.
 
     Attributes:
         metadata: plain values: object, format, model, versions, and what the object adds.
@@ -35,7 +35,7 @@ class SavedObject:
 
 @dataclass(frozen=True)
 class Examined:
-    """A file's content in outline; prints as a table.
+    """The outline of a file; prints as a table.
 
     Attributes:
         path: of the file.
@@ -48,27 +48,27 @@ class Examined:
     shapes: dict[str, str]
 
     def __repr__(self) -> str:
-        """Aligned lines."""
+        """Return aligned lines."""
         entries = {**{key: _in_brief(value) for key, value in self.metadata.items()}, **self.shapes}
         width = max(map(len, entries), default=0)
         return "\n".join([self.path, *(f"  {key:<{width}}  {value}" for key, value in entries.items())])
 
 
 def write_object(path: str | Path, metadata: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write an object as one file, whole or not at all.
+    """Write an object atomically to one file.
 
     Raises:
-        StoreError: if the disk refuses it.
+        StoreError: if it cannot be written.
     """
     header = {_KEY: json.dumps({"format": FORMAT, **metadata}, allow_nan=False)}
-    write_whole(Path(path), save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata=header))
+    write_atomically(Path(path), save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata=header))
 
 
 def read_object(path: str | Path) -> SavedObject:
-    """Read an object back.
+    """Read an object.
 
     Raises:
-        LoadError: if the file is none that `write_object` wrote, is damaged, or has a later format.
+        LoadError: if the file was not written by `write_object`, is damaged, or has a newer format.
         StoreError: if it cannot be read.
     """
     content = read_bytes(Path(path))
@@ -81,12 +81,12 @@ def read_object(path: str | Path) -> SavedObject:
 
 
 def is_plenoptic(path: str | Path) -> bool:
-    """Whether a file has the container of `torch.save`, which plenoptic's objects are saved in."""
+    """Return whether a file is a zip archive, as `torch.save` and so plenoptic write it."""
     return zipfile.is_zipfile(path)
 
 
 def read_plenoptic(path: str | Path, map_location: Any = None) -> dict[str, Any]:
-    """The attributes of an object that plenoptic saved, tensors and plain values only (`torch.load(weights_only=True)`).
+    """Read the attributes of an object that plenoptic saved, tensors and plain values only (`torch.load(weights_only=True)`).
 
     Raises:
         LoadError: if the file holds anything else.
@@ -102,21 +102,21 @@ def read_plenoptic(path: str | Path, map_location: Any = None) -> dict[str, Any]
             f"{path} cannot be read safely: {error}. Give a file of plenoptic 1.2 or later; map_location='cpu' if it was saved on a GPU."
         ) from error
     if not isinstance(saved, dict) or not isinstance(saved.get("save_metadata"), dict):
-        raise LoadError(f"{path} is no saved object of plenoptic: it has no save_metadata. Give a file of its `save` method.")
+        raise LoadError(f"{path} is not a saved object of plenoptic: it has no save_metadata. Give a file of its `save` method.")
     return saved
 
 
 def examine(path: str | Path, map_location: Any = None) -> Examined:
-    """The outline of a saved object: kind, versions, model, and the dtype and shape of every array; of plenoptic's files too.
+    """Return the outline of a saved object: kind, versions, model, and the dtype and shape of every array. Also for plenoptic's files.
 
-    A file of eigexp is not loaded for that: its header is enough.
+    The arrays of a file of eigexp are not loaded: its header is enough.
 
     Args:
         path: of the file.
-        map_location: where to load tensors of plenoptic's file, such as "cpu".
+        map_location: device for tensors of plenoptic's file, such as "cpu".
 
     Raises:
-        LoadError: (a ValueError) if the file is no saved object.
+        LoadError: (a ValueError) if the file is not a saved object.
         StoreError: if it cannot be read.
     """
     if Path(path).exists() and is_plenoptic(path):
@@ -131,16 +131,16 @@ def examine(path: str | Path, map_location: Any = None) -> Examined:
 
 
 def _outline(content: bytes, path: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """Metadata and shapes from the header of a safetensors file."""
+    """Return metadata and shapes from the header of a safetensors file."""
     try:
         (length,) = struct.unpack("<Q", content[:8])
         header = json.loads(content[8 : 8 + length])
         metadata = json.loads(header.pop("__metadata__")[_KEY])
         shapes = {name: f"{entry['dtype']}, shape {tuple(entry['shape'])}" for name, entry in header.items()}
     except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise LoadError(f"{path} is no saved object of eigexp. Give a file of `Eigendistortion.save`, or of plenoptic's.") from error
+        raise LoadError(f"{path} is not a saved object of eigexp. Give a file of `Eigendistortion.save`, or of plenoptic's.") from error
     if metadata.get("format", 0) > FORMAT:
-        raise LoadError(f"{path} has format {metadata['format']}, and this version reads up to {FORMAT}. Install a newer eigexp.")
+        raise LoadError(f"{path} has format {metadata['format']}, but this version reads up to {FORMAT}. Install a newer eigexp.")
     return metadata, shapes
 
 

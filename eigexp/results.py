@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def load(store: str | Path = "outputs/results", where: Sequence[str] | str = ()) -> "pandas.DataFrame":
-    """A row a result, sorted by model, layer and image, with the columns of `eigexp results --format csv`.
+    """Return a row for each result, sorted by model, layer and image, with the columns of `eigexp results --format csv`.
 
     ```python
     eigexp.results.load(where=["model=onoff", "n>=4096"]).groupby("image")["bottom"].min()
@@ -20,11 +20,11 @@ def load(store: str | Path = "outputs/results", where: Sequence[str] | str = ())
 
     Args:
         store: folder of the store.
-        where: conditions that all must hold, as `eigexp results --where` takes them.
+        where: conditions, all of which must hold, as in `eigexp results --where`.
 
     Raises:
-        MissingDependencyError: without pandas.
-        ConfigurationError: if a condition cannot be read.
+        MissingDependencyError: if pandas is not installed.
+        ConfigurationError: if a condition is invalid.
         StoreError: if the store cannot be read.
     """
     return frame(Store(store), [where] if isinstance(where, str) else where)

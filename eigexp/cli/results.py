@@ -51,12 +51,12 @@ def _results(options: argparse.Namespace, overrides: list[str]) -> int:
 
 def _cross_rows(options: argparse.Namespace) -> str:
     from eigexp.store import Store
-    from eigexp.store.cross_table import COLUMNS, sensitivity_tables
+    from eigexp.store.cross_table import COLUMNS, cross_tables
     from eigexp.store.table import format_rows
 
     if options.output or options.columns:
         raise ConfigurationError("--cross takes neither --output nor --columns. Redirect its output: eigexp results --cross > FILE")
-    tables = sensitivity_tables(Store(options.store), options.where)
+    tables = cross_tables(Store(options.store), options.where)
     return format_rows([row for table in tables for row in table.rows()], options.format, COLUMNS)
 
 

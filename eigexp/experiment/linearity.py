@@ -22,7 +22,7 @@ from eigexp.report.pixels import default_scale
 from eigexp.report.stimuli import file_stem
 from eigexp.report.style import figure_bytes
 from eigexp.store import Result
-from eigexp.store.files import write_whole
+from eigexp.store.files import write_atomically
 
 POINTS = 17
 DECADES = 4
@@ -127,9 +127,9 @@ def write_linearity(
     stem = Path(folder) / f"{file_stem(view)}_linearity"
     title = " \u00b7 ".join(str(part) for part in (view.record.get("model"), (view.record.get("image") or {}).get("name")) if part)
     figure = linearity_figure(rows, title)
-    write_whole(stem.with_name(stem.name + ".csv"), linearity_csv(rows))
+    write_atomically(stem.with_name(stem.name + ".csv"), linearity_csv(rows))
     for form in ("pdf", "png"):
-        write_whole(stem.with_name(f"{stem.name}.{form}"), figure_bytes(figure, form))
+        write_atomically(stem.with_name(f"{stem.name}.{form}"), figure_bytes(figure, form))
     return linearity_words(rows)
 
 

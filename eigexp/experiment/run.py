@@ -14,7 +14,7 @@ from eigexp.experiment.parts import build
 from eigexp.experiment.plan_cache import PlanCache
 from eigexp.experiment.tasks import TaskList
 from eigexp.store import Store
-from eigexp.store.maintenance import set_aside, torn
+from eigexp.store.maintenance import problem_of, set_aside
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ def _is_sound(store: Store, id: str) -> bool:
     """Return whether a result is there and is what was written; a corrupt one is set aside."""
     if not store.has(id):
         return False
-    problem = torn(store.path(id))
+    problem = problem_of(store.path(id))
     if problem:
         aside = set_aside(store, store.path(id))
         log.warning("The result %s failed verification (%s); recomputing. The old files are in %s.", id, problem, aside)

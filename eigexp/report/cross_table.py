@@ -17,7 +17,7 @@ from eigexp.report.cards import PageFigure
 from eigexp.report.chart import power_of_ten
 from eigexp.report.commands import DIGITS, plot_command
 from eigexp.report.heatmap import Cell, HeatMaps, heat_figure, heat_svg
-from eigexp.store.cross_table import SensitivityTable
+from eigexp.store.cross_table import CrossTable
 from eigexp.store.labels import number
 
 ENDS = ((0, "most noticeable distortion of"), (-1, "least noticeable distortion of"))
@@ -27,12 +27,12 @@ _MOST_TICKS = 5
 Map = NDArray[np.float64]
 
 
-def sensitivity_figure(table: SensitivityTable, size: tuple[float, float] | None = None) -> Figure:
+def sensitivity_figure(table: CrossTable, size: tuple[float, float] | None = None) -> Figure:
     """Return the heat maps of one image's table as a figure of `size` inches."""
     return heat_figure(heat_maps(table), size or (7.4, 3.9))
 
 
-def heat_maps(table: SensitivityTable) -> HeatMaps:
+def heat_maps(table: CrossTable) -> HeatMaps:
     """Return the heat maps of a table, of the most and of the least noticeable distortions, on one logarithmic scale up to 1."""
     maps, names = _maps(table), tuple(table.layers)
     lowest = _lowest([values for _, values in maps])
@@ -49,7 +49,7 @@ def heat_maps(table: SensitivityTable) -> HeatMaps:
     )
 
 
-def sensitivity_charts(tables: Sequence[SensitivityTable], ids: Collection[str], root: Path) -> list[PageFigure]:
+def sensitivity_charts(tables: Sequence[CrossTable], ids: Collection[str], root: Path) -> list[PageFigure]:
     """Return a page's figure for each table all of whose results are among `ids`.
 
     Args:
@@ -80,11 +80,11 @@ def _cells(values: Map, names: Sequence[str], lowest: float) -> list[Cell]:
     return cells
 
 
-def _heading(table: SensitivityTable) -> str:
+def _heading(table: CrossTable) -> str:
     return f"{table.record['model']}, {table.record['image']['name']}"
 
 
-def _maps(table: SensitivityTable) -> list[tuple[str, Map]]:
+def _maps(table: CrossTable) -> list[tuple[str, Map]]:
     """Return the ends that some layer has, each with its values."""
     found = [(title, table.relative(index)) for index, title in ENDS]
     return [(title, values) for title, values in found if not np.isnan(values).all()] or [(ENDS[0][1], table.relative(0))]

@@ -24,8 +24,8 @@ from eigexp.report.cross_table import sensitivity_charts
 from eigexp.report.pixels import check_scale
 from eigexp.report.svg import chart_svg
 from eigexp.report.view import View
-from eigexp.store.cross_table import sensitivity_tables
-from eigexp.store.files import write_whole
+from eigexp.store.cross_table import cross_tables
+from eigexp.store.files import write_atomically
 from eigexp.store.labels import duration
 from eigexp.store.result import Result
 from eigexp.store.store import Store
@@ -71,7 +71,7 @@ def write_page(
     results = [store.read(card.id) for card in cards]
     sections = [*overview(results, store.root, where), *_layers(store, [card.id for card in cards])]
     content = page_html(cards, sections, title=title, source=store.root.name, cost=_cost(rows))
-    write_whole(Path(target).absolute(), content.encode())
+    write_atomically(Path(target).absolute(), content.encode())
     return Path(target)
 
 
@@ -90,7 +90,7 @@ def overview(results: Sequence[Result], root: Path, where: Sequence[str] = ()) -
 def _layers(store: Store, ids: Sequence[str]) -> list[Section]:
     """Return the charts of layers that see each other's distortions, where there are such tables."""
     try:
-        charts = sensitivity_charts(sensitivity_tables(store), ids, store.root)
+        charts = sensitivity_charts(cross_tables(store), ids, store.root)
     except StoreError as error:
         log.warning("Left out of the report: %s", error)
         return []

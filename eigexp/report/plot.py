@@ -21,8 +21,8 @@ from eigexp.report.style import COLUMNS, FORMATS, figure_bytes
 from eigexp.report.thresholds import thresholds_csv, thresholds_figure, thresholds_height, thresholds_table, thresholds_text
 from eigexp.report.view import View
 from eigexp.report.words import clipping_words
-from eigexp.store.cross_table import SensitivityTable, sensitivity_tables
-from eigexp.store.files import write_whole
+from eigexp.store.cross_table import CrossTable, cross_tables
+from eigexp.store.files import write_atomically
 from eigexp.store.labels import number
 from eigexp.store.result import Result
 from eigexp.store.store import Store
@@ -160,19 +160,19 @@ def _draw_thresholds(results: Sequence[Result], path: Path, form: str, settings:
     size = settings.size(thresholds_height(rows) + (0.3 if settings.width == 1 else 0)) if settings.width else None
     figure = _write(thresholds_figure(results, size), path, form, settings, thresholds_text(rows).splitlines())
     beside = path.with_suffix(".csv")
-    write_whole(beside.absolute(), thresholds_csv(rows).encode())
+    write_atomically(beside.absolute(), thresholds_csv(rows).encode())
     return [figure, Plotted(beside)]
 
 
-def _tables(store: Store, beginnings: Sequence[str], where: Sequence[str]) -> list[SensitivityTable]:
-    every = sensitivity_tables(store, where)
+def _tables(store: Store, beginnings: Sequence[str], where: Sequence[str]) -> list[CrossTable]:
+    every = cross_tables(store, where)
     tables = [t for t in every if any(id.startswith(tuple(beginnings)) for id in (t.id, *t.ids))] if beginnings else every
     if not tables:
         raise ConfigurationError(f"{store.root} has no such table of layers. `eigexp run model.layer=[a,b]` makes one for each image.")
     return tables
 
 
-def _layers_figure(table: SensitivityTable, settings: Settings) -> Figure:
+def _layers_figure(table: CrossTable, settings: Settings) -> Figure:
     return sensitivity_figure(table, settings.size(5.2 if settings.width == 1 else 3.7) if settings.width else None)
 
 
@@ -181,5 +181,5 @@ def _apart(path: Path, id: str, apart: bool) -> Path:
 
 
 def _write(figure: Figure, path: Path, form: str, settings: Settings, notes: Sequence[str] = ()) -> Plotted:
-    write_whole(path.absolute(), figure_bytes(figure, form, settings.dpi))
+    write_atomically(path.absolute(), figure_bytes(figure, form, settings.dpi))
     return Plotted(path, tuple(notes))

@@ -15,7 +15,7 @@ from eigexp.report.pixels import default_scale
 from eigexp.report.png import encode_png
 from eigexp.report.view import View
 from eigexp.report.words import clipping_words
-from eigexp.store.files import write_whole
+from eigexp.store.files import write_atomically
 
 MANIFEST = "manifest.csv"
 COLUMNS: tuple[str, ...] = (
@@ -101,7 +101,7 @@ def _write(
     name = _file_name(view, bits, position, alpha)
     levels = 2**bits - 1
     planes = np.round(shown * levels).astype(_DEPTHS[bits]).reshape(-1, *shown.shape[-2:])
-    write_whole(folder / name, encode_png(np.moveaxis(planes, 0, -1) if len(planes) == 3 else planes[0]))
+    write_atomically(folder / name, encode_png(np.moveaxis(planes, 0, -1) if len(planes) == 3 else planes[0]))
     difference = shown - reference
     norm = float(np.linalg.norm(difference))
     clipped = float(np.mean((values < 0) | (values > 1)))
@@ -156,7 +156,7 @@ def _write_manifest(path: Path, rows: list[dict[str, Any]]) -> None:
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     writer.writerows([*kept, *rows])
-    write_whole(path, text.getvalue().encode())
+    write_atomically(path, text.getvalue().encode())
 
 
 def _check(view: View, alphas: Sequence[float], bits: Sequence[int]) -> None:

@@ -1,4 +1,4 @@
-"""Results on disk: what one is, where it lies, how it gets there whole, and many of them as a table."""
+"""Results on disk: records, files, atomic writing, and tables of many results."""
 
 from eigexp.store.record import build_record, environment, result_id
 from eigexp.store.result import Result, arrays_of

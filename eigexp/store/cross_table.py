@@ -1,6 +1,6 @@
-"""Tables of several layers against each other: how sensitive each is to the eigendistortions of all, one file an image.
+"""Cross tables: how sensitive each of several layers is to the eigendistortions of all of them, one file per image.
 
-`<root>/sensitivity/<id>.json`, whole or absent like a result, its id made from the ids of the results whose eigendistortions it holds.
+`<root>/sensitivity/<id>.json`, complete or absent like a result. Its id is made from the ids of the results that it compares.
 """
 
 import fnmatch
@@ -15,36 +15,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eigexp.errors import ConfigurationError, StoreError, nearest
-from eigexp.store.files import read_bytes, write_whole
+from eigexp.store.files import read_bytes, write_atomically
 from eigexp.store.labels import layer_label
 from eigexp.store.record import ID_DIGITS, plain
 from eigexp.store.store import Store
 
-FOLDER = "sensitivity"
+FOLDER = "sensitivity"  # the name in stores that exist
 FORMAT = 1
 COLUMNS = ("model", "image", "vectors_of", "eigenindex", "eigenvalue", "responses_of", "value", "relative", "table")
 
 
 @dataclass(frozen=True)
-class SensitivityTable:
+class CrossTable:
     """v^T F_l v = ||W_l^(1/2) J_l v||^2 for every eigendistortion v of several layers of a model, under each of those layers l.
 
     Attributes:
-        record: the file's content. `layers`: {layer, id, m, n, largest} each, `largest` the largest eigenvalue known; `vectors`: {layer (a
-            position in `layers`), eigenindex, eigenvalue} each; `values` [vector][layer], squared response units per squared pixel unit;
-            `model`, `image`, `deviation` (of the layers' own values from their eigenvalues, relative to their largest).
+        record: the file's content. `layers`: for each {layer, id, m, n, largest}, `largest` the largest known eigenvalue; `vectors`: for
+            each {layer (its position in `layers`), eigenindex, eigenvalue}; `values` [vector][layer], squared response units per squared
+            pixel unit; `model`, `image`, `deviation` (of each layer's values for its own vectors from their eigenvalues, relative to its
+            largest eigenvalue).
     """
 
     record: Mapping[str, Any] = field(repr=False)
 
     @property
     def id(self) -> str:
-        """The table's id, from those of its results."""
+        """The table's id, made from the ids of its results."""
         return self.record["id"]
 
     @property
     def ids(self) -> list[str]:
-        """The results whose eigendistortions it holds, in the order of the layers."""
+        """Ids of the results whose eigendistortions it holds, in the order of the layers."""
         return [layer["id"] for layer in self.record["layers"]]
 
     @property
@@ -58,10 +59,10 @@ class SensitivityTable:
         return np.array(self.record["values"], dtype=float).reshape(len(self.record["vectors"]), len(self.record["layers"]))
 
     def matrix(self, eigenindex: int) -> NDArray[np.float64]:
-        """v^T F_l v for one eigendistortion of each layer: rows the layers of the vectors, columns those of the responses.
+        """Return v^T F_l v for one eigendistortion v of each layer, NaN where a layer has no such pair. Row: layer of v; column: layer l.
 
         Args:
-            eigenindex: rank, negative counting from the end: 0 the most noticeable, -1 the least. NaN where a layer has no such pair.
+            eigenindex: 0 for the most noticeable distortion; negative numbers count from the end, -1 the least noticeable.
         """
         side = len(self.record["layers"])
         found = np.full((side, side), np.nan)
@@ -72,12 +73,12 @@ class SensitivityTable:
         return found
 
     def relative(self, eigenindex: int) -> NDArray[np.float64]:
-        """As `matrix`, each column divided by its layer's largest eigenvalue: 1 is as noticeable as the layer's own most noticeable."""
+        """Return `matrix` with each column divided by its layer's largest eigenvalue, so that 1 is the most that a layer responds."""
         largest = np.array([layer["largest"] for layer in self.record["layers"]], dtype=float)
         return self.matrix(eigenindex) / np.where(largest > 0, largest, np.nan)
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """One row of COLUMNS a value: whose distortion, and under which layer."""
+        """Yield a row of COLUMNS for each value."""
         layers = self.record["layers"]
         for vector, values in zip(self.record["vectors"], self.record["values"], strict=True):
             for layer, value in zip(layers, values, strict=True):
@@ -95,69 +96,69 @@ class SensitivityTable:
 
 
 def table_id(ids: Iterable[str]) -> str:
-    """The id of the table of these results, whatever their order."""
+    """Return the id of the table of these results, in whatever order."""
     return hashlib.sha256(" ".join(sorted(ids)).encode()).hexdigest()[:ID_DIGITS]
 
 
 def table_path(store: Store, id: str) -> Path:
-    """Where a table lies, there or not."""
+    """Return the path of a table, whether it exists or not."""
     return store.root / FOLDER / f"{id}.json"
 
 
 def has_table(store: Store, id: str) -> bool:
-    """Whether the table is there."""
+    """Return whether the table exists."""
     return table_path(store, id).exists()
 
 
 def write_table(store: Store, content: Mapping[str, Any]) -> Path:
-    """Write a table whole; one that is there is left as it is. Returns its path.
+    """Write a table atomically, unless it exists. Returns its path.
 
     Raises:
-        StoreError: if the disk refuses it.
+        StoreError: if it cannot be written.
     """
     ids = [layer["id"] for layer in content["layers"]]
     record = plain({"id": table_id(ids), "format": FORMAT, **content})
     target = table_path(store, record["id"])
     if not target.exists():
-        write_whole(target, (json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+        write_atomically(target, (json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
     return target
 
 
-def read_table(path: Path) -> SensitivityTable:
-    """A table's file.
+def read_table(path: Path) -> CrossTable:
+    """Read a table from its file.
 
     Raises:
-        StoreError: if it cannot be read, or is not the table that its name says.
+        StoreError: if it cannot be read or is corrupt.
     """
-    cure = "`eigexp store prune` sets it aside; the run that made it makes it again."
+    hint = "Run `eigexp store prune --yes` to set it aside, and then the configuration that made it."
     try:
         record = json.loads(read_bytes(path))
         shape = np.array(record["values"], dtype=float).reshape(len(record["vectors"]), -1).shape
-        whole = shape == (len(record["vectors"]), len(record["layers"])) or not record["vectors"]
+        complete = shape == (len(record["vectors"]), len(record["layers"])) or not record["vectors"]
         positions = {vector["layer"] for vector in record["vectors"]} <= set(range(len(record["layers"])))
         named = record["id"] == path.stem == table_id(layer["id"] for layer in record["layers"])
     except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path} is damaged ({type(error).__name__}: {error}). {cure}") from error
-    if not (whole and positions and named):
-        raise StoreError(f"{path} is damaged: its values, layers and id do not belong together. {cure}")
-    return SensitivityTable(record)
+        raise StoreError(f"{path} is damaged ({type(error).__name__}: {error}). {hint}") from error
+    if not (complete and positions and named):
+        raise StoreError(f"{path} is damaged: its values, layers and id do not match. {hint}")
+    return CrossTable(record)
 
 
 def table_files(store: Store) -> list[Path]:
-    """The files of all tables, sorted by id."""
+    """Return the files of all tables, sorted by id."""
     return sorted(path for path in (store.root / FOLDER).glob("*.json") if not path.name.startswith("."))
 
 
-def sensitivity_tables(store: Store, where: Sequence[str] = ()) -> list[SensitivityTable]:
-    """All tables of a store, sorted by model and image.
+def cross_tables(store: Store, where: Sequence[str] = ()) -> list[CrossTable]:
+    """Read the tables of a store, sorted by model and image.
 
     Args:
-        store: the results.
-        where: conditions that all must hold: "model=resnet18", "image=cam*". Other columns of results are not asked here.
+        store: the store.
+        where: conditions on model and image, all of which must hold: "model=resnet18", "image=cam*".
 
     Raises:
-        StoreError: if one is damaged.
-        ConfigurationError: if a condition is none.
+        StoreError: if a table is corrupt.
+        ConfigurationError: if a condition is invalid.
     """
     wanted = dict(_condition(text) for text in where)
     tables = [read_table(path) for path in table_files(store)]
@@ -165,12 +166,12 @@ def sensitivity_tables(store: Store, where: Sequence[str] = ()) -> list[Sensitiv
     return sorted(chosen, key=lambda t: (*_about(t).values(), t.layers))
 
 
-def _about(table: SensitivityTable) -> dict[str, str]:
+def _about(table: CrossTable) -> dict[str, str]:
     return {"model": str(table.record["model"]), "image": str(table.record["image"]["name"])}
 
 
 def _condition(text: str) -> tuple[str, str]:
     key, sign, value = (part.strip() for part in text.partition("="))
     if not sign or key not in ("model", "image"):
-        raise ConfigurationError(f"where={text!r} cannot choose tables of layers. {nearest(key, ['model', 'image'])} Write model=resnet18.")
+        raise ConfigurationError(f"where={text!r} cannot select cross tables. {nearest(key, ['model', 'image'])} Write model=resnet18.")
     return key, value

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written beside the target under another name, synced to disk, moved into place."""
+"""Atomic files: written beside the target under a temporary name, synced to disk, then renamed. A reader sees all of a file or none."""
 
 import errno
 import fcntl
@@ -13,9 +13,9 @@ from pathlib import Path
 from eigexp.errors import StoreError
 
 TEMPORARY = re.compile(r"^\..+\.(?P<host>[^/]+)\.(?P<pid>\d+)\.tmp$")
-_CURES = {
-    errno.ENOSPC: "The disk is full: free space there, or choose another folder with store=<folder>.",
-    errno.EDQUOT: "Your quota is used up: free space there, or choose another folder with store=<folder>.",
+_HINTS = {
+    errno.ENOSPC: "The disk is full: free some space, or choose another folder with store=<folder>.",
+    errno.EDQUOT: "Your quota is used up: free some space, or choose another folder with store=<folder>.",
     errno.EROFS: "The file system is read-only: choose another folder with store=<folder>.",
     errno.EACCES: "You may not write there: change its permissions, or choose another folder with store=<folder>.",
     errno.EPERM: "You may not write there: change its permissions, or choose another folder with store=<folder>.",
@@ -26,16 +26,16 @@ _CURES = {
 
 
 def temporary_beside(target: Path) -> Path:
-    """`.<name>.<host>.<pid>.tmp` in the target's folder: no two writers share one, and an orphan names who left it."""
+    """Return `.<name>.<host>.<pid>.tmp` in the target's folder: no two writers share a name, and the name of an orphan tells its writer."""
     host = socket.gethostname().replace("/", "_") or "host"
     return target.with_name(f".{target.name}.{host}.{os.getpid()}.tmp")
 
 
 def stage(target: Path, content: bytes) -> Path:
-    """Write `content` beside `target`, synced to disk, and return where; the caller moves it into place.
+    """Write `content` to a temporary file beside `target`, sync it to disk, and return its path. The caller renames it.
 
     Raises:
-        StoreError: if the disk refuses it; nothing is left behind.
+        StoreError: if it cannot be written; no file is left.
     """
     temporary = temporary_beside(target)
     try:
@@ -50,11 +50,11 @@ def stage(target: Path, content: bytes) -> Path:
     return temporary
 
 
-def write_whole(target: Path, content: bytes) -> None:
-    """Write a file so that a reader, or a kill at any moment, sees the old one or the new one, and never half of it.
+def write_atomically(target: Path, content: bytes) -> None:
+    """Write a file so that a reader, or a kill at any moment, leaves the old file or the new one, never a part.
 
     Raises:
-        StoreError: if the disk refuses it; the old file is left.
+        StoreError: if it cannot be written; the old file is kept.
     """
     temporary = stage(target, content)
     try:
@@ -66,7 +66,7 @@ def write_whole(target: Path, content: bytes) -> None:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a file.
+    """Return the content of a file.
 
     Raises:
         StoreError: if it cannot be read.
@@ -74,11 +74,11 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise StoreError(f"Cannot read {path}: {error.strerror or error}. Check that it exists and that you may read it.") from error
+        raise StoreError(f"Cannot read {path}: {error.strerror or error}. Check that it exists and is readable.") from error
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut; file systems that cannot sync folders are let be."""
+    """Sync a folder, so that names of files in it survive a power cut. Does nothing on file systems that cannot sync folders."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -90,8 +90,12 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def one_at_a_time(folder: Path) -> Iterator[None]:
-    """Hold the kernel's lock on a folder, which ends with the process that holds it; without one where the file system has none (NFS)."""
+def exclusive(folder: Path) -> Iterator[None]:
+    """Hold an exclusive lock on a folder within the block; the kernel releases it if the process dies.
+
+    Where the file system has no locks (some NFS) there is none: every file is still written atomically, and only two writers of the same
+    result at the same moment could mix their files, which the digests in the record would show.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         try:
@@ -105,12 +109,12 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
 
 
 def digest(content: bytes) -> str:
-    """SHA-256, hexadecimal."""
+    """Return the SHA-256 of some bytes, hexadecimal."""
     return hashlib.sha256(content).hexdigest()
 
 
 def discard(path: Path) -> None:
-    """Remove a file that may be absent; one that cannot be removed is left for `prune`."""
+    """Remove a file if it exists. One that cannot be removed is left to `eigexp store prune`."""
     try:
         path.unlink(missing_ok=True)
     except OSError:
@@ -118,6 +122,6 @@ def discard(path: Path) -> None:
 
 
 def store_error(what: str, error: OSError) -> StoreError:
-    """An error of the operating system with its cure."""
-    cure = _CURES.get(error.errno or 0, "Check the folder, or choose another with store=<folder>.")
-    return StoreError(f"{what}: {error.strerror or error}. {cure}")
+    """Return a StoreError for an error of the operating system, with a hint."""
+    hint = _HINTS.get(error.errno or 0, "Check the folder, or choose another with store=<folder>.")
+    return StoreError(f"{what}: {error.strerror or error}. {hint}")

@@ -1,4 +1,4 @@
-"""An index of a store's rows, so that ten thousand records need not be opened again. It may be deleted at any time."""
+"""An index of a store's rows, so that ten thousand records need not be read again. It may be deleted at any time."""
 
 import io
 import logging
@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from eigexp.errors import StoreError
-from eigexp.store.files import write_whole
+from eigexp.store.files import write_atomically
 from eigexp.store.result import RECORD, read_record
 from eigexp.store.store import Store
 
 INDEX = ".index.parquet"
-WORTHWHILE = 200
+MIN_RESULTS = 200  # below, reading the records is as fast
 _STAMP = "_stamp"
 log = logging.getLogger(__name__)
 
@@ -22,18 +22,18 @@ Rows = list[dict[str, Any]]
 
 
 def cached_rows(store: Store, make: Callable[[Mapping[str, Any]], dict[str, Any]], columns: tuple[str, ...], *, keep: bool = True) -> Rows:
-    """`make(record)` of every whole result: from the index where its record is unchanged, else from the record.
+    """Return `make(record)` for every complete result: from the index where the record is unchanged, else from the record.
 
     A record that cannot be read is left out, with a warning in the log.
 
     Args:
-        store: the results.
-        make: what a row is.
-        columns: of a row; an index with others is rebuilt.
-        keep: use and write the index, given pyarrow and at least `WORTHWHILE` results.
+        store: the store.
+        make: makes a row from a record.
+        columns: of a row; an index with other columns is rebuilt.
+        keep: use and write the index, if pyarrow is installed and there are at least `MIN_RESULTS` results.
     """
     stamps = {folder.name: stamp for folder in store.folders() if (stamp := _stamp(folder / RECORD))}
-    keep = keep and len(stamps) >= WORTHWHILE and find_spec("pyarrow") is not None
+    keep = keep and len(stamps) >= MIN_RESULTS and find_spec("pyarrow") is not None
     known = _read(store.root / INDEX, {*columns, _STAMP}) if keep else {}
     rows: dict[str, dict[str, Any]] = {}
     for id, stamp in stamps.items():
@@ -85,6 +85,6 @@ def _write(path: Path, rows: Rows) -> None:
     content = io.BytesIO()
     try:
         parquet.write_table(pyarrow.Table.from_pylist(rows), content)
-        write_whole(path, content.getvalue())
+        write_atomically(path, content.getvalue())
     except (pyarrow.ArrowException, StoreError) as error:
-        log.debug("no index at %s: %s", path, error)  # a store that is read only is still read
+        log.debug("no index at %s: %s", path, error)  # a read-only store can still be read

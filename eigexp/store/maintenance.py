@@ -1,4 +1,4 @@
-"""Keeping a store sound: what is torn or left over, clearing it away, and taking over the results of another store."""
+"""Maintenance of a store: find and remove what is corrupt or left over, and merge another store."""
 
 import os
 import shutil
@@ -11,15 +11,15 @@ from typing import Literal
 
 from eigexp.errors import StoreError
 from eigexp.store.cross_table import FOLDER, read_table, table_files, table_path
-from eigexp.store.files import TEMPORARY, digest, read_bytes, store_error, write_whole
+from eigexp.store.files import TEMPORARY, digest, read_bytes, store_error, write_atomically
 from eigexp.store.result import RECORD, read_record
 from eigexp.store.store import STATE, Store
 
-Kind = Literal["torn", "orphan", "checkpoint"]
-ASIDE = ".torn"
+Kind = Literal["corrupt", "orphan", "checkpoint"]
+QUARANTINE = ".corrupt"
 CHECKPOINTS = "checkpoints"
-FOREIGN_ORPHAN_SECONDS = 24 * 3600
-STALE_DAYS = 7  # a run that was given up leaves nothing but its checkpoint
+FOREIGN_ORPHAN_SECONDS = 24 * 3600  # whether a writer on another machine still runs cannot be seen from here
+STALE_DAYS = 7  # after which a checkpoint without a planned task is taken for abandoned
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Finding:
     """Something in a store that should not be there.
 
     Attributes:
-        kind: "torn", a result whose files are not what its record says, or a damaged table of layers; "orphan", a temporary file whose
-            writer is gone; "checkpoint", the state of a result that is whole.
+        kind: "corrupt", a result whose files do not match the digests in its record, or a damaged cross table; "orphan", a temporary file
+            whose writer has ended; "checkpoint", of a result that is complete or of a task that was abandoned.
         path: the folder or file.
-        detail: what is wrong, in words.
+        detail: what is wrong.
     """
 
     kind: Kind
@@ -40,7 +40,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Merged:
-    """What a merge did: ids that were copied, that were there already, and that were refused (id and reason); tables that were copied."""
+    """What a merge did: ids that were copied, that existed, and that were refused (id and reason); cross tables that were copied."""
 
     copied: tuple[str, ...]
     present: tuple[str, ...]
@@ -49,37 +49,37 @@ class Merged:
 
 
 def verify(store: Store) -> list[Finding]:
-    """Whatever is torn or left over, empty for a sound store. Reads every byte of every result and changes nothing.
+    """Find what is corrupt or left over. Reads every byte of every result, and changes nothing.
 
     Raises:
         StoreError: if the store cannot be read.
     """
     findings: list[Finding] = []
     for folder in sorted(store.folders()):
-        problem = torn(folder)
+        problem = problem_of(folder)
         if problem:
-            findings.append(Finding("torn", folder, problem))
+            findings.append(Finding("corrupt", folder, problem))
         elif (folder / RECORD).exists() and (folder / STATE).exists():
-            findings.append(Finding("checkpoint", folder / STATE, "the result is whole and needs no checkpoint"))
-    return [*findings, *_torn_tables(store), *_stale_checkpoints(store), *_orphans(store)]
+            findings.append(Finding("checkpoint", folder / STATE, "the result is complete and needs no checkpoint"))
+    return [*findings, *_corrupt_tables(store), *_stale_checkpoints(store), *_orphans(store)]
 
 
-def torn(folder: Path) -> str:
-    """What is wrong with a result that calls itself whole; empty when nothing is, or when it is still in the making."""
+def problem_of(folder: Path) -> str:
+    """Return what is wrong with a result that has a record; empty if nothing is, or if it is not complete yet."""
     if not (folder / RECORD).exists():
         return ""
     try:
         record = read_record(folder / RECORD)
         if record["id"] != folder.name:
             return f"its record belongs to {record['id']}"
-        wrong = [name for name, wanted in record.get("files", {}).items() if digest(read_bytes(folder / name)) != wanted]
+        changed = [name for name, wanted in record.get("files", {}).items() if digest(read_bytes(folder / name)) != wanted]
     except StoreError as error:
         return str(error)
-    return f"{', '.join(wrong)} changed after the record was written" if wrong else ""
+    return f"{', '.join(changed)} changed after the record was written" if changed else ""
 
 
 def prune(store: Store, yes: bool = False) -> list[Finding]:
-    """What `verify` finds, and with `yes` clear it away: orphans and checkpoints are deleted, torn results set aside in `<root>/.torn`.
+    """Return what `verify` finds. With `yes` also delete orphans and checkpoints, and move corrupt results to `<root>/.corrupt`.
 
     Raises:
         StoreError: if the store cannot be read or changed.
@@ -87,29 +87,29 @@ def prune(store: Store, yes: bool = False) -> list[Finding]:
     findings = verify(store)
     for finding in findings if yes else ():
         try:
-            _clear(store, finding)
+            _remove(store, finding)
         except OSError as error:
-            raise store_error(f"Cannot clear {finding.path}", error) from error
+            raise store_error(f"Cannot remove {finding.path}", error) from error
     return findings
 
 
 def merge(store: Store, other: Store) -> Merged:
-    """Copy the whole results that `other` has and `store` has not, each checked against its digests; the other store is left as it is.
+    """Copy the complete results of `other` that `store` does not have, each checked against its digests. `other` is not changed.
 
-    Tables of several layers go with the results that they belong to.
+    Cross tables are copied with the results that they belong to.
 
     Raises:
-        StoreError: if `other` is no store, or `store` cannot be written.
+        StoreError: if `other` does not exist, or `store` cannot be written.
     """
     if not other.root.is_dir():
-        raise StoreError(f"There is no store {other.root}. Give the folder that holds the results to take over.")
+        raise StoreError(f"The store {other.root} does not exist. Give the folder of the results to merge.")
     copied: list[str] = []
     present: list[str] = []
     refused: list[tuple[str, str]] = []
     for id in other.ids():
         if store.has(id):
             present.append(id)
-        elif problem := torn(other.path(id)):
+        elif problem := problem_of(other.path(id)):
             refused.append((id, problem))
         else:
             record = other.read(id).record
@@ -120,36 +120,36 @@ def merge(store: Store, other: Store) -> Merged:
 
 
 def _merge_tables(store: Store, other: Store) -> tuple[tuple[str, ...], list[tuple[str, str]]]:
-    """Copy the tables all of whose results are here. Returns the ids copied, and those refused with the reason."""
+    """Copy the cross tables whose results are all in `store`. Returns the ids of those copied, and of those refused with the reason."""
     copied: list[str] = []
     refused: list[tuple[str, str]] = []
     for path in table_files(other):
         target = table_path(store, path.stem)
         try:
-            complete = not target.exists() and all(store.has(id) for id in read_table(path).ids)
+            wanted = not target.exists() and all(store.has(id) for id in read_table(path).ids)
         except StoreError as error:
             refused.append((path.stem, str(error)))
             continue
-        if complete:
-            write_whole(target, read_bytes(path))
+        if wanted:
+            write_atomically(target, read_bytes(path))
             copied.append(path.stem)
     return tuple(copied), refused
 
 
 def set_aside(store: Store, path: Path) -> Path:
-    """Move something that cannot be trusted into `<root>/.torn`, where nothing looks for it. Returns its new path.
+    """Move a file or folder that failed verification into `<root>/.corrupt`. Returns its new path.
 
     Raises:
         OSError: if it cannot be moved.
     """
-    aside = store.root / ASIDE
+    aside = store.root / QUARANTINE
     aside.mkdir(exist_ok=True)
     target = aside / f"{path.name}.{time.time_ns()}"
     os.replace(path, target)
     return target
 
 
-def _clear(store: Store, finding: Finding) -> None:
+def _remove(store: Store, finding: Finding) -> None:
     if finding.kind == "orphan":
         finding.path.unlink(missing_ok=True)
     elif finding.kind == "checkpoint":
@@ -158,12 +158,12 @@ def _clear(store: Store, finding: Finding) -> None:
         set_aside(store, finding.path)
 
 
-def _torn_tables(store: Store) -> Iterator[Finding]:
+def _corrupt_tables(store: Store) -> Iterator[Finding]:
     for path in table_files(store):
         try:
             read_table(path)
         except StoreError as error:
-            yield Finding("torn", path, str(error))
+            yield Finding("corrupt", path, str(error))
 
 
 def _stale_checkpoints(store: Store) -> Iterator[Finding]:
@@ -171,12 +171,12 @@ def _stale_checkpoints(store: Store) -> Iterator[Finding]:
     for path in sorted(folder.glob("*.ckpt")):
         days = (time.time() - path.stat().st_mtime) / 86400
         if store.has(path.stem):
-            yield Finding("checkpoint", path, "the result is whole and needs no checkpoint")
+            yield Finding("checkpoint", path, "the result is complete and needs no checkpoint")
         elif days > STALE_DAYS and not store.path(path.stem).exists():
-            yield Finding("checkpoint", path, f"no sweep of this store has its task, and nobody has touched it for {days:.0f} days")
+            yield Finding("checkpoint", path, f"no sweep of this store has its task, and it was not changed for {days:.0f} days")
     for path in sorted(folder.glob(".*.ckpt.tmp")):
         if time.time() - path.stat().st_mtime > FOREIGN_ORPHAN_SECONDS:
-            yield Finding("orphan", path, "its writer is gone")
+            yield Finding("orphan", path, "its writer has ended")
 
 
 def _orphans(store: Store) -> Iterator[Finding]:
@@ -187,7 +187,7 @@ def _orphans(store: Store) -> Iterator[Finding]:
         for entry in os.scandir(place):
             match = TEMPORARY.match(entry.name)
             if match and _abandoned(Path(entry), int(match["pid"])):
-                yield Finding("orphan", Path(entry), "its writer is gone")
+                yield Finding("orphan", Path(entry), "its writer has ended")
 
 
 def _abandoned(path: Path, pid: int) -> bool:
@@ -198,5 +198,5 @@ def _abandoned(path: Path, pid: int) -> bool:
     except ProcessLookupError:
         return True
     except PermissionError:
-        return False  # alive, and somebody else's
+        return False  # it runs, as another user
     return False

@@ -1,4 +1,4 @@
-"""What a result is: its id, from what determines its numbers, and its record of plain JSON values."""
+"""A result's id, made from what determines its numbers, and its record of plain JSON values."""
 
 import hashlib
 import json
@@ -23,23 +23,23 @@ if TYPE_CHECKING:
 FORMAT = 1
 ID_DIGITS = 16
 PACKAGES = ("eigexp", "torch", "torchvision", "lightning", "numpy", "timm", "plenoptic")
-_EXACT_INTEGERS = 2**53
+_MAX_EXACT_INTEGER = 2**53  # of a float64
 
 
 def result_id(identity: Mapping[str, Any]) -> str:
-    """The first 16 hexadecimal digits of the SHA-256 over the canonical JSON of what determines a result's numbers.
+    """Return the first 16 hexadecimal digits of the SHA-256 over the canonical JSON of an identity.
 
     Raises:
-        ConfigurationError: if it holds anything but strings, finite numbers, booleans, None, lists and dicts of those.
+        ConfigurationError: if the identity holds anything but strings, finite numbers, booleans, None, lists and dicts of those.
     """
     return hashlib.sha256(canonical_json(identity).encode()).hexdigest()[:ID_DIGITS]
 
 
 def canonical_json(value: Any) -> str:
-    """One text for equal values: sorted keys, no spaces, ASCII, tuples as lists, and 1.0 as 1 (after RFC 8785).
+    """Return JSON that is the same for equal values: sorted keys, no spaces, ASCII, tuples as lists, and 1.0 as 1 (after RFC 8785).
 
     Raises:
-        ConfigurationError: if a value is not plain, naming where it is.
+        ConfigurationError: if a value is not plain; the message says where it is.
     """
     return json.dumps(_canonical(value, "identity"), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
@@ -58,7 +58,7 @@ def build_record(
     environment: Mapping[str, Any],
     **more: Any,
 ) -> dict[str, Any]:
-    """The keys of record.json. Numbers that are not finite become null.
+    """Build the content of record.json. Numbers that are not finite become null.
 
     Args:
         pairs: certified eigenpairs of the image.
@@ -66,12 +66,12 @@ def build_record(
         id: `result_id(identity)`.
         identity: what determined the numbers.
         model: the model's name.
-        layer: the layer (or layers) that responds; None for the model's output.
+        layer: the layer, or the layers concatenated to the response; None for the model's output.
         seconds: wall-clock time spent on this result.
         seed: of the solver's first vectors.
-        device: what computed, such as "cpu" or "NVIDIA H100".
+        device: such as "cpu" or "NVIDIA H100".
         environment: `environment()`: versions, git, host.
-        more: further plain values to keep, such as `description`.
+        more: further plain values, such as `description`.
     """
     record = {
         "id": id,
@@ -107,17 +107,17 @@ def build_record(
 
 
 def environment(folder: str | Path | None = None) -> dict[str, Any]:
-    """Where a result is made: {"versions": {package: version}, "git": {"commit", "dirty"} or None, "host": name}.
+    """Return where a result is computed: {"versions": {package: version}, "git": {"commit", "dirty"} or None, "host": name}.
 
     Args:
-        folder: whose repository `git` names; the current folder by default.
+        folder: in the repository that "git" describes; the current folder by default.
     """
     return {"versions": _versions(), "git": git_state(str(Path(folder or ".").absolute())), "host": socket.gethostname()}
 
 
 @cache
 def git_state(folder: str) -> dict[str, Any] | None:
-    """The commit that is checked out in `folder` and whether tracked files differ from it; None outside a repository."""
+    """Return the commit that is checked out in `folder` and whether tracked files differ from it; None outside a repository."""
     commit = _git(folder, "rev-parse", "HEAD")
     if not commit:
         return None
@@ -125,7 +125,7 @@ def git_state(folder: str) -> dict[str, Any] | None:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON knows it: tensors and arrays as lists, tuples as lists, paths as text, numbers that are not finite as None."""
+    """Convert a value to JSON types: tensors, arrays and tuples to lists, paths to text, numbers that are not finite to None."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -145,7 +145,7 @@ def _canonical(value: Any, where: str) -> Any:
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float) and math.isfinite(value):
-        return int(value) if value.is_integer() and abs(value) < _EXACT_INTEGERS else value
+        return int(value) if value.is_integer() and abs(value) < _MAX_EXACT_INTEGER else value
     raise ConfigurationError(
         f"{where} is {value!r} ({type(value).__name__}), which cannot be part of a result's id. Give finite numbers, text, lists or dicts."
     )
@@ -167,5 +167,5 @@ def _git(folder: str, *arguments: str) -> str:
     try:
         run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
-        return ""  # no git here
+        return ""  # git is not installed, or too slow
     return run.stdout.strip() if run.returncode == 0 else ""

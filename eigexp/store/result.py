@@ -1,4 +1,4 @@
-"""A stored result, read without torch: its record at once, its arrays when they are first asked for."""
+"""A stored result, read without torch: its record at once, its arrays when they are first used."""
 
 import csv
 import io
@@ -30,7 +30,7 @@ ARRAYS = ("eigendistortions", "eigenvalues", "eigenindex", "residuals", "interva
 
 @dataclass(frozen=True)
 class Result:
-    """One whole result of a store.
+    """One complete result of a store.
 
     Attributes:
         folder: where its files are.
@@ -47,7 +47,7 @@ class Result:
 
     @cached_property
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All of pairs.safetensors by name.
+        """The arrays of pairs.safetensors by name.
 
         Raises:
             StoreError: if the file is missing or damaged.
@@ -56,9 +56,7 @@ class Result:
         try:
             return load(read_bytes(path))
         except (SafetensorError, ValueError, KeyError) as error:
-            raise StoreError(
-                f"{path} is damaged: {error}. `eigexp store prune` sets the result aside so that it can be made again."
-            ) from error
+            raise StoreError(f"{path} is damaged: {error}. Run `eigexp store prune --yes`, then compute it again.") from error
 
     @property
     def image(self) -> NDArray[Any]:
@@ -77,7 +75,7 @@ class Result:
 
     @property
     def eigenindex(self) -> NDArray[Any]:
-        """Ranks among all n eigenvalues, increasing, 0 the largest; shape (k,), int64."""
+        """Eigenindices, increasing: positions among all n eigenvalues, 0 the largest; shape (k,), int64."""
         return self.arrays["eigenindex"]
 
     @property
@@ -92,7 +90,7 @@ class Result:
 
     @cached_property
     def curves(self) -> list[dict[str, Any]]:
-        """One row a solver step; numbers as numbers, empty cells as None. Empty when no curves were kept."""
+        """One row per solver step; numbers as numbers, empty cells as None. Empty when no curves were stored."""
         path = self.folder / CURVES
         if not path.exists():
             return []
@@ -102,33 +100,33 @@ class Result:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """The frozen configuration, empty when none was kept."""
+        """The stored configuration, empty when there is none."""
         path = self.folder / CONFIG
         return yaml.safe_load(read_bytes(path)) or {} if path.exists() else {}
 
     @property
     def figures(self) -> list[Path]:
-        """The figures that were stored with it."""
+        """Paths of the stored figures."""
         return sorted(path for path in self.folder.glob("*.png") if not path.name.startswith("."))
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """A record.json.
+    """Read a record.json.
 
     Raises:
-        StoreError: if it cannot be read or is no record.
+        StoreError: if it cannot be read or is not a record.
     """
     try:
         record = json.loads(read_bytes(path))
     except ValueError as error:
-        raise StoreError(f"{path} is damaged: {error}. `eigexp store prune` sets the result aside so that it can be made again.") from error
+        raise StoreError(f"{path} is damaged: {error}. Run `eigexp store prune --yes`, then compute it again.") from error
     if not isinstance(record, dict) or "id" not in record:
-        raise StoreError(f"{path} is no record of eigexp: it has no id. `eigexp store prune` sets it aside.")
+        raise StoreError(f"{path} is not a record of eigexp: it has no id. Run `eigexp store prune --yes` to set it aside.")
     return record
 
 
 def curves_csv(rows: list[dict[str, Any]]) -> bytes:
-    """Rows as CSV under the union of their keys, in order of first appearance; None and NaN are empty cells."""
+    """Write rows as CSV. Columns are the union of their keys, in order of first appearance; None and NaN become empty cells."""
     names = list(dict.fromkeys(key for row in rows for key in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
@@ -138,12 +136,12 @@ def curves_csv(rows: list[dict[str, Any]]) -> bytes:
 
 
 def arrays_of(pairs: "EigenPairs", image: "Image") -> dict[str, NDArray[Any]]:
-    """What pairs.safetensors holds, as numpy arrays by name: image, eigendistortions, eigenvalues, eigenindex, residuals, intervals."""
+    """Return the numpy arrays of pairs.safetensors by name: image, eigendistortions, eigenvalues, eigenindex, residuals, intervals."""
     return {name: as_array(image.pixels if name == "image" else getattr(pairs, name)) for name in ARRAYS}
 
 
 def as_array(value: Any) -> NDArray[Any]:
-    """A tensor or array as a contiguous numpy array, without importing torch."""
+    """Return a tensor or array as a contiguous numpy array, without importing torch."""
     return np.ascontiguousarray(value.detach().cpu().numpy() if hasattr(value, "detach") else value)
 
 

@@ -1,4 +1,8 @@
-"""Where results lie and how they get there whole: `<root>/<first two hex>/<id>/`, record.json last."""
+"""A folder of results, `<root>/<first two hex digits>/<id>/`, and how a result is written.
+
+Order of writes: all files of a result are written under temporary names and synced, then renamed one by one, record.json last. So a result
+with a record is complete, and a kill at any moment leaves at most temporary files, which `eigexp store prune` removes.
+"""
 
 import json
 import os
@@ -11,7 +15,7 @@ import yaml
 from safetensors.numpy import save
 
 from eigexp.errors import StoreError, nearest
-from eigexp.store.files import digest, discard, one_at_a_time, read_bytes, stage, store_error, sync_folder, write_whole
+from eigexp.store.files import digest, discard, exclusive, read_bytes, stage, store_error, sync_folder, write_atomically
 from eigexp.store.record import FORMAT, plain
 from eigexp.store.result import CONFIG, CURVES, PAIRS, RECORD, Result, arrays_of, curves_csv, read_record
 
@@ -28,11 +32,11 @@ _ID = re.compile(r"[0-9A-Za-z_-]{2,64}")
 class Store:
     """A folder of results. Any number of processes may read and write it at once.
 
-    A result is whole when its folder has record.json, which carries the digests of the other files. Whole results are never
-    rewritten: of several writers of one result the first wins, and the others change nothing.
+    A result is complete when its folder has record.json, which holds the digests of the other files. Complete results are never rewritten:
+    of several writers of one result the first wins, and the others change nothing.
 
     Args:
-        root: the folder; made by the first write.
+        root: the folder; created by the first write.
     """
 
     def __init__(self, root: str | os.PathLike[str]):
@@ -41,32 +45,32 @@ class Store:
     def __repr__(self) -> str:
         return f"Store({str(self.root)!r})"
 
-    # -- where ---------------------------------------------------------------------------------------------------------
+    # -- paths ---------------------------------------------------------------------------------------------------------
 
     def path(self, id: str) -> Path:
-        """The folder of a result, there or not.
+        """Return the folder of a result, whether it exists or not.
 
         Raises:
             StoreError: if `id` cannot be the name of a folder.
         """
         if not _ID.fullmatch(id):
-            raise StoreError(f"{id!r} is no id of a result. An id has 16 hexadecimal digits; `eigexp results` lists them.")
+            raise StoreError(f"{id!r} is not the id of a result. An id has 16 hexadecimal digits; `eigexp results` lists them.")
         return self.root / id[:2] / id
 
     def state(self, id: str) -> Path:
-        """The folder for checkpoints of a result in the making; not made."""
+        """Return the folder for checkpoints of an unfinished result, whether it exists or not."""
         return self.path(id) / STATE
 
     def has(self, id: str) -> bool:
-        """Whether the result is there and whole."""
+        """Return whether the result is complete."""
         return (self.path(id) / RECORD).exists()
 
     def ids(self) -> list[str]:
-        """The ids of all whole results, sorted; empty where there is no store yet."""
+        """Return the ids of all complete results, sorted; empty where there is no store yet."""
         return sorted(folder.name for folder in self.folders() if (folder / RECORD).exists())
 
     def folders(self) -> Iterator[Path]:
-        """The folder of every result, whole or not.
+        """Yield the folder of every result, complete or not.
 
         Raises:
             StoreError: if the store is a file or cannot be read.
@@ -83,10 +87,10 @@ class Store:
             ) from error
 
     def find(self, beginning: str) -> str:
-        """The one id that begins with `beginning`.
+        """Return the id that begins with `beginning`.
 
         Raises:
-            StoreError: if none or several do.
+            StoreError: if no id or several ids do.
         """
         ids = self.ids()
         found = [id for id in ids if id.startswith(beginning)]
@@ -101,18 +105,18 @@ class Store:
     # -- reading -------------------------------------------------------------------------------------------------------
 
     def read(self, id: str) -> Result:
-        """A whole result; its arrays are loaded when they are first used.
+        """Read a complete result; its arrays are loaded when they are first used.
 
         Raises:
-            StoreError: if it is not there, or its record is damaged.
+            StoreError: if it does not exist, or its record is damaged.
         """
         path = self.path(id) / RECORD
         if not path.exists():
-            raise StoreError(f"{self.root} has no whole result {id}. `eigexp results` lists what there is, `eigexp run` makes it.")
+            raise StoreError(f"{self.root} has no complete result {id}. See `eigexp results`, or compute it with `eigexp run`.")
         return Result(path.parent, read_record(path))
 
     def read_json(self, id: str, name: str) -> dict[str, Any] | None:
-        """job.json or error.json of a result, None where there is none.
+        """Read job.json or error.json of a result; None where it does not exist.
 
         Raises:
             StoreError: if it cannot be read.
@@ -136,18 +140,18 @@ class Store:
         config: Mapping[str, Any] | None = None,
         figures: Mapping[str, bytes] | None = None,
     ) -> Path:
-        """Write a result whole, or not at all; one that is there is left as it is. Returns its folder.
+        """Write a result completely or not at all, unless it exists. Returns its folder.
 
         Args:
-            record: `build_record(...)`; names the id.
+            record: from `build_record`; has the id.
             pairs: its eigenpairs.
             image: the image that they belong to.
             curves: rows of curves.csv.
-            config: the frozen configuration.
-            figures: content of PNG files by their names, "distortions.png" say.
+            config: the configuration.
+            figures: content of PNG files by name, such as "distortions.png".
 
         Raises:
-            StoreError: if the disk refuses it; nothing half-written counts.
+            StoreError: if it cannot be written; the result then does not exist.
         """
         contents = {
             PAIRS: _tensors(record, pairs, image),
@@ -158,10 +162,10 @@ class Store:
         return self.write_files(record, contents)
 
     def write_files(self, record: Mapping[str, Any], contents: Mapping[str, bytes]) -> Path:
-        """Write a record and the files that belong to it, the record last, with their digests. Returns the folder.
+        """Write the files of a result, and last the record with their digests. Returns the folder.
 
         Raises:
-            StoreError: if the disk refuses it; nothing half-written counts.
+            StoreError: if they cannot be written; the result then does not exist.
         """
         folder = self.path(record["id"])
         if self.has(record["id"]):
@@ -176,46 +180,46 @@ class Store:
         finally:
             for temporary in staged.values():
                 discard(temporary)
-        discard(folder / ERROR)  # of an earlier try
+        discard(folder / ERROR)  # of an earlier attempt
         return folder
 
     def write_config(self, id: str, config: Mapping[str, Any]) -> Path:
-        """Freeze a configuration before its result is made; one of a whole result is left. Returns its path.
+        """Write the configuration of a planned result, unless the result is complete. Returns its path.
 
         Raises:
-            StoreError: if the disk refuses it.
+            StoreError: if it cannot be written.
         """
         target = self.path(id) / CONFIG
         if not self.has(id):
-            write_whole(target, config_yaml(config))
+            write_atomically(target, config_yaml(config))
         return target
 
     def write_json(self, id: str, name: str, value: Mapping[str, Any]) -> Path:
         """Write job.json or error.json of a result. Returns its path.
 
         Raises:
-            StoreError: if the disk refuses it.
+            StoreError: if it cannot be written.
         """
         target = self.path(id) / name
-        write_whole(target, _json(value))
+        write_atomically(target, _json(value))
         return target
 
 
 def config_yaml(config: Mapping[str, Any]) -> bytes:
-    """A configuration of plain values as YAML, keys in their order."""
+    """Return a configuration of plain values as YAML, keys in their order."""
     return yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True, width=120).encode()
 
 
 def _commit(folder: Path, staged: Mapping[Path, Path]) -> None:
-    """Move staged files into place, the last one last. Writers of one result take turns, so that its files come from one of them."""
+    """Rename temporary files to their targets in order. Writers of one result take turns, so that all its files come from one of them."""
     targets = list(staged)
     try:
-        with one_at_a_time(folder):
+        with exclusive(folder):
             if targets[-1].exists():
-                return
+                return  # another writer was first
             for target in targets[:-1]:
                 os.replace(staged[target], target)
-            sync_folder(folder)
+            sync_folder(folder)  # the other names must reach the disk before the record's
             os.replace(staged[targets[-1]], targets[-1])
             sync_folder(folder)
     except StoreError:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eigexp.errors import ConfigurationError, MissingDependencyError, StoreError, nearest
-from eigexp.store.files import write_whole
+from eigexp.store.files import write_atomically
 from eigexp.store.identity import settings_of
 from eigexp.store.index import cached_rows
 from eigexp.store.labels import eigenvalue_text, layer_label
@@ -66,15 +66,15 @@ FORMATS = ("table", "csv", "json", "parquet")
 
 
 def table(store: Store, where: Sequence[str] = (), *, index: bool = True) -> list[Row]:
-    """One row of COLUMNS a whole result, sorted by model, layer and image.
+    """Return one row of COLUMNS per complete result, sorted by model, layer and image.
 
     Args:
-        store: the results.
-        where: conditions that all must hold: "model=onoff", "image=cam*", "n>=4096", "verified=true", "status!=converged".
-        index: keep and use an index in the store, where pyarrow is installed. It may be deleted at any time.
+        store: the store.
+        where: conditions, all of which must hold: "model=onoff", "image=cam*", "n>=4096", "verified=true", "status!=converged".
+        index: keep and use an index in the store, if pyarrow is installed. It may be deleted at any time.
 
     Raises:
-        ConfigurationError: if a condition cannot be read.
+        ConfigurationError: if a condition is invalid.
         StoreError: if the store cannot be read.
     """
     conditions = [condition(text) for text in where]
@@ -84,7 +84,7 @@ def table(store: Store, where: Sequence[str] = (), *, index: bool = True) -> lis
 
 
 def row(record: Mapping[str, Any]) -> Row:
-    """The columns of one record. `top` is the eigenvalue of rank 0 and `bottom` the one of rank n-1, None where it was not asked."""
+    """Return the columns of one record. `top` is the largest eigenvalue and `bottom` the smallest of all n, None where not computed."""
     try:
         ends = {"top": _end(record, 0), "bottom": _end(record, record["n"] - 1)}
         evidence, layer, settings = record["evidence"], record.get("layer"), settings_of(record)
@@ -97,36 +97,36 @@ def row(record: Mapping[str, Any]) -> Row:
             **{column: settings.get(key) for column, key in _SETTINGS.items()},
         }
     except (KeyError, TypeError, AttributeError) as error:
-        raise StoreError(f"The record of {record.get('id')} lacks {error}. `eigexp store verify` looks at it.") from error
+        raise StoreError(f"The record of {record.get('id')} lacks {error}. Run `eigexp store verify`.") from error
     for end, (value, low, high) in ends.items():
         values |= {end: value, f"{end}_low": low, f"{end}_high": high}
     return values
 
 
 def condition(text: str) -> Callable[[Row], bool]:
-    """A condition such as "model=onoff" as a function of a row. Text compares without regard to case and with * and ? as wildcards.
+    """Return a condition such as "model=onoff" as a function of a row. Text is compared ignoring case, with * and ? as wildcards.
 
     Raises:
-        ConfigurationError: if it has no sign, names no column, or orders by what is no number.
+        ConfigurationError: if it has no sign, an unknown column, or compares < or > with text.
     """
     match = _CONDITION.fullmatch(text)
     if not match:
-        raise ConfigurationError(f"where={text!r} is no condition. Write column=value, such as model=onoff or n>=4096.")
+        raise ConfigurationError(f"where={text!r} is not a condition. Write column=value, such as model=onoff or n>=4096.")
     column, sign, value = match["column"], match["sign"], match["value"]
     if column not in COLUMNS:
-        raise ConfigurationError(f"where={text!r}: there is no column {column!r}. {nearest(column, COLUMNS)}")
+        raise ConfigurationError(f"where={text!r}: column {column!r} is unknown. {nearest(column, COLUMNS)}")
     if sign in _ORDERS:
         return _ordered(column, _ORDERS[sign], value)
     return lambda r: _equal(r[column], value) != (sign == "!=")
 
 
 def format_rows(rows: Sequence[Row], kind: str = "table", columns: Sequence[str] | None = None) -> str:
-    """Rows as "table" (aligned, for a terminal), "csv" or "json" (both with every column and every digit).
+    """Format rows as "table" (aligned, for a terminal), "csv" or "json" (both with every column and every digit).
 
     Args:
         rows: plain values by column.
         kind: the format.
-        columns: of the rows; those of `table` by default, of which a table for a terminal shows some.
+        columns: to show; by default all, and the most important in a "table".
 
     Raises:
         ConfigurationError: if `kind` is none of these.
@@ -140,7 +140,7 @@ def format_rows(rows: Sequence[Row], kind: str = "table", columns: Sequence[str]
         writer.writerows(rows)
         return text.getvalue().rstrip("\n")
     if kind == "parquet":
-        raise ConfigurationError("format=parquet is no text. Give a file: --output results.parquet.")
+        raise ConfigurationError("format=parquet is binary. Write it to a file with --output results.parquet.")
     if kind != "table":
         raise ConfigurationError(f"format={kind} is unknown. {nearest(kind, FORMATS)}")
     shown = columns or _SHOWN
@@ -148,21 +148,21 @@ def format_rows(rows: Sequence[Row], kind: str = "table", columns: Sequence[str]
 
 
 def render(store: Store, kind: str = "table", where: Sequence[str] = (), columns: Sequence[str] | None = None) -> str:
-    """The table of a store as text; see `table` and `format_rows`.
+    """Return the table of a store as text; see `table` and `format_rows`.
 
     Raises:
-        ConfigurationError: if `kind`, a condition or a column cannot be read.
+        ConfigurationError: if `kind`, a condition or a column is invalid.
         StoreError: if the store cannot be read.
     """
     return format_rows(table(store, where), kind, known_columns(columns))
 
 
 def export(store: Store, path: str | Path, kind: str, where: Sequence[str] = (), columns: Sequence[str] | None = None) -> None:
-    """Write the table of a store to a file, whole or not at all; parquet needs pandas and pyarrow.
+    """Write the table of a store to a file atomically; parquet needs pandas and pyarrow.
 
     Raises:
-        ConfigurationError: as `render`.
-        StoreError: if the store cannot be read or the file not be written.
+        ConfigurationError: if `kind`, a condition or a column is invalid.
+        StoreError: if the store cannot be read or the file cannot be written.
         MissingDependencyError: if a package is not installed.
     """
     if kind == "parquet":
@@ -170,23 +170,23 @@ def export(store: Store, path: str | Path, kind: str, where: Sequence[str] = (),
         content = data[list(known_columns(columns) or data.columns)].to_parquet(index=False)
     else:
         content = (render(store, kind, where, columns) + "\n").encode()
-    write_whole(Path(path), content)
+    write_atomically(Path(path), content)
 
 
 def known_columns(columns: Sequence[str] | None) -> Sequence[str] | None:
-    """The columns, if all exist.
+    """Return the columns, after checking that all exist.
 
     Raises:
-        ConfigurationError: naming the first that does not.
+        ConfigurationError: if one does not.
     """
     unknown = next((name for name in columns or () if name not in COLUMNS), None)
     if unknown is not None:
-        raise ConfigurationError(f"There is no column {unknown!r}. {nearest(unknown, COLUMNS)}")
+        raise ConfigurationError(f"Column {unknown!r} is unknown. {nearest(unknown, COLUMNS)}")
     return columns
 
 
 def frame(store: Store, where: Sequence[str] = (), *, index: bool = True) -> "pandas.DataFrame":
-    """The table as a pandas DataFrame, with `created` as dates.
+    """Return the table as a pandas DataFrame, with `created` as dates.
 
     Raises:
         MissingDependencyError: if pandas is not installed.
@@ -194,16 +194,16 @@ def frame(store: Store, where: Sequence[str] = (), *, index: bool = True) -> "pa
     try:
         import pandas
     except ImportError as error:
-        raise MissingDependencyError("pandas is not installed. pip install 'eigexp[table]', or use `table` for plain rows.") from error
+        raise MissingDependencyError("pandas is not installed. Run: pip install 'eigexp[table]'") from error
     data = pandas.DataFrame(table(store, where, index=index), columns=list(COLUMNS))
     data["created"] = pandas.to_datetime(data["created"], utc=True)
     return data
 
 
-def _end(record: Mapping[str, Any], rank: int) -> tuple[float | None, float | None, float | None]:
-    if rank not in record["eigenindex"]:
+def _end(record: Mapping[str, Any], eigenindex: int) -> tuple[float | None, float | None, float | None]:
+    if eigenindex not in record["eigenindex"]:
         return None, None, None
-    at = record["eigenindex"].index(rank)
+    at = record["eigenindex"].index(eigenindex)
     low, high = record["intervals"][at]
     return record["eigenvalues"][at], low, high
 
@@ -214,7 +214,7 @@ def _ordered(column: str, compare: Callable[[Any, Any], bool], value: str) -> Ca
     try:
         limit = float(value)
     except ValueError as error:
-        raise ConfigurationError(f"where={column} is compared with {value!r}, which is no number. Give a number, or use =.") from error
+        raise ConfigurationError(f"where={column} is compared with {value!r}, which is not a number. Give a number, or use =.") from error
     return lambda r: isinstance(r[column], int | float) and compare(r[column], limit)
 
 

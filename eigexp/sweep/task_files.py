@@ -9,7 +9,7 @@ import yaml
 
 from eigexp.errors import StoreError
 from eigexp.store import Store
-from eigexp.store.files import discard, read_bytes, write_whole
+from eigexp.store.files import discard, read_bytes, write_atomically
 from eigexp.store.result import CONFIG
 from eigexp.store.store import ERROR, JOB, config_yaml
 from eigexp.sweep.plan import PlannedTask
@@ -25,7 +25,7 @@ def write_tasks(store: Store, tasks: Sequence[PlannedTask], job: Mapping[str, An
     """
     for task in tasks:
         if task.parts:
-            write_whole(store.path(task.id) / TASK, config_yaml(task.config))
+            write_atomically(store.path(task.id) / TASK, config_yaml(task.config))
         else:
             store.write_config(task.id, task.config)
             discard(store.path(task.id) / TASK)

@@ -1,4 +1,4 @@
-"""Eigendistortions in a notebook: plenoptic's interface over the same parts as `eigexp run`."""
+"""Eigendistortions in a notebook: plenoptic's interface, with the solvers, certificates and Trainer of `eigexp run`."""
 
 from eigexp.synthesis.eigendistortion import Eigendistortion
 

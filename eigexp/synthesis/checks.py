@@ -1,4 +1,4 @@
-"""What an image and a model must be like for eigendistortions, checked before anything is computed."""
+"""Checks of the image and the model before anything is computed."""
 
 import warnings
 from collections.abc import Callable
@@ -14,7 +14,7 @@ _DTYPES = (torch.float32, torch.float64)
 
 
 def check_image(image: Any) -> None:
-    """Refuse what is no image, and warn of one that is unlike those that the methods were tested with.
+    """Refuse an invalid image, and warn of one unlike those that the methods were tested with.
 
     Raises:
         InputTypeError: (a TypeError) if it is not a tensor of float32 or float64.
@@ -27,28 +27,28 @@ def check_image(image: Any) -> None:
         raise InputTypeError(f"the image is a {type(image).__name__}, not a tensor. Convert it: torch.as_tensor(image).")
     if image.dtype not in _DTYPES:
         raise InputTypeError(
-            f"the image is {image.dtype}; only float32 and float64 are precise enough. Convert it: image.float(), of bytes / 255."
+            f"the image is {image.dtype}; only float32 and float64 are precise enough. Convert it: image.float() (divide bytes by 255)."
         )
     if image.ndim == 0 or image.numel() == 0:
-        raise ImageError(f"the image has the shape {tuple(image.shape)}: there is nothing to distort. Give (1, channels, height, width).")
+        raise ImageError(f"the image has the shape {tuple(image.shape)}, which has no pixels. Give (1, channels, height, width).")
     if not torch.isfinite(image).all():
-        raise ImageError("the image has NaN or Inf pixels. Mend them, or choose another image.")
+        raise ImageError("the image has NaN or Inf pixels. Replace them, or choose another image.")
     if image.ndim != 4:
         warnings.warn(
-            f"the image has {image.ndim} axes; mostly 4 were tested: (images, channels, height, width). Other inputs should work.",
+            f"the image has {image.ndim} axes. Tested are mainly 4: (images, channels, height, width). Other inputs should work.",
             stacklevel=3,
         )
     low, high = float(image.min()), float(image.max())
     if low < 0 or high > 1:
-        warnings.warn(f"the image's values range from {low:.4g} to {high:.4g}; mostly [0, 1] was tested. It should work.", stacklevel=3)
+        warnings.warn(f"the image's values range from {low:.4g} to {high:.4g}. Tested is mainly [0, 1]; others should work.", stacklevel=3)
 
 
 def check_model(model: Callable[[Tensor], Any], image: Tensor) -> Tensor:
-    """The model's responses to the image, shape (b, m), after checks that they can be differentiated.
+    """Return the model's responses to the image, shape (b, m), after checking that they can be differentiated.
 
     Raises:
-        ModelError: (a ValueError) if a parameter asks for gradients, if the output is no tensor or nesting of tensors, or if its gradient
-            with respect to the image is lost.
+        ModelError: (a ValueError) if a parameter requires gradients, if the output is not a tensor or a nesting of tensors, or if it has no
+            gradient with respect to the image.
         InputTypeError: (a TypeError) if the model changes the precision of its input.
         DeviceError: (a RuntimeError) if the model changes the device of its input.
 
@@ -59,27 +59,24 @@ def check_model(model: Callable[[Tensor], Any], image: Tensor) -> Tensor:
         plain = respond(model, image)
         if plain.requires_grad:
             raise ModelError(
-                "the model adds a gradient to its input: a parameter is learnable. Call eigexp.prepare_model(model), or "
-                "model.requires_grad_(False), first."
+                "the model has parameters that require gradients. Call eigexp.prepare_model(model), or model.requires_grad_(False), first."
             )
         traced = _traced(model, image)
     if not traced.requires_grad:
-        raise ModelError(
-            "the model strips the gradient from its input. Remove torch.no_grad(), detach() or rounding from its forward pass."
-        )
+        raise ModelError("the model's response has no gradient with respect to the image. Remove torch.no_grad(), detach() or rounding.")
     if traced.dtype != image.dtype:
         raise InputTypeError(
-            f"the model changes the precision of its input, from {image.dtype} to {traced.dtype}. Give both one: model.to({image.dtype})."
+            f"the model changes the precision of its input, from {image.dtype} to {traced.dtype}. Convert it: model.to({image.dtype})."
         )
     if traced.device != image.device:
-        raise DeviceError(f"the model changes the device of its input, from {image.device} to {traced.device}. Keep both on one.")
+        raise DeviceError(f"the model changes the device of its input, from {image.device} to {traced.device}. Keep both on one device.")
     if getattr(model, "training", False):
         warnings.warn("the model is in training mode; you probably want model.eval().", stacklevel=3)
     return plain.detach()
 
 
 def respond(model: Callable[[Tensor], Any], image: Tensor) -> Tensor:
-    """Responses (b, m) to an image with a leading axis over images, or (1, m) to one of a single axis."""
+    """Return the responses (b, m) to an image with a leading axis over images, or (1, m) to an image of a single axis."""
     batch = image[None] if image.ndim == 1 else image
     return LinearisationPoint(model, batch, None, None, batched=image.ndim > 1).response(batch)
 
@@ -89,5 +86,5 @@ def _traced(model: Callable[[Tensor], Any], image: Tensor) -> Tensor:
         return respond(model, image.detach().clone().requires_grad_())
     except RuntimeError as error:
         raise ModelError(
-            f"the model fails for an input that is differentiated ({error}). Make all its computations with torch, none with numpy."
+            f"the model fails for an input that requires gradients ({error}). Use torch for all of its computations, not numpy."
         ) from error

@@ -1,4 +1,4 @@
-"""Files that plenoptic's Eigendistortion saved, as objects of eigexp."""
+"""Files saved by plenoptic's Eigendistortion, converted to saved objects of eigexp."""
 
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,13 @@ _KNOWN = {
 OBJECT = "eigexp.Eigendistortion"
 
 
-def read_as_ours(path: str | Path) -> SavedObject:
-    """The arrays and metadata that eigexp would have saved; attributes that plenoptic 2.1 does not have are kept by their names.
+def import_plenoptic(path: str | Path) -> SavedObject:
+    """Return the arrays and metadata that eigexp would have saved. Attributes that plenoptic 2.1 does not have are kept by name.
 
-    The pairs are put in order of eigenvalue at each end, because power iteration with k > 1 finds the bottom ones in reverse.
+    The pairs are sorted by eigenvalue, because power iteration with k > 1 finds those at the smallest end in reverse.
 
     Raises:
-        LoadError: if the file is no object of plenoptic, or holds more than tensors and plain values.
+        LoadError: if the file is not an object of plenoptic, or holds more than tensors and plain values.
     """
     saved = read_plenoptic(path, map_location="cpu")
     info, model = saved["save_metadata"], saved.get("_model")
@@ -72,12 +72,12 @@ def _pairs(saved: dict[str, Any]) -> dict[str, NDArray[Any]]:
     }
 
 
-def _record(ranks: NDArray[Any], n: int, m: int, version: Any) -> dict[str, Any]:
-    """A record that claims nothing."""
+def _record(eigenindex: NDArray[Any], n: int, m: int, version: Any) -> dict[str, Any]:
+    """Return a record without evidence: plenoptic gives none."""
     return {
         "status": "imported",
         "method": f"plenoptic {version}",
-        "evidence": {"top": "budget" if 0 in ranks else None, "bottom": "budget" if n - 1 in ranks else None},
+        "evidence": {"top": "budget" if 0 in eigenindex else None, "bottom": "budget" if n - 1 in eigenindex else None},
         "verified": False,
         "n": n,
         "m": m,
@@ -91,6 +91,6 @@ def _record(ranks: NDArray[Any], n: int, m: int, version: Any) -> dict[str, Any]
 
 
 def _flat(output: Any) -> Tensor:
-    """A saved output as one row (1, m)."""
+    """Return a saved output as one row (1, m)."""
     parts = [output] if isinstance(output, Tensor) else list(output.values()) if isinstance(output, dict) else list(output)
     return torch.cat([part.detach().reshape(1, -1) for part in parts], dim=1)

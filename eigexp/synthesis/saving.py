@@ -1,4 +1,4 @@
-"""An object to a file and back, with the checks that it belongs to the image and model at hand; plenoptic's files are imported."""
+"""Save and load an object, with checks that it belongs to this image and model. Files of plenoptic are imported."""
 
 import warnings
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from eigexp.pairs import EigenPairs, NullSpace
 from eigexp.store import arrays_of, environment
 from eigexp.store.result import ARRAYS, as_array
 from eigexp.synthesis.checks import respond
-from eigexp.synthesis.plenoptic_files import read_as_ours
-from eigexp.synthesis.solving import Solved, name_of
+from eigexp.synthesis.plenoptic_files import import_plenoptic
+from eigexp.synthesis.solving import Solved, model_name
 
 OBJECT = "eigexp.Eigendistortion"
 _PAIRS = tuple(name for name in ARRAYS if name != "image")
@@ -26,7 +26,7 @@ _METADATA = {"format", "object", "model", "versions", "device", "records", "curv
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a file gave."""
+    """The content of a file."""
 
     image: Tensor
     jacobian: Tensor | None
@@ -34,7 +34,7 @@ class Loaded:
 
 
 def save_object(path: str | Path, *, image: Tensor, model: Any, output: Tensor, solved: Sequence[Solved], jacobian: Tensor | None) -> None:
-    """Write an object: arrays under "image", "model_output", "jacobian" and "<image>.<name of an array of a stored result>"."""
+    """Write an object: arrays "image", "model_output", "jacobian", and "<image number>.<name>" for each array of a stored result."""
     arrays = {"image": as_array(image), "model_output": as_array(output)}
     if jacobian is not None:
         arrays["jacobian"] = as_array(jacobian)
@@ -44,7 +44,7 @@ def save_object(path: str | Path, *, image: Tensor, model: Any, output: Tensor, 
         arrays |= {f"{i}.{name}": found[name] for name in _PAIRS}
     metadata = {
         "object": OBJECT,
-        "model": name_of(model),
+        "model": model_name(model),
         "versions": environment()["versions"],
         "device": str(image.device),
         "records": [one.record for one in solved],
@@ -64,29 +64,29 @@ def load_into(
     atol: float,
     rtol: float,
 ) -> Loaded:
-    """Read an object for the image and model at hand.
+    """Load an object and check that it belongs to this image and model.
 
     Raises:
-        LoadError: if a check fails that must hold, or that should and `raise_on_checks` is set.
+        LoadError: if a check fails; some checks only warn without `raise_on_checks`.
     """
     if not fresh:
-        raise LoadError("load works only in an object that was just made: this one has eigendistortions. Make a new Eigendistortion.")
+        raise LoadError("load needs an object that was just made, but this one has eigendistortions. Make a new Eigendistortion.")
     checks = _Checks(str(path), raise_on_checks, atol, rtol)
     there = _device(image.device if map_location is None else map_location)
     if there != image.device:
         raise LoadError(f"the saved tensors would be on {there}, but the image is on {image.device}. Move the object with to() first.")
-    saved = read_as_ours(path) if Path(path).exists() and is_plenoptic(path) else read_object(path)
+    saved = import_plenoptic(path) if Path(path).exists() and is_plenoptic(path) else read_object(path)
     checks.kind(saved)
     tensors = {name: torch.from_numpy(array.copy()).to(there) for name, array in saved.arrays.items()}
     checks.equal("image", tensors["image"], image)
     checks.equal("model output", tensors["model_output"], checks.output(model, tensors["image"]))
-    checks.name(saved.metadata.get("model"), name_of(model))
+    checks.name(saved.metadata.get("model"), model_name(model))
     solved = tuple(_solved(saved, i, tensors) for i in range(len(saved.metadata["records"])))
     return Loaded(tensors["image"], tensors.get("jacobian"), solved)
 
 
 class _Checks:
-    """Checks that raise, or warn where that was asked for."""
+    """Checks that raise, or warn without `raise_on_checks`."""
 
     def __init__(self, path: str, raises: bool, atol: float, rtol: float):
         self._path, self._raises, self._atol, self._rtol = path, raises, atol, rtol
@@ -94,7 +94,7 @@ class _Checks:
     def fail(self, message: str) -> None:
         """Raise LoadError, or warn."""
         if self._raises:
-            raise LoadError(f"{message} eigexp.io.examine({self._path!r}) shows the file; raise_on_checks=False loads it all the same.")
+            raise LoadError(f"{message} eigexp.io.examine({self._path!r}) shows the file; raise_on_checks=False loads it anyway.")
         warnings.warn(message, LoadWarning, stacklevel=5)
 
     def kind(self, saved: SavedObject) -> None:
@@ -108,31 +108,31 @@ class _Checks:
             raise LoadError(f"{self._path} lacks {', '.join(missing)}. Save the object again.")
         extra = sorted(({*saved.arrays} - wanted - {"jacobian"}) | ({*saved.metadata} - _METADATA))
         if extra:
-            self.fail(f"the saved object has attributes that this one has not, and which are ignored: {', '.join(extra)}.")
+            self.fail(f"the saved object has attributes that this one does not have and that are ignored: {', '.join(extra)}.")
 
     def output(self, model: Any, image: Tensor) -> Tensor | Exception:
-        """What the model makes of the saved image, or its complaint."""
+        """Return the model's output for the saved image, or its error."""
         try:
             return respond(model, image).detach()
         except (RuntimeError, ValueError) as error:
             return error
 
     def equal(self, what: str, saved: Tensor, here: Tensor | Exception) -> None:
-        """Dtype always; shape and values as asked."""
+        """Check shape and values, and the dtype, whose difference always raises."""
         if isinstance(here, Exception):
             self.fail(f"the model cannot be called with the saved image: {here}.")
         elif saved.shape != here.shape:
-            self.fail(f"the saved {what} has the shape {tuple(saved.shape)}, and that here {tuple(here.shape)}.")
+            self.fail(f"the saved {what} has the shape {tuple(saved.shape)}, but that of this object {tuple(here.shape)}.")
         elif saved.dtype != here.dtype:
-            raise LoadError(f"the saved {what} is {saved.dtype}, and that here {here.dtype}. Call to({saved.dtype}) before load.")
+            raise LoadError(f"the saved {what} is {saved.dtype}, but that of this object {here.dtype}. Call to({saved.dtype}) before load.")
         elif not torch.allclose(saved, here, atol=self._atol, rtol=self._rtol):
             most = float((saved - here).abs().max())
-            self.fail(f"the saved {what} has other values than that here: they differ by up to {most:.3g}.")
+            self.fail(f"the saved {what} has other values than that of this object: they differ by up to {most:.3g}.")
 
     def name(self, saved: Any, here: str) -> None:
-        """Last part of the model's name."""
+        """Check the last part of the model's name."""
         if str(saved).rpartition(".")[2] != here:
-            self.fail(f"the saved model is called {saved}, and that here {here}.")
+            self.fail(f"the saved model is called {saved}, but that of this object {here}.")
 
 
 def _solved(saved: SavedObject, i: int, tensors: dict[str, Tensor]) -> Solved:
@@ -153,10 +153,10 @@ def _solved(saved: SavedObject, i: int, tensors: dict[str, Tensor]) -> Solved:
 
 
 def _device(name: str | torch.device) -> torch.device:
-    """With its number, as tensors name it."""
+    """Return a device with its number, as tensors name it."""
     return torch.empty(0, device=name).device
 
 
 def _finite(row: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no NaN."""
+    """Replace NaN by None, because JSON has no NaN."""
     return {key: None if value != value else value for key, value in row.items()}

@@ -1,4 +1,4 @@
-"""From a method's name to certified pairs: the solver, one task, one fit of a Trainer."""
+"""From the name of a method to certified pairs: a solver, one task, one fit of a Trainer."""
 
 import signal
 import threading
@@ -38,7 +38,7 @@ Mode = Literal["auto", "bar", "plain", "quiet"]
 
 @dataclass(frozen=True)
 class Solved:
-    """One image's outcome: its certified pairs, the record that a store would hold, and its curves, one row a step."""
+    """The result of one image: its certified pairs, the record that a store would hold, and its curves, one row per step."""
 
     pairs: EigenPairs
     record: dict[str, Any]
@@ -47,12 +47,12 @@ class Solved:
 
 @dataclass(frozen=True)
 class Fit:
-    """What one fit left.
+    """The results of one fit.
 
     Attributes:
-        solved: an outcome an image.
-        jacobian: shape (b, m, n), where it was made.
-        range_errors: of randomized SVD, one an image.
+        solved: one per image.
+        jacobian: shape (b, m, n), where it was computed.
+        range_errors: of randomized SVD, one per image.
     """
 
     solved: tuple[Solved, ...]
@@ -61,10 +61,10 @@ class Fit:
 
 
 def solver_for(method: str, *, k: int, max_iter: int, p: int, q: int, stop_criterion: float, tol: float | None) -> Solver:
-    """The solver behind a method's name.
+    """Return the solver for the name of a method.
 
     Raises:
-        ConfigurationError: if the name is unknown, or a setting cannot work.
+        ConfigurationError: if the name is unknown or a setting is invalid.
     """
     if method not in METHODS:
         raise ConfigurationError(f"method={method!r} is unknown. {nearest(str(method), METHODS)} All: {', '.join(METHODS)}.")
@@ -92,13 +92,13 @@ def fit(
     callbacks: Sequence[Callback] | None,
     progress: bool | Mode,
 ) -> Fit:
-    """Solve for every image of a batch in one fit of a Trainer, and certify what it leaves.
+    """Solve for every image of a batch in one fit of a Trainer, and certify the results.
 
     Raises:
-        ConfigurationError: if the trainer ends before its first step, or callbacks are given beside a trainer.
+        ConfigurationError: if the trainer ends before its first step, or both a trainer and callbacks are given.
     """
     if trainer is not None and callbacks:
-        raise ConfigurationError("callbacks beside a trainer would be lost. Give them to the trainer: Trainer(callbacks=[...]).")
+        raise ConfigurationError("callbacks cannot be given together with a trainer. Give them to the trainer: Trainer(callbacks=[...]).")
     trainer = trainer or _trainer(image.device, [*(callbacks or ())], progress)
     module = EigenModule(solver, linearise="dense" if isinstance(solver, Exact) else "auto", certify=certify, seed=seed)
     task = _task(image, model, solver, seed, certify)
@@ -106,7 +106,7 @@ def fit(
     trainer.callbacks.append(collector)  # pyright: ignore[reportAttributeAccessIssue]
     try:
         with _interruptible():
-            # a trainer that has fitted before goes on counting epochs: the task is the one of its next
+            # A trainer that has fitted before continues to count epochs, and the task must be at the position of its next epoch.
             trainer.fit(module, TaskData([task] * (trainer.current_epoch + 1)))
     finally:
         trainer.callbacks.remove(collector)  # pyright: ignore[reportAttributeAccessIssue]
@@ -114,20 +114,20 @@ def fit(
             model.to(image.device)
     if collector.fit is None:
         raise ConfigurationError(
-            f"the trainer ended before its first step (max_epochs={trainer.max_epochs}, max_steps={trainer.max_steps}). Give a new one."
+            f"the trainer ended before its first step (max_epochs={trainer.max_epochs}, max_steps={trainer.max_steps}). Use a new one."
         )
     return collector.fit
 
 
 class _Collector(TaskCallback):
-    """Certifies the task as the fit leaves it, while the model is still on the trainer's device."""
+    """Certifies the results at the end of the fit, while the model is still on the trainer's device."""
 
     def __init__(self, image: Tensor, model: Callable[[Tensor], Any]):
         self._image, self._model = image, model
         self.fit: Fit | None = None
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Keep everything that `Fit` holds."""
+        """Certify, and keep the results."""
         module: EigenModule = pl_module
         if module.task is None:
             return
@@ -141,7 +141,7 @@ class _Collector(TaskCallback):
         )
 
     def _jacobian(self, module: EigenModule) -> Tensor | None:
-        """Where it was asked for; other solvers may have one because it was the fastest way."""
+        """Return the Jacobian of "exact". Other solvers may have one only because it makes the fastest products."""
         if isinstance(module.solver, Exact) and isinstance(module.operator, ExplicitJacobian):
             return module.operator.matrix.to(self._image.device)
         return None
@@ -166,12 +166,12 @@ class _Collector(TaskCallback):
 
 
 class _CalledModel(nn.Module):
-    """Any callable as a module, called with the bare image where it has a single axis."""
+    """Any callable as a module. An image of a single axis is passed without the batch axis."""
 
     def __init__(self, model: Callable[[Tensor], Any], *, bare: bool):
         super().__init__()
         if isinstance(model, nn.Module):
-            self.module = model  # a child, so that it moves with this one
+            self.module = model  # a child, so that it moves to the device with this module
         self._called = (model,)
         self._bare = bare
 
@@ -179,8 +179,8 @@ class _CalledModel(nn.Module):
         return self._called[0](x[0] if self._bare else x)
 
 
-def name_of(model: Any) -> str:
-    """The name of a function, or of an object's class."""
+def model_name(model: Any) -> str:
+    """Return the name of a function, or of an object's class."""
     return getattr(model, "__name__", None) or type(model).__name__
 
 
@@ -190,10 +190,10 @@ def _task(image: Tensor, model: Callable[[Tensor], Any], solver: Solver, seed: i
     names = ["image"] if len(rows) == 1 else [f"image {i}" for i in range(len(rows))]
     images = tuple(Image(name, pixels) for name, pixels in zip(names, rows, strict=True))
     module = model if isinstance(model, nn.Module) and not bare else _CalledModel(model, bare=bare)
-    task = Task(images, module, ids=tuple(names), model_name=name_of(model))
+    task = Task(images, module, ids=tuple(names), model_name=model_name(model))
     settings = fingerprint(task, solver, seed=seed, linearise="auto", parts=(None, None), device=image.device)
     common = {key: value for key, value in settings.items() if key not in ("ids", "device")}
-    common |= {"model": name_of(model), "layer": _layers(model), "weights": weights_digest(module)}
+    common |= {"model": model_name(model), "layer": _layers(model), "weights": weights_digest(module)}
     if certify != "float64":
         common |= {"certify": certify}
     identities = tuple({**common, "image": i.sha256} for i in images)
@@ -206,7 +206,7 @@ def _layers(model: Any) -> list[str] | None:
 
 def _trainer(device: torch.device, callbacks: list[Callback], progress: bool | Mode) -> Trainer:
     mode: Mode = progress if isinstance(progress, str) else "auto" if progress else "quiet"
-    bar = SolverProgress(mode)  # here, so that an unknown mode is refused whatever the callbacks are
+    bar = SolverProgress(mode)  # also where it is not used, so that an unknown mode is always refused
     if not any(isinstance(c, ProgressBar) for c in callbacks):
         callbacks.append(bar)
     if not any(isinstance(c, EigenvalueCurves) for c in callbacks):
@@ -217,7 +217,7 @@ def _trainer(device: torch.device, callbacks: list[Callback], progress: bool | M
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Ctrl-C is KeyboardInterrupt, as elsewhere; Lightning would end the process, and ignore Ctrl-C ever after."""
+    """Make Ctrl-C raise KeyboardInterrupt within the block. Lightning would end the process, and ignore SIGINT from then on."""
     handler = signal.getsignal(signal.SIGINT)
     try:
         yield

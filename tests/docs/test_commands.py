@@ -162,7 +162,7 @@ PYTHON: dict[str, tuple[str, dict[str, str]]] = {
         {"synthesize(k=2)": "synthesize(k=2, progress=False)"},
     ),
     "from pathlib import Path\n\nfrom eigexp import Store": ("", {}),
-    "from eigexp import Store\nfrom eigexp.store.cross_table import sensitivity_tables": ("", {}),
+    "from eigexp import Store\nfrom eigexp.store.cross_table import cross_tables": ("", {}),
 }
 
 RETINA = """

@@ -7,7 +7,7 @@ from eigexp.experiment.run import run
 from eigexp.report.plot import plot
 from eigexp.report.thresholds import thresholds_table
 from eigexp.store import Store
-from eigexp.store.cross_table import sensitivity_tables
+from eigexp.store.cross_table import cross_tables
 from eigexp.sweep.plan import make_plan
 
 
@@ -30,7 +30,7 @@ def test_the_experiment_makes_its_table_and_its_figure(tmp_path, monkeypatch):
     assert [row["model"] for row in rows[::2]] == ["lg", "onoff", *["efficientnet_lite0"] * 5]
     assert all(row["evidence_top"] == "krylov" and row["evidence_bottom"] in ("proven", "krylov") for row in rows)
     assert all(0 < row["D_low"] <= row["D_high"] and row["D_low"] > 2 for row in rows)
-    tables = sensitivity_tables(store)
+    tables = cross_tables(store)
     assert len(tables) == 2 and all(table.record["deviation"] < 1e-4 for table in tables)
     assert all((table.relative(rank) <= 1 + 1e-4).all() for table in tables for rank in (0, -1))  # no vector beats the top one
     figure, table = plot(store, "thresholds", output=tmp_path / "thresholds.pdf")

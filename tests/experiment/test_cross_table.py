@@ -15,7 +15,7 @@ from eigexp.experiment.run import run
 from eigexp.experiment.tasks import TaskList
 from eigexp.images import FileSource
 from eigexp.store import Store
-from eigexp.store.cross_table import read_table, sensitivity_tables, table_id
+from eigexp.store.cross_table import cross_tables, read_table, table_id
 from eigexp.store.maintenance import verify
 from tests.models.small_network import SmallNetwork, fisher
 
@@ -110,7 +110,7 @@ def test_what_is_stored_is_skipped_and_what_is_missing_made(tmp_path):
 def test_a_table_needs_all_its_layers(tmp_path):
     every = tasks("model.layer=[stem,head]")
     outcome = run(config(tmp_path, "model.layer=[stem,head]"), only=every.ids[:1])
-    assert len(outcome.folders) == 1 and not outcome.tables and not sensitivity_tables(Store(tmp_path))
+    assert len(outcome.folders) == 1 and not outcome.tables and not cross_tables(Store(tmp_path))
 
 
 def test_batches_of_images_noise_and_a_mask(tmp_path):
@@ -173,7 +173,7 @@ def test_a_table_that_contradicts_the_results_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(eigexp.experiment.cross_table, "layer_sensitivities", lambda *args, **more: 1.1 * real(*args, **more))
     with pytest.raises(OperatorError, match="a layer's own eigenvalue wrong by 1"):
         run(config(tmp_path, "model.layer=[stem,head]"))
-    assert len(Store(tmp_path).ids()) == 2 and not sensitivity_tables(Store(tmp_path))
+    assert len(Store(tmp_path).ids()) == 2 and not cross_tables(Store(tmp_path))
 
 
 @pytest.mark.parametrize("layer", ["[]", "[stem,null]", "[stem,nosuch]", "[[]]"])

@@ -10,7 +10,7 @@ import torch
 
 from eigexp.cli import main
 from eigexp.store import Store
-from eigexp.store.maintenance import ASIDE, prune, verify
+from eigexp.store.maintenance import QUARANTINE, prune, verify
 from tests.sweep.sweeps import SLOW, SMALL, command, environment, same_numbers, serial
 
 WORDS = ["model=ln", "images.names=[camera]", "store=results", "callbacks.progress.mode=quiet", *SMALL]
@@ -88,7 +88,7 @@ def test_a_checkpoint_that_does_not_fit_is_set_aside_and_the_task_starts_anew(ch
     told = run(tmp_path, caplog)
     assert reason in told and "Starting this task anew" in told
     assert steps_begun_at(tmp_path)[-1] == 0
-    assert [path.name.startswith(checkpoint.name) for path in (tmp_path / "results" / ASIDE).iterdir()] == [True]
+    assert [path.name.startswith(checkpoint.name) for path in (tmp_path / "results" / QUARANTINE).iterdir()] == [True]
     assert same_numbers(Store("results"), interrupted[2])
 
 

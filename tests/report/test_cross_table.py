@@ -12,14 +12,14 @@ from eigexp.report.heatmap import heat_svg
 from eigexp.report.page import write_page
 from eigexp.report.plot import Settings, plot
 from eigexp.store import Store
-from eigexp.store.cross_table import sensitivity_tables, write_table
+from eigexp.store.cross_table import cross_tables, write_table
 from tests.store.fakes import fake_image, fake_pairs, fake_record, fake_table
 
 
 def table_of(tmp_path, count=2, **more):
     store, layers = Store(tmp_path), tuple(f"layer{i}<" for i in range(count))
     write_table(store, fake_table([f"{i:016d}" for i in range(count)], layers, **more))
-    return sensitivity_tables(store)[0]
+    return cross_tables(store)[0]
 
 
 def svg_of(table):
@@ -57,7 +57,7 @@ def test_a_value_of_zero_and_an_end_that_is_not_there(tmp_path):
     only_top = fake_table(["0" * 16, "1" * 16])
     only_top |= {"vectors": only_top["vectors"][::2], "values": only_top["values"][::2]}
     write_table(store, only_top)
-    (table,) = sensitivity_tables(store)
+    (table,) = cross_tables(store)
     assert len([rect for rect in parts(svg_of(table), "rect") if rect.find("title") is not None]) == 4
     assert len(sensitivity_figure(table).axes) == 2  # one map and its colour bar
 
@@ -87,11 +87,11 @@ def store(tmp_path):
 
 
 def test_the_page_has_the_tables_whose_results_it_shows(store, tmp_path):
-    assert len(sensitivity_charts(sensitivity_tables(store), store.ids(), store.root)) == 1
+    assert len(sensitivity_charts(cross_tables(store), store.ids(), store.root)) == 1
     page = write_page(store, tmp_path / "page.html").read_text()
     assert "Layers against each other" in page and page.count("most noticeable distortion of") == 1
     assert "<i>" not in page
-    assert f"eigexp plot sensitivity {sensitivity_tables(store, ['image=camera'])[0].id[:8]}" in page
+    assert f"eigexp plot sensitivity {cross_tables(store, ['image=camera'])[0].id[:8]}" in page
     assert "Layers against each other" not in write_page(store, tmp_path / "one.html", where=["layer=a"]).read_text()
 
 

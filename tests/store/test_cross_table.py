@@ -10,9 +10,9 @@ from eigexp.store import Store
 from eigexp.store.cross_table import (
     COLUMNS,
     FOLDER,
+    cross_tables,
     has_table,
     read_table,
-    sensitivity_tables,
     table_id,
     table_path,
     write_table,
@@ -71,14 +71,14 @@ def test_rows_have_one_value_each(tmp_path):
 
 def test_tables_by_model_and_image(tmp_path):
     store = Store(tmp_path)
-    assert sensitivity_tables(store) == []
+    assert cross_tables(store) == []
     for i, (model, image) in enumerate([("net", "camera"), ("net", "coins"), ("other", "camera")]):
         write_table(store, content((A, f"{i}" * 16), image, model))
-    assert len(sensitivity_tables(store)) == 3
-    assert [t.record["image"]["name"] for t in sensitivity_tables(store, ["model=NET"])] == ["camera", "coins"]
-    assert [t.record["model"] for t in sensitivity_tables(store, ["image=cam*"])] == ["net", "other"]
+    assert len(cross_tables(store)) == 3
+    assert [t.record["image"]["name"] for t in cross_tables(store, ["model=NET"])] == ["camera", "coins"]
+    assert [t.record["model"] for t in cross_tables(store, ["image=cam*"])] == ["net", "other"]
     with pytest.raises(ConfigurationError, match="where='n>3'"):
-        sensitivity_tables(store, ["n>3"])
+        cross_tables(store, ["n>3"])
 
 
 @pytest.mark.parametrize(
@@ -101,9 +101,9 @@ def test_a_damaged_table_is_found_and_set_aside(tmp_path, damage):
     with pytest.raises(StoreError, match="damaged"):
         read_table(path)
     (finding,) = verify(store)
-    assert finding.kind == "torn" and finding.path == path
+    assert finding.kind == "corrupt" and finding.path == path
     prune(store, yes=True)
-    assert not path.exists() and verify(store) == [] and len(list((store.root / ".torn").iterdir())) == 1
+    assert not path.exists() and verify(store) == [] and len(list((store.root / ".corrupt").iterdir())) == 1
 
 
 def test_an_orphan_in_its_folder_is_found(tmp_path):
@@ -115,7 +115,7 @@ def test_an_orphan_in_its_folder_is_found(tmp_path):
 
     os.utime(store.root / FOLDER / ".x.json.elsewhere.1.tmp", (0, 0))
     assert [finding.kind for finding in verify(store)] == ["orphan"]
-    assert len(sensitivity_tables(store)) == 1
+    assert len(cross_tables(store)) == 1
 
 
 def test_merge_takes_tables_with_their_results(tmp_path):

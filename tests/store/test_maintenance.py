@@ -34,7 +34,7 @@ def test_one_flipped_bit_is_found(tmp_path, name):
     assert verify(store) == []
     flip(store.path(id) / name)
     (finding,) = verify(store)
-    assert (finding.kind, finding.path, name in finding.detail) == ("torn", store.path(id), True)
+    assert (finding.kind, finding.path, name in finding.detail) == ("corrupt", store.path(id), True)
 
 
 def test_a_missing_file_a_broken_record_and_a_moved_folder_are_found(tmp_path):
@@ -45,29 +45,29 @@ def test_a_missing_file_a_broken_record_and_a_moved_folder_are_found(tmp_path):
     other = store.path("00" * 8)
     other.parent.mkdir(exist_ok=True)
     store.path(moved).rename(other)
-    assert {finding.path for finding in verify(store) if finding.kind == "torn"} == {store.path(missing), store.path(broken), other}
+    assert {finding.path for finding in verify(store) if finding.kind == "corrupt"} == {store.path(missing), store.path(broken), other}
 
 
-def test_prune_shows_first_and_sets_torn_results_aside(tmp_path):
+def test_prune_shows_first_and_sets_corrupt_results_aside(tmp_path):
     store = Store(tmp_path)
-    sound, torn = write_fake(tmp_path, "a"), write_fake(tmp_path, "b")
-    flip(store.path(torn) / "curves.csv")
+    sound, corrupt = write_fake(tmp_path, "a"), write_fake(tmp_path, "b")
+    flip(store.path(corrupt) / "curves.csv")
     orphan = store.path(sound) / f".record.json.{socket.gethostname()}.{dead_pid()}.tmp"
     orphan.write_text("half")
     store.state(sound).mkdir()
     found = prune(store)
-    assert sorted(finding.kind for finding in found) == ["checkpoint", "orphan", "torn"]
+    assert sorted(finding.kind for finding in found) == ["checkpoint", "corrupt", "orphan"]
     assert orphan.exists()
-    assert store.has(torn)
+    assert store.has(corrupt)
     assert prune(store, yes=True) == found
     assert verify(store) == []
     assert store.ids() == [sound]
-    assert len(list((tmp_path / ".torn").iterdir())) == 1
-    assert write_fake(tmp_path, "b") == torn  # it can be made again
-    assert store.has(torn)
+    assert len(list((tmp_path / ".corrupt").iterdir())) == 1
+    assert write_fake(tmp_path, "b") == corrupt  # it can be made again
+    assert store.has(corrupt)
 
 
-def test_checkpoints_of_whole_results_are_left_over_and_others_are_not(tmp_path):
+def test_checkpoints_of_complete_results_are_left_over_and_others_are_not(tmp_path):
     store = Store(tmp_path)
     old = tmp_path / "checkpoints" / f"{write_fake(tmp_path)}.ckpt"
     begun = tmp_path / "checkpoints" / f"{'ab' * 8}.ckpt"
@@ -90,7 +90,7 @@ def test_files_of_living_and_foreign_writers_are_left(tmp_path):
     assert [finding.path for finding in verify(store)] == [foreign]
 
 
-def test_a_result_in_the_making_is_let_be(tmp_path):
+def test_an_unfinished_result_is_left_alone(tmp_path):
     store = Store(tmp_path)
     store.write_config("ab" * 8, {"seed": 0})
     store.state("ab" * 8).mkdir()
@@ -101,10 +101,10 @@ def test_merge_copies_what_is_missing_and_sound(tmp_path):
     here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
     both = write_fake(here.root, "a")
     write_fake(there.root, "a")
-    new, torn = write_fake(there.root, "b"), write_fake(there.root, "c")
-    flip(there.path(torn) / "pairs.safetensors")
+    new, corrupt = write_fake(there.root, "b"), write_fake(there.root, "c")
+    flip(there.path(corrupt) / "pairs.safetensors")
     merged = merge(here, there)
-    assert (merged.copied, merged.present, [id for id, _ in merged.refused]) == ((new,), (both,), [torn])
+    assert (merged.copied, merged.present, [id for id, _ in merged.refused]) == ((new,), (both,), [corrupt])
     assert verify(here) == []
     assert here.read(new).record == there.read(new).record
     shutil.rmtree(there.root)
@@ -112,5 +112,5 @@ def test_merge_copies_what_is_missing_and_sound(tmp_path):
 
 
 def test_merge_of_no_store_is_refused(tmp_path):
-    with pytest.raises(StoreError, match="There is no store"):
+    with pytest.raises(StoreError, match="does not exist"):
         merge(Store(tmp_path), Store(tmp_path / "none"))

@@ -1,4 +1,4 @@
-"""Several writers of the same results, killed at random moments: no result is ever torn, and what is left over is swept away."""
+"""Several writers of the same results, killed at random moments: no result is ever corrupt, and what is left over is swept away."""
 
 import os
 import random
@@ -33,7 +33,7 @@ def from_one_writer(store: Store, id: str) -> bool:
     return result.config == {"writer": writer} and figure == b"%d" % writer * 5000 and result.curves == [{"step": 1, "seconds": writer}]
 
 
-def test_racing_and_killed_writers_tear_nothing(tmp_path):
+def test_racing_and_killed_writers_corrupt_nothing(tmp_path):
     rng = random.Random(0)
     store, kills = Store(tmp_path), 0
     at_work = 0
@@ -50,7 +50,7 @@ def test_racing_and_killed_writers_tear_nothing(tmp_path):
             at_work += not store.has(last_id())
             pids[writer] = launch(launcher, writer)
             if kills % 6 == 0:
-                assert [finding for finding in verify(store) if finding.kind == "torn"] == []
+                assert [finding for finding in verify(store) if finding.kind == "corrupt"] == []
         print("finish", file=launcher.stdin, flush=True)
     assert launcher.returncode == 0
     assert at_work > KILLS / 2, f"only {at_work} kills hit a writer at work: write more results"

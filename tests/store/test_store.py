@@ -44,7 +44,7 @@ def test_a_store_that_is_not_there_yet_is_empty(tmp_path):
     assert not store.has("ab" * 8)
 
 
-def test_ids_are_those_of_whole_results(tmp_path):
+def test_ids_are_those_of_complete_results(tmp_path):
     store = Store(tmp_path)
     ids = sorted(write_fake(tmp_path, model) for model in ("ln", "lg", "lgg"))
     store.write_json("ff" * 8, "job.json", {"job": 1})
@@ -55,7 +55,7 @@ def test_ids_are_those_of_whole_results(tmp_path):
     assert store.read_json("ff" * 8, "error.json") is None
 
 
-def test_a_whole_result_is_never_rewritten(tmp_path):
+def test_a_complete_result_is_never_rewritten(tmp_path):
     record, pairs, image = parts()
     store = Store(tmp_path)
     folder = store.write(record, pairs, image, config={"seed": 0})
@@ -85,7 +85,7 @@ def test_a_writer_that_comes_second_at_the_last_moment_changes_nothing(tmp_path,
     assert verify(store) == []
 
 
-def test_an_earlier_error_goes_when_the_result_is_whole(tmp_path):
+def test_an_earlier_error_goes_when_the_result_is_complete(tmp_path):
     record, pairs, image = parts()
     store = Store(tmp_path)
     store.write_json(record["id"], "error.json", {"error": "x"})
@@ -117,7 +117,7 @@ def test_full_disk_leaves_no_result(tmp_path):
 
 @pytest.mark.parametrize("id", ["", "a", "../../etc", "a/b", "a b"])
 def test_what_cannot_be_an_id_is_refused(tmp_path, id):
-    with pytest.raises(StoreError, match="is no id"):
+    with pytest.raises(StoreError, match="is not the id"):
         Store(tmp_path).path(id)
 
 
@@ -133,7 +133,7 @@ def test_find_completes_an_unambiguous_beginning(tmp_path):
 
 def test_reading_what_is_absent_or_damaged_says_so(tmp_path):
     store = Store(tmp_path)
-    with pytest.raises(StoreError, match="has no whole result"):
+    with pytest.raises(StoreError, match="has no complete result"):
         store.read("ab" * 8)
     id = write_fake(tmp_path)
     (store.path(id) / "record.json").write_text('{"id": ')

@@ -28,7 +28,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture
 def always_indexed(monkeypatch):
-    monkeypatch.setattr(index_module, "WORTHWHILE", 1)
+    monkeypatch.setattr(index_module, "MIN_RESULTS", 1)
 
 
 def test_rows_are_sorted_and_complete(root):
@@ -58,7 +58,7 @@ def test_conditions(root, where, count):
 
 @pytest.mark.parametrize(
     ("where", "message"),
-    [("model", "is no condition"), ("modle=ln", "Did you mean model"), ("n>many", "no number"), ("", "is no condition")],
+    [("model", "is not a condition"), ("modle=ln", "Did you mean model"), ("n>many", "not a number"), ("", "is not a condition")],
 )
 def test_conditions_that_cannot_be_read(root, where, message):
     with pytest.raises(ConfigurationError, match=message):
@@ -98,7 +98,7 @@ def test_index_gives_the_same_rows_and_may_be_damaged_or_deleted(tmp_path, alway
     with monkeypatch.context() as patched:
         patched.setattr(index_module, "read_record", lambda path: pytest.fail("the record was opened again"))
         assert table(store) == rows
-    for content in (b"", b"PAR1 torn", None):
+    for content in (b"", b"PAR1 damaged", None):
         (tmp_path / INDEX).write_bytes(content) if content is not None else (tmp_path / INDEX).unlink()
         assert table(store) == rows
 

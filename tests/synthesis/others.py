@@ -49,5 +49,5 @@ CHECKS = {
     "image shape": (other_image_shape, r"saved image has the shape \(1, 1, 6, 6\)"),
     "behaviour": (other_behaviour, "saved model output has other values"),
     "output shape": (other_output_shape, "saved model output has the shape"),
-    "name": (other_name, "saved model is called LinearMap, and that here Renamed"),
+    "name": (other_name, "saved model is called LinearMap, but that of this object Renamed"),
 }

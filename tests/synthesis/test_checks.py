@@ -59,7 +59,7 @@ def test_an_image_that_is_not_4d_warns(shape):
 
 @pytest.mark.parametrize("offset", [-0.1, 0.9])
 def test_an_image_outside_the_unit_range_warns(offset):
-    with pytest.warns(UserWarning, match=r"range from .* mostly \[0, 1\]"):
+    with pytest.warns(UserWarning, match=r"range from .* mainly \[0, 1\]"):
         Eigendistortion(picture() * 0.9 + offset, MODEL)
 
 
@@ -69,9 +69,9 @@ def test_a_good_image_and_model_do_not_warn():
         Eigendistortion(torch.tensor([[[[0.0, 1.0]]]]), MODEL)
 
 
-def test_a_learnable_parameter_is_a_value_error():
+def test_a_parameter_that_requires_gradients_is_a_value_error():
     model = nn.Sequential(nn.Flatten(), nn.Linear(36, 5, dtype=torch.float64)).eval()
-    with pytest.raises(ValueError, match=r"learnable.*prepare_model"):
+    with pytest.raises(ValueError, match=r"require gradients.*prepare_model"):
         Eigendistortion(picture(), model)
     Eigendistortion(picture(), model.requires_grad_(False))
 
@@ -81,10 +81,10 @@ def test_a_learnable_parameter_is_a_value_error():
     [
         (lambda x: x.detach().numpy(), "ndarray"),
         (lambda x: "text", "str"),
-        (lambda x: torch.as_tensor(x.detach().numpy()), "strips the gradient"),
-        (lambda x: x.detach(), "strips the gradient"),
-        (lambda x: x.round().long(), "strips the gradient"),
-        (lambda x: torch.as_tensor(x.numpy()) * 2, "none with numpy"),
+        (lambda x: torch.as_tensor(x.detach().numpy()), "has no gradient"),
+        (lambda x: x.detach(), "has no gradient"),
+        (lambda x: x.round().long(), "has no gradient"),
+        (lambda x: torch.as_tensor(x.numpy()) * 2, "not numpy"),
         (lambda x: torch.log(x - x) * x, "NaN or Inf"),
     ],
     ids=["returns numpy", "returns text", "detached numpy", "detach", "integers", "numpy within", "not finite"],

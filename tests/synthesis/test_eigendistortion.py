@@ -10,7 +10,7 @@ from lightning.pytorch import Callback
 
 import eigexp
 from eigexp import Eigendistortion, EigenPairs, EigexpError
-from eigexp.synthesis.outcome import Outcome
+from eigexp.synthesis.results import SynthesisResults
 from eigexp.system import memory
 from tests.synthesis.toys import Bare, LinearMap, linear_object, picture, quietly, random_matrix, spectrum
 
@@ -115,10 +115,10 @@ def test_images_with_different_pairs_show_those_that_all_have():
     matrix = random_matrix("tall", 1)
     eig = linear_object(matrix, picture(2, 1, 6, 6))
     eig.synthesize(k=2, progress=False)
-    first, second = eig._outcome.solved
+    first, second = eig._results.solved
     names = ("eigenindex", "eigenvalues", "eigendistortions", "residuals", "intervals")
     fewer = replace(second.pairs, **{name: getattr(second.pairs, name)[torch.tensor([0, 3])] for name in names})
-    outcome = Outcome([first, replace(second, pairs=fewer)], eig.image)
+    outcome = SynthesisResults([first, replace(second, pairs=fewer)], eig.image)
     assert outcome.eigenindex.tolist() == [0, 35] and outcome.eigendistortions.shape == (2, 2, 1, 6, 6)
     torch.testing.assert_close(outcome.eigenvalues, spectrum(matrix)[[0, -1]].expand(2, 2))
 
@@ -219,7 +219,7 @@ def test_exact_warns_of_a_jacobian_of_more_than_a_million_elements(monkeypatch):
 
 def test_exact_is_refused_where_it_would_not_fit(eig, monkeypatch):
     monkeypatch.setattr(memory, "free_memory", lambda device: 50_000)  # the Jacobian fits, its spectrum does not
-    with pytest.raises(MemoryError, match=r"the spectrum of m=50 responses to n=36 pixels needs .* Take method='krylov'") as caught:
+    with pytest.raises(MemoryError, match=r"the spectrum of m=50 responses to n=36 pixels needs .* Use method='krylov'") as caught:
         eig.synthesize("exact", progress=False)
     assert isinstance(caught.value, eigexp.errors.MemoryLimitError)
     assert eig.eigenvalues is None

@@ -1,4 +1,4 @@
-"""What a synthesis found, as the tensors that the class shows."""
+"""The results of a synthesis, as the tensors that the class returns."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,12 +11,12 @@ from eigexp.pairs import EigenPairs
 from eigexp.synthesis.solving import Solved
 
 
-class Outcome:
-    """The pairs of every image as tensors: without a leading axis for one image, with one over several.
+class SynthesisResults:
+    """The pairs of all images as tensors: with a leading axis over images if there are several.
 
     Args:
-        solved: an outcome an image.
-        image: whose dtype and device the eigenvalues get, and whose first axis tells how many images there are.
+        solved: one per image.
+        image: gives the eigenvalues their dtype and device.
     """
 
     def __init__(self, solved: Sequence[Solved], image: Tensor):
@@ -27,7 +27,7 @@ class Outcome:
 
     @cached_property
     def eigenindex(self) -> Tensor:
-        """Ranks that every image has, shape (k,)."""
+        """Eigenindices that every image has, shape (k,)."""
         return torch.tensor(self._common, dtype=torch.int64, device=self._image.device)
 
     @cached_property
@@ -50,10 +50,10 @@ class Outcome:
         """Shape (k,) or (b, k)."""
         return self._stacked("residuals")
 
-    def to(self, image: Tensor) -> "Outcome":
-        """The same on the device and in the dtype of an image."""
+    def to(self, image: Tensor) -> "SynthesisResults":
+        """Return the results on the device and in the dtype of an image."""
         moved = [Solved(_moved(s.pairs, image), s.record, s.curves) for s in self.solved]
-        return Outcome(moved, image)
+        return SynthesisResults(moved, image)
 
     def _stacked(self, name: str) -> Tensor:
         rows = [self._of_common(solved.pairs, name) for solved in self.solved]
@@ -63,7 +63,7 @@ class Outcome:
         values = getattr(pairs, name)
         if len(pairs.eigenindex) == len(self._common):
             return values
-        positions = [i for i, rank in enumerate(pairs.eigenindex.tolist()) if rank in self._common]
+        positions = [i for i, index in enumerate(pairs.eigenindex.tolist()) if index in self._common]
         return values[torch.tensor(positions, device=values.device)]
 
 
