@@ -177,12 +177,14 @@ def test_a_vector_twice_is_no_second_pair():
     assert not pairs.verified
 
 
-def test_neighbours_are_one_cluster_up_to_twice_a_residual():
-    A, v = diagonal(*LADDER), unit(6, (0, 1), (2, 1e-3))
-    r = float(judged(A, [0, 5], [v, unit(6, (5, 1))]).residuals[0])
-    value = float(judged(A, [0, 5], [v, unit(6, (5, 1))]).eigenvalues[0])
-    for gap, clusters in ((2.9 * r, ((0, 1),)), (3.1 * r, ())):  # the gap that is left after the neighbour's own residual
-        pairs = judged(A, [0, 5], [v, unit(6, (5, 1))], tol=0.01, next_top=(value - gap, r))
+@pytest.mark.parametrize("share, limit", [(0.5, 2.5), (1.0, 3.0), (2.0, 5.0)])
+def test_neighbours_are_one_cluster_up_to_twice_a_residual(share, limit):
+    """The gap that the other's residual leaves is compared with twice one's own; the neighbour's residual is a share of the printed one's."""
+    A, vectors = diagonal(*LADDER), [unit(6, (0, 1), (2, 1e-3)), unit(6, (5, 1))]
+    alone = judged(A, [0, 5], vectors)
+    value, r = float(alone.eigenvalues[0]), float(alone.residuals[0])
+    for gap, clusters in (((limit - 0.1) * r, ((0, 1),)), ((limit + 0.1) * r, ())):
+        pairs = judged(A, [0, 5], vectors, tol=0.01, next_top=(value - gap, share * r))
         assert pairs.clusters == clusters
         assert len(pairs.notes) == len(clusters)
 
