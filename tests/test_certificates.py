@@ -179,7 +179,7 @@ def test_a_vector_twice_is_no_second_pair():
 
 @pytest.mark.parametrize("share, limit", [(0.5, 2.5), (1.0, 3.0), (2.0, 5.0)])
 def test_neighbours_are_one_cluster_up_to_twice_a_residual(share, limit):
-    """The gap that the other's residual leaves is compared with twice one's own; the neighbour's residual is a share of the printed one's."""
+    """The gap less the other's residual is compared with twice one's own; the neighbour's residual is a share of the printed one's."""
     A, vectors = diagonal(*LADDER), [unit(6, (0, 1), (2, 1e-3)), unit(6, (5, 1))]
     alone = judged(A, [0, 5], vectors)
     value, r = float(alone.eigenvalues[0]), float(alone.residuals[0])
