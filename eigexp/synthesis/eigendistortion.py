@@ -78,7 +78,7 @@ class Eigendistortion(Attributes):
     ) -> None:
         """Find eigendistortions. Each solver iteration is one step of a Lightning Trainer; nothing is written to disk unless asked.
 
-        The default is "krylov" and not plenoptic's "power", because power iteration is usually wrong at the smallest eigenvalues: it runs
+        The default is "krylov" and not "power", which is plenoptic's: power iteration is usually wrong at the smallest eigenvalues. It runs
         on F - lambda_1, whose eigenvalues are densest there, so its eigenvalue stops changing long before its vector has converged. The
         Krylov space uses every product for both ends, stops on residuals, reports its evidence, and needs fewer products.
 

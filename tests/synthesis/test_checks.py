@@ -38,8 +38,8 @@ def test_an_image_that_is_not_float32_or_float64_is_a_type_error(image):
 @pytest.mark.parametrize(
     ("image", "words"),
     [
-        (torch.tensor(0.5), "nothing to distort"),
-        (torch.rand(1, 1, 0, 4), "nothing to distort"),
+        (torch.tensor(0.5), "has no pixels"),
+        (torch.rand(1, 1, 0, 4), "has no pixels"),
         (torch.full((1, 1, 4, 4), torch.nan), "NaN"),
         (torch.full((1, 1, 4, 4), torch.inf), "NaN or Inf"),
     ],
