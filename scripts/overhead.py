@@ -1,7 +1,7 @@
-"""What the fit loop costs a step: bar, CSV, W&B and checkpoints on, against the same solver steps in a bare loop.
+"""Measure the cost of the fit loop per step, with bar, CSV, W&B and checkpoints, against the same solver steps in a plain loop.
 
-Run: python scripts/overhead.py [--steps 3000] [--repeats 3]. Of the repeats the one with the smallest mean counts, for other
-programs on the machine only add to it.
+Run: python scripts/overhead.py [--steps 3000] [--repeats 3]. Of the repeats the one with the smallest mean is reported, because other
+programs on the machine can only add time.
 """
 
 import argparse
@@ -31,13 +31,13 @@ Cost = tuple[float, float, float]
 
 
 def moment() -> Moment:
-    """Seconds of the clock, and seconds that this process has computed."""
+    """Return the wall-clock time and the processor time of this process, seconds."""
     return time.perf_counter(), time.process_time()
 
 
 @dataclass(frozen=True)
 class Power(Solver):
-    """Power iteration of a fixed number of steps: as little work as a solver can do."""
+    """Power iteration with a fixed number of steps, the least work that a solver can do."""
 
     name: ClassVar[str] = "power"
     image_state: ClassVar[type[ImageState]] = ImageState
@@ -45,18 +45,18 @@ class Power(Solver):
     max_steps: int = 3000
 
     def start(self, A: Operator, image: int, rng: Tensor) -> ImageState:
-        """A constant vector."""
+        """Start from a constant vector."""
         return ImageState(Request("fisher", torch.ones(1, A.shape.n, dtype=A.dtype)), 0.0, 0, "running")
 
     def advance(self, A: Operator, image: int, state: Any, answer: Answer) -> ImageState:
-        """The product, normalised."""
+        """Normalise the product."""
         assert answer.back is not None
         steps = state.steps + 1
         request = Request("fisher", answer.back / answer.back.norm()) if steps < self.max_steps else None
         return replace(state, request=request, steps=steps, fisher_vector_products=float(steps))
 
     def image_pairs(self, state: Any) -> RitzPairs:
-        """Not asked for here."""
+        """Not needed here."""
         raise NotImplementedError
 
     def image_progress(self, state: Any) -> Progress:
@@ -67,7 +67,7 @@ class Power(Solver):
 
 @dataclass(frozen=True)
 class Picture:
-    """What a task needs of an image."""
+    """The attributes of an image that a task needs."""
 
     name: str
     pixels: Tensor
@@ -82,21 +82,21 @@ class Trivial(EigenModule):
 
 
 class StepTimes(Convergence):
-    """Notes when each step ended."""
+    """Records when each step ended."""
 
     times: list[Moment]
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Start over."""
+        """Start a new list."""
         self.times = []
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Note the time."""
+        """Record the time."""
         self.times.append(moment())
 
 
 def bare(solver: Solver, A: Operator) -> list[Moment]:
-    """End times of the steps of a plain loop."""
+    """Return the end times of the steps of a plain loop."""
     state, times = solver.init(A, 0), []
     while not solver.done(state):
         state = solver.step(A, state)
@@ -106,7 +106,7 @@ def bare(solver: Solver, A: Operator) -> list[Moment]:
 
 
 def fit(solver: Solver, folder: Path, callbacks: list[Any], logs: list[Any]) -> list[Moment]:
-    """End times of the steps of a fit."""
+    """Return the end times of the steps of a fit."""
     clock = StepTimes()
     task = Task((Picture("trivial", torch.zeros(1, 4, 4)),), nn.Identity(), ("overhead",))  # type: ignore[arg-type]
     trainer = make_trainer(callbacks=[*callbacks, clock], loggers=logs, accelerator="cpu", default_root_dir=folder)
@@ -115,14 +115,14 @@ def fit(solver: Solver, folder: Path, callbacks: list[Any], logs: list[Any]) -> 
 
 
 def microseconds(times: list[Moment]) -> Cost:
-    """Median and mean microseconds a step, and those that the process's threads computed."""
+    """Return the median and mean wall-clock microseconds per step, and the mean processor microseconds."""
     gaps = [(b[0] - a[0]) * 1e6 for a, b in pairwise(times)]
     mean, computed = ((times[-1][i] - times[0][i]) / len(gaps) * 1e6 for i in (0, 1))
     return median(gaps), mean, computed
 
 
 def best(costs: list[Cost]) -> Cost:
-    """The one with the smallest mean."""
+    """Return the measurement with the smallest mean."""
     return min(costs, key=lambda cost: cost[1])
 
 
@@ -153,7 +153,7 @@ def main() -> None:
         for label, make in cases.items():
             results[label] = best([microseconds(fit(solver, folder, *make())) for _ in repeats])
     base = results["bare loop"]
-    print(f"{'':24}{'median':>8}{'mean':>8}{'computed':>9}  overhead of each (us a step, {steps} steps, {os.cpu_count()} cores)")
+    print(f"{'':24}{'median':>8}{'mean':>8}{'computed':>9}  overhead of each (us per step, {steps} steps, {os.cpu_count()} cores)")
     for label, cost in results.items():
         print(f"{label:24}{cost[0]:8.0f}{cost[1]:8.0f}{cost[2]:9.0f}  {' '.join(f'{c - b:8.0f}' for c, b in zip(cost, base, strict=True))}")
 

@@ -1,8 +1,7 @@
-"""What a second process brings: a sweep over eight images with one process and with two, one thread each.
+"""Measure the speedup by a second process: a sweep over eight images with one process and with two, one thread each.
 
-Run: python -m scripts.speedup [--size 256] [--repeats 1] [model=onoff ...], with any further overrides. Beside the wall clock stand
-processor seconds, from which follows what the ratio is where nobody else computes: the plan is made by one process, the rest is shared by
-two.
+Run: python -m scripts.speedup [--size 256] [--repeats 1] [model=onoff ...], with any further overrides. The processor seconds give the
+speedup on an idle machine: one process makes the plan, and both share the tasks.
 """
 
 import argparse
@@ -19,18 +18,18 @@ IMAGES = "[camera,astronaut,coffee,chelsea,rocket,moon,coins,page]"
 
 @dataclass(frozen=True)
 class Spent:
-    """Seconds on the wall, and of processors."""
+    """Wall-clock seconds and processor seconds."""
 
     wall: float
     processor: float
 
 
 def sweep(arguments: argparse.Namespace, processes: int, *more: str) -> Spent:
-    words = [f"images.size={arguments.size}", f"images.names={IMAGES}", "logger=none", *arguments.overrides]
-    words += [f"launcher.processes={processes}", "launcher.threads=1", "trainer.accelerator=cpu"]
+    overrides = [f"images.size={arguments.size}", f"images.names={IMAGES}", "logger=none", *arguments.overrides]
+    overrides += [f"launcher.processes={processes}", "launcher.threads=1", "trainer.accelerator=cpu"]
     with tempfile.TemporaryDirectory() as folder:
         before, began = _processor(), time.perf_counter()
-        command = [sys.executable, "-m", "eigexp", "sweep", *words, f"store='{folder}'", *more]
+        command = [sys.executable, "-m", "eigexp", "sweep", *overrides, f"store='{folder}'", *more]
         done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False)
         if done.returncode not in (0, 3):
             sys.exit(done.stderr)
@@ -44,7 +43,7 @@ def _processor() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("overrides", nargs="*", help="such as model=vgg16; default: the main job's")
+    parser.add_argument("overrides", nargs="*", help="such as model=vgg16; default: none")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=1)
     arguments = parser.parse_intermixed_args()

@@ -98,7 +98,7 @@ class _Checks:
         warnings.warn(message, LoadWarning, stacklevel=5)
 
     def kind(self, saved: SavedObject) -> None:
-        """The object's type and attributes."""
+        """Check the type of the object, and its attributes."""
         if saved.metadata.get("object") != OBJECT:
             self.fail(f"the saved object is a {saved.metadata.get('object')}, not an {OBJECT}.")
         records = saved.metadata.setdefault("records", [])

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from scripts.benchmark import __doc__ as words
+from scripts.benchmark import __doc__ as about
 from scripts.benchmark.cases import ALL, COSTS, QUICK, Case
 from scripts.benchmark.measure import batch_cost, machine, product_cost, run_case, warm_up
 from scripts.benchmark.methods import METHODS, SEED, TOL
@@ -27,8 +27,8 @@ def main() -> None:
 
 
 def measure(chosen: argparse.Namespace) -> dict[str, Any]:
-    """Every case asked for, printed as it is measured; the JSON file is written after each, so that nothing is lost."""
-    logging.getLogger("eigexp").setLevel(logging.ERROR)  # random weights are named in the tables
+    """Measure and print the chosen cases. The JSON file is written after each, so that an interrupted run keeps its results."""
+    logging.getLogger("eigexp").setLevel(logging.ERROR)  # the tables say which weights are random
     results: dict[str, Any] = {"machine": machine(), "cap": chosen.cap, "tol": TOL, "seed": SEED, "cases": []}
     print(header(results))
     warm_up()
@@ -57,13 +57,13 @@ def _save(path: Path | None, results: dict[str, Any]) -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser("python -m scripts.benchmark", description=words, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser("python -m scripts.benchmark", description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", nargs="+", metavar="CASE", help=f"of {', '.join(ALL)}, or any other side; default: all")
     parser.add_argument("--quick", action="store_true", help=f"{', '.join(QUICK)}, with a cap of 5 s")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS), help="default: all; eigexp always runs")
-    parser.add_argument("--cap", type=float, help="seconds that a peer may take on a case; default 60")
+    parser.add_argument("--cap", type=float, help="time limit for a peer on a case, seconds; default 60, or 5 with --quick")
     parser.add_argument(
-        "--no-costs", action="store_true", help="leave out the cost of one product, the batch, and the bottoms to 1 %% of themselves"
+        "--no-costs", action="store_true", help="skip the cost of one product, the batch, and smallest eigenvalues to 1 %% of themselves"
     )
     parser.add_argument("--json", type=Path, help="write the measurements")
     parser.add_argument("--from", dest="source", type=Path, metavar="JSON", help="read measurements instead of measuring")

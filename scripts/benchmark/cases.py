@@ -1,4 +1,4 @@
-"""What is measured: models at images, by name."""
+"""The cases: models at images, by name."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ def _efficientnet(block: int) -> Build:
     return lambda: prepare_model(efficientnet_lite0(), layer=f"_blocks.{block}", weights="imagenet")
 
 
-# Name: (the model, plenoptic's own version of it or None, a grey image, words)
+# Name: (the model, plenoptic's version of it or None, whether images are grey, label)
 MODELS: dict[str, tuple[Build, str | None, bool, str]] = {
     "onoff": (OnOff, "OnOff", True, "OnOff"),
     "ln": (LinearNonlinear, "LinearNonlinear", True, "LN"),
@@ -52,15 +52,15 @@ class Case:
 
     @staticmethod
     def of(name: str) -> "Case":
-        """The case of a name such as onoff64 or eff3-224."""
+        """Return the case of a name such as onoff64 or eff3-224."""
         for key in MODELS:
             if name.startswith(key) and name.removeprefix(key).isdigit():
                 return Case(name, key, int(name.removeprefix(key)))
-        raise SystemExit(f"--cases {name}: no such case. Give a model and a side, as in {', '.join(ALL)}.")
+        raise SystemExit(f"--cases {name} is unknown. Give a model and a side, as in {', '.join(ALL)}.")
 
     @property
     def words(self) -> str:
-        """For tables."""
+        """Label for tables."""
         return f"{MODELS[self.key][3]}, {self.size}²"
 
     @property
@@ -70,5 +70,5 @@ class Case:
         return SkimageImages("camera" if grey else "coffee", self.size, grey)[0].pixels[None]
 
     def model(self) -> nn.Module:
-        """Ready to be linearised."""
+        """Return the model, prepared."""
         return prepare_model(MODELS[self.key][0]())

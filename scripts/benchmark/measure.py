@@ -1,4 +1,4 @@
-"""Runs, timed and checked against the truth, as plain dicts that go into a JSON file."""
+"""Time the runs and check them against the truth. Records are plain dicts for a JSON file."""
 
 import copy
 import io
@@ -30,7 +30,7 @@ Record = dict[str, Any]
 
 
 def machine() -> Record:
-    """Processor, cores, threads and versions."""
+    """Return processor, cores, threads and versions."""
     cpu = Path("/proc/cpuinfo")
     names = (
         [line.partition(":")[2].strip() for line in cpu.read_text().splitlines() if line.startswith("model name")] if cpu.is_file() else []
@@ -45,7 +45,7 @@ def machine() -> Record:
 
 
 def run_case(case: Case, methods: list[str], cap: float, say: Callable[[str], None]) -> Record:
-    """Every method on one case, eigexp first: its largest eigenvalue is the scale of errors where there is no dense truth."""
+    """Run every method on one case, eigexp first, whose largest eigenvalue scales the errors where there is no dense truth."""
     A, seconds = _linearised(case)
     truth = dense_truth(case) if A.shape.n <= DENSE_LIMIT else None
     method = getattr(A, "method", "")
@@ -64,14 +64,14 @@ def run_case(case: Case, methods: list[str], cap: float, say: Callable[[str], No
 
 
 def dense_truth(case: Case) -> Record:
-    """The end eigenvalues of the float64 Jacobian."""
+    """Return the largest and smallest eigenvalue from the float64 Jacobian."""
     J = dense_matrix(linearise(case.model().double(), case.image.double()))[0]
     values = torch.linalg.eigvalsh(J.T @ J)
     return {"top": float(values[-1]), "bottom": max(float(values[0]), 0.0)}
 
 
 def run_line(run: Record) -> str:
-    """One run, for people who wait."""
+    """Return one line about a run."""
     head = f"  {run['method']:<13}"
     if run["seconds"] is None:
         return f"{head} not run: {run['note']}"
@@ -81,7 +81,7 @@ def run_line(run: Record) -> str:
 
 
 def product_cost(case: Case) -> Record:
-    """Seconds of a forward pass and of an FVP by each way that works."""
+    """Return the seconds of a forward pass and of an FVP by each method."""
     model, image = case.model(), case.image
     with torch.no_grad():
         forward = _least(lambda: model(image))
@@ -94,7 +94,7 @@ def product_cost(case: Case) -> Record:
 
 
 def batch_cost(size: int = 128) -> Record:
-    """Seconds of eight images of OnOff as one batch, and in turn."""
+    """Return the seconds of eight images of OnOff as one batch, and one after the other."""
     pixels = torch.stack([image.pixels for image in SkimageImages(BATCH, size, True)])
     together = _clock(lambda: _solve_all(pixels))
     in_turn = _clock(lambda: [_solve_all(image[None]) for image in pixels])
@@ -102,7 +102,7 @@ def batch_cost(size: int = 128) -> Record:
 
 
 def warm_up() -> None:
-    """What the first solve of a process pays once."""
+    """Solve once, because the first solve of a process takes longer."""
     with _quiet():
         _solve_all(torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(SEED)))
 
@@ -138,10 +138,10 @@ def _once(case: Case, method: str, A: Operator, cap: float) -> tuple[Record, flo
         return run, None
     except Stopped:
         run |= {"stopped": True, "note": f"stopped at {cap:g} s"}
-    except (ArithmeticError, RuntimeError, np.linalg.LinAlgError) as error:  # how SciPy and PRIMME say that they did not converge
+    except (ArithmeticError, RuntimeError, np.linalg.LinAlgError) as error:  # SciPy and PRIMME raise these where they do not converge
         run |= {"stopped": True, "note": f"failed: {str(error).partition(chr(10))[0][:100]}"}
     seconds = time.perf_counter() - start
-    run["processor_seconds"] = time.process_time() - processor  # of all threads; tells whether the machine was busy with something else
+    run["processor_seconds"] = time.process_time() - processor  # of all threads; shows whether other programs used the processor
     run["products"] = limited.seconds / seconds  # share of the time
     run["fvps"] = float(limited.fisher_vector_products[0]) + work.counted_elsewhere
     run |= {end: {"value": value, "residual": fresh_residual(A, vector)} for end, (value, vector) in work.found.items()}
@@ -176,7 +176,7 @@ def _solve_all(pixels: Tensor) -> None:
     solved(linearise(OnOff(), pixels), Krylov(tol=TOL))
 
 
-# ------------------------------------------------------------------ clocks and words
+# ------------------------------------------------------------------ timing and text
 
 
 def _clock(work: Callable[[], Any], repeats: int = 3) -> float:
@@ -195,7 +195,7 @@ def _least(work: Callable[[], Any], repeats: int = 10) -> float:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Peers print, draw bars and warn of what the table shows."""
+    """Suppress the output, bars and warnings of peers; the table shows what they say."""
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
         yield
