@@ -92,6 +92,7 @@ def _certificate(A: Operator, proposal: RitzPairs, progress: Progress, solver: S
         "bottom_rtol": None if rtol is None else bool((zero | (fresh.residuals <= rtol * fresh.values))[~top].all()),
     }
     evidence: dict[str, Evidence | None] = {
+        # `independent` as well: nearly parallel vectors may all meet the tolerance by one and the same eigenvalue.
         "top": top_evidence(proposal, within[top] & fresh.independent),
         "bottom": bottom_evidence(
             proposal,
@@ -151,6 +152,7 @@ def _null_space(proposal: RitzPairs, fresh: FreshPairs, n: int, m: int, *, round
     below = max(_NUMERICALLY_ZERO, 2 * rounding / largest) if largest > 0 else _NUMERICALLY_ZERO
     count = int((fresh.ritz + rounding <= below * largest).sum()) if fresh.independent else 0
     return NullSpace(
+        # F = A^T A has at most the rank of A, and that is at most m.
         dimension_at_least=max(n - m, 0),
         dimension_estimate=None if proposal.null_fraction is None else n * proposal.null_fraction,
         numerically_zero=NumericallyZero(count, below),
@@ -162,6 +164,7 @@ def _as_images(A: Operator, vectors: Rows) -> Distortions:
     pixels = A.to_pixels(vectors)
     if not len(pixels):
         return pixels if A.images is None else pixels.reshape(0, *A.images.shape[1:])
+    # An eigenvector is determined up to its sign; a fixed one makes images of different runs comparable.
     peak = pixels.gather(1, pixels.abs().argmax(dim=1, keepdim=True))
     pixels = torch.where(peak < 0, -pixels, pixels)
     return pixels if A.images is None else pixels.unflatten(1, A.images.shape[1:])

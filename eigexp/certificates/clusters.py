@@ -59,6 +59,8 @@ def _neighbours(index: Eigenindices, n: int, top: Chosen, proposal: RitzPairs) -
 
 
 def _inseparable(a: _Known, b: _Known, rounding: float) -> bool:
+    # The gap of the theorem is from one Ritz value to the other *eigenvalue*, which may be nearer by the other pair's residual. With a gap
+    # of 2 r the sine of the angle is at most 1/2, to first order: beyond 30 degrees a vector says little of its eigenvector.
     gap = a.value - b.value
     return gap - b.residual <= 2 * a.residual + rounding or gap - a.residual <= 2 * b.residual + rounding
 

@@ -14,10 +14,10 @@ from eigexp.operators.jacobian import JacobianOperator
 from eigexp.shapes import Rows
 
 _STEP = 1e-8  # of the image's norm: curvature is far below the tolerance there, and so is rounding
-_SHORTER = 16.0
+_SHORTER = 16.0  # by as much the second step is shorter: the error of curvature shrinks with it, that of a wrong derivative does not
 _MOVE = 1e-3  # of a pixel's mean size: far enough to part values that are equal at the image, by much more than a step
 _TOLERANCE = 1e-4  # of sqrt(lambda_1): how far a response may move differently from what the product says
-_ROUNDINGS = 64.0
+_ROUNDINGS = 64.0  # eps of the response's norm: what the sums of a forward pass may add to it
 
 
 def derivative_errors(A: JacobianOperator, vectors: Rows, largest: float) -> list[float]:
@@ -34,6 +34,7 @@ def derivative_errors(A: JacobianOperator, vectors: Rows, largest: float) -> lis
     """
     length = float(torch.linalg.vector_norm(A.images)) or float(A.images[0].numel() ** 0.5)
     step, scale = _STEP * length, largest**0.5
+    # At the image itself first: most models pass there, and the second image costs a linearisation.
     suspects = [i for i, v in enumerate(vectors) if _error(A, v[None, None], step, scale)]
     errors = [0.0] * len(vectors)
     if suspects:
@@ -56,6 +57,7 @@ def _error(A: JacobianOperator, v: Tensor, step: float, scale: float) -> float:
     error, rounding = _excess(A, v, product, step, scale)
     if error <= _TOLERANCE + rounding:
         return 0.0
+    # Half is far from both cases: 1/16 where curvature is the cause, 1 where the derivative is wrong.
     shorter, rounding = _excess(A, v, product, step / _SHORTER, scale)
     return 0.0 if shorter <= max(_TOLERANCE + rounding, error / 2) else shorter
 

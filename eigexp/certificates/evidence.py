@@ -12,6 +12,7 @@ def split_ends(index: Eigenindices, proposal: RitzPairs) -> Chosen:
     k = len(index)
     if proposal.evidence_bottom is None or proposal.evidence_top is None:
         return torch.full((k,), proposal.evidence_bottom is None, dtype=torch.bool)
+    # Without a gap the two ends meet; the middle is a convention.
     gaps = (index.diff() > 1).nonzero().flatten().tolist()
     first_bottom = gaps[0] + 1 if gaps else (k + 1) // 2
     return torch.arange(k) < first_bottom
@@ -48,6 +49,7 @@ def bottom_evidence(
     claimed = proposal.evidence_bottom
     if claimed is None:
         return None
+    # The theorem first: it needs values and their rounding, and nothing of the solver's search.
     if bool((values + rounding <= allowed).all()) and (not relative or claimed != "krylov"):
         return "proven"
     if not bool(met.all()):

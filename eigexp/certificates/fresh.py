@@ -54,10 +54,13 @@ def fresh_pairs(A: Operator, proposal: RitzPairs) -> FreshPairs:
     order = torch.argsort(values, descending=True, stable=True)  # rounding can swap neighbours; eigenindices increase
     V, FV, values = V[order], FV[order], values[order]
     mismatch = (values - (V * FV).sum(1)).abs()
+    # Weinstein's theorem: for a unit v and any theta, F has an eigenvalue within ||F v - theta v|| of theta.
     residuals = FV - values[:, None] * V
     ritz, smallest = _ritz_values(V, FV)
     own = torch.linalg.vector_norm(residuals, dim=1)
+    # At 1/2 the bounds below widen by sqrt(2) at most; solvers return vectors that are orthonormal to rounding.
     independent = smallest > 0.5
+    # Kahan's theorem is for orthonormal V; else the bound is 1 / sigma_min(V) times as wide (Cao, Xie and Li 1996).
     reach = _reach(values, own, residuals) / smallest**0.5 if independent else own
     return FreshPairs(V, order, values.cpu(), own.cpu(), ritz.cpu(), reach.cpu(), independent, float(mismatch.max()) if k else 0.0)
 
@@ -90,6 +93,7 @@ def _reach(values: Values, own: Values, residuals: Tensor) -> Values:
     """
     reach = own.clone()
     runs = [(i, i + 1) for i in range(len(values))]
+    # Repeated, for a wider range may now overlap the next. Ranges never shrink, so this ends after k rounds at most.
     while True:
         merged: list[tuple[int, int]] = []
         for start, stop in runs:

@@ -73,6 +73,7 @@ def _in_float64(A: Operator, image: int, proposal: RitzPairs, progress: Progress
     largest = max([progress.largest, *fresh.values.tolist()])
     if precise is not A and fresh.mismatch > _MISMATCH * torch.finfo(B.dtype).eps * largest:
         raise OperatorError("it computes part of its response or its gradient in a coarser dtype")
+    # The mismatch measures what a deep model adds to the rounding of single products and sums.
     rounding = max(4 * torch.finfo(B.dtype).eps * largest, fresh.mismatch)
     measured = Measured(fresh, largest, rounding, 0.0, len(fresh.values), _derivative_notes(B, proposal, fresh, largest))
     return measured if precise is A or not len(fresh.values) else _compared(A, image, proposal, progress, measured)
@@ -83,6 +84,7 @@ def _compared(A: Operator, image: int, proposal: RitzPairs, progress: Progress, 
     fresh, largest = measured.fresh, measured.largest
     shift, products, notes = _largest_difference(proposal.eigenvalues[fresh.order.cpu()], fresh), measured.products, measured.notes
     if shift > progress.tolerance * largest and progress.status == "converged":
+        # The solver's own values may have moved since by restarts and rotations; only products in its dtype tell the formats apart.
         u = _one(A, image).apply(fresh.vectors.to(A.dtype)[None])[0]
         shift, products = _largest_difference(u.double().square().sum(1).cpu(), fresh), products + len(u) / 2
         if shift > progress.tolerance * largest:
@@ -102,6 +104,7 @@ def _largest_difference(values: torch.Tensor, fresh: FreshPairs) -> float:
 def _in_solver_dtype(A: Operator, proposal: RitzPairs, progress: Progress, problem: str | None) -> Measured:
     fresh = fresh_pairs(A, proposal)
     largest = max([progress.largest, *fresh.values.tolist()])
+    # A few vectors of either end: each costs a product at further images, and only the largest change counts.
     sample = fresh.vectors[_ends(len(fresh.values), _SAMPLED)].to(A.dtype)
     spread = measured_rounding(A, sample)
     rounding = max(4 * torch.finfo(A.dtype).eps * largest, fresh.mismatch, spread)

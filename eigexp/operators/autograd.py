@@ -10,7 +10,7 @@ from eigexp.operators.jacobian import JacobianOperator, check_graph, columns, no
 
 
 class DoubleBackward(JacobianOperator):
-    """J v as the derivative of the (linear) map u -> J^T u, on a graph that is made once."""
+    """Compute J v as the derivative of the linear map u -> J^T u, on a graph that is made once."""
 
     method = "double_backward"
 
@@ -19,6 +19,7 @@ class DoubleBackward(JacobianOperator):
             self._x = self.point.images.clone().requires_grad_()
             self._y = self.point.response(self._x)
             check_graph(self._y)
+            # J^T u is linear in u, so its derivative along v with respect to u is J v, whatever the value of u: zeros will do.
             self._cotangent = torch.zeros_like(self._y, requires_grad=True)
             (self._back,) = torch.autograd.grad(self._y, self._x, self._cotangent, create_graph=True, allow_unused=True)
         if self._back is None:
@@ -26,6 +27,7 @@ class DoubleBackward(JacobianOperator):
         return self._y
 
     def _jacobian(self, v: Tensor) -> Tensor:
+        # The gradient is a constant, which a map linear in u can only be if J is zero.
         if not self._back.requires_grad:
             return v.new_zeros(v.shape[0], v.shape[1], self.shape.m)
         return columns(lambda t: torch.autograd.grad(self._back, self._cotangent, t, retain_graph=True)[0], v)
@@ -35,7 +37,7 @@ class DoubleBackward(JacobianOperator):
 
 
 class ForwardMode(JacobianOperator):
-    """J v by forward-mode differentiation, J^T u by a backward pass on a cached graph."""
+    """Compute J v by forward-mode differentiation, J^T u by a backward pass on a cached graph."""
 
     method = "forward"
 
@@ -54,6 +56,7 @@ class ForwardMode(JacobianOperator):
             warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=FutureWarning)  # of torch's own decompositions
             y = self.point.response(forward_ad.make_dual(self.point.images, tangent))
             pushed = forward_ad.unpack_dual(y).tangent
+        # None means that the tangent did not reach the response; a solver needs the zeros.
         return torch.zeros_like(self._y) if pushed is None else pushed
 
     def _jacobian_adjoint(self, u: Tensor) -> Tensor:

@@ -30,16 +30,17 @@ class Operator(ABC):
     device: torch.device
 
     def apply(self, v: Vectors) -> Responses:
-        """A v for k vectors of each image: (b, k, n) -> (b, k, m).
+        """Return A v for k vectors of each image: (b, k, n) -> (b, k, m).
 
         Raises:
             OperatorError: if `v` does not have the shape (b, k, n).
         """
         self._check(v, self.shape.n, "apply", "n")
+        # A subclass may return a tensor with a graph; kept, each vector of a basis would hold that graph in memory.
         return self._apply(v).detach()
 
     def adjoint(self, u: Responses) -> Vectors:
-        """A^T u for k vectors of each image: (b, k, m) -> (b, k, n).
+        """Return A^T u for k vectors of each image: (b, k, m) -> (b, k, n).
 
         Raises:
             OperatorError: if `u` does not have the shape (b, k, m).
@@ -48,7 +49,7 @@ class Operator(ABC):
         return self._adjoint(u).detach()
 
     def fisher(self, v: Vectors) -> Vectors:
-        """F v = A^T A v: (b, k, n) -> (b, k, n); one Fisher-vector product a vector."""
+        """Return F v = A^T A v: (b, k, n) -> (b, k, n); one Fisher-vector product per vector."""
         return self.adjoint(self.apply(v))
 
     @abstractmethod
@@ -59,24 +60,24 @@ class Operator(ABC):
 
     @abstractmethod
     def select(self, images: Sequence[int]) -> "Operator":
-        """The operator of some of the b images, in the order given."""
+        """Return the operator of some of the b images, in the order given."""
 
     def to_pixels(self, v: Tensor) -> Tensor:
-        """Distortions (..., n) as changes of pixels (..., c * h * w): P v. The identity unless a pixel subspace was chosen."""
+        """Return distortions (..., n) as changes of pixels (..., c * h * w): P v. P is the identity unless a pixel subspace was chosen."""
         return v
 
     def from_pixels(self, pixels: Tensor) -> Tensor:
-        """P^T of changes of pixels (..., c * h * w): (..., n)."""
+        """Return P^T of changes of pixels: (..., c * h * w) -> (..., n)."""
         return pixels
 
     @property
     def images(self) -> Tensor | None:
-        """The images (b, *image shape) at which the model was linearised; None for an operator without a model."""
+        """Return the images (b, *image shape) at which the model was linearised; None for an operator without a model."""
         return None
 
     def _check(self, x: Tensor, last: int, name: str, letter: str) -> None:
         if x.ndim != 3 or x.shape[0] != self.shape.b or x.shape[2] != last:
             raise OperatorError(
                 f"{name} takes vectors of shape (b={self.shape.b}, k, {letter}={last}), but got {tuple(x.shape)}. "
-                "Give one row a vector and one leading axis over images."
+                "Give one row per vector, and one leading axis over images."
             )

@@ -1,4 +1,4 @@
-"""Which way a model is linearised.
+"""Choose the method by which a model is linearised.
 
 program          its derivative, recorded once as a linear program (about two forward passes a Fisher-vector product; most models)
 double_backward  the gradient of a gradient, on one cached graph (works for every model that can be differentiated twice)
@@ -23,7 +23,9 @@ from eigexp.operators.program import LinearisedProgram, program_or_double_backwa
 from eigexp.operators.subspace import PixelSubspace
 
 METHODS: dict[str, type[JacobianOperator]] = {w.method: w for w in (LinearisedProgram, DoubleBackward, ForwardMode, ExplicitJacobian)}
+# The matrix costs min(m, pixels) products: up to 32, fewer than the shortest run of a solver takes.
 _DENSE_SIDE = 32
+# With few responses but large images the matrices of a batch can still be large.
 _DENSE_BYTES = 64 * 2**20
 
 
@@ -36,14 +38,14 @@ def linearise(
     subspace: PixelSubspace | None = None,
     batched: bool = True,
 ) -> JacobianOperator:
-    """The sensitivity operator A = W^(1/2) J P of a model at a batch of images.
+    """Return the sensitivity operator A = W^(1/2) J P of a model at a batch of images.
 
     Args:
         model: maps images to responses: a tensor, or any nesting of tuples, lists and dicts of tensors, which are concatenated.
         images: float tensor (b, *image shape).
         method: how products are made; "auto" takes dense where there are at most 32 responses or pixels, program where that can be had and
-            agrees with the model's own backward pass, and double_backward else. It never looks at the clock: the same work is done the
-            same way each time.
+            agrees with the model's own backward pass, and double_backward otherwise. The choice never depends on timings, so that it
+            is the same in every run.
         noise: response noise; None for unit Gaussian noise.
         subspace: pixel subspace; None for all pixels.
         batched: False calls the model with the only image, without the leading axis.
@@ -51,17 +53,19 @@ def linearise(
     Raises:
         ImageError: if the images are not finite floats, or several where the model takes one.
         ModelError: if the model fails on the images, or the response is not finite, cannot be differentiated, or does not depend on them.
-        ConfigurationError: if `way` is unknown.
-        OperatorError: if the way asked for cannot be taken, or fails the adjoint test.
+        ConfigurationError: if `method` is unknown.
+        OperatorError: if the requested method cannot be used, or fails the adjoint test.
         MemoryLimitError: if an explicit Jacobian was asked for that does not fit.
     """
     if method != "auto" and method not in METHODS:
-        raise ConfigurationError(f"linearise={method} is not a way to linearise. {nearest(method, ['auto', *METHODS])}")
+        raise ConfigurationError(f"linearise={method} is unknown. {nearest(method, ['auto', *METHODS])}")
     _check_images(images, batched)
     point = LinearisationPoint(model, images.detach(), noise, subspace, batched)
     try:
+        # First of all: a random model would fail the adjoint test too, but with a message that points to the method.
         check_function(point)
         return _linearised(point, method)
+    # These say what to do. Any other error may come from the model, which a plain forward pass then shows.
     except (EigexpError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception:
@@ -72,15 +76,16 @@ def linearise(
 def _linearised(point: LinearisationPoint, method: str) -> JacobianOperator:
     if method != "auto":
         return tested(METHODS[method](point))
+    # Dense is considered second, because m is known only after a forward pass.
     operator = program_or_double_backward(point)
     return tested(ExplicitJacobian(point)) if _small(operator) else operator
 
 
 def _check_model(point: LinearisationPoint) -> None:
-    """Whether the model takes such images at all, derivatives aside.
+    """Run a plain forward pass, to see whether the model accepts such images at all.
 
     Raises:
-        ModelError: with the model's own words, and the settings of images that are wrong most often.
+        ModelError: with the model's own message, and the image settings that are most often wrong.
     """
     try:
         with torch.no_grad():
@@ -95,7 +100,7 @@ def _check_model(point: LinearisationPoint) -> None:
 
 
 def _small(A: JacobianOperator) -> bool:
-    """Whether the explicit Jacobian costs less than the shortest of runs."""
+    """Return whether the explicit Jacobian costs less than the shortest run."""
     b, m, _ = A.shape
     pixels = torch.Size(A.point.image_shape).numel()
     return min(m, pixels) <= _DENSE_SIDE and b * m * pixels * A.dtype.itemsize <= _DENSE_BYTES
@@ -106,7 +111,8 @@ def _check_images(images: Tensor, batched: bool) -> None:
         raise ImageError(f"batched=False takes one image, but got {len(images)}. Linearise them one by one, or give batched=True.")
     if not images.is_floating_point():
         raise ImageError(f"images must be floating point, but are {images.dtype}. Convert them: image.float() / 255, say.")
+    # Rounding is about eps * lambda_1, and eps is 1e-3 in float16, 8e-3 in bfloat16: no small eigenvalue would survive it.
     if images.dtype not in (torch.float32, torch.float64):
         raise ImageError(f"images are {images.dtype}, too coarse for eigenvalues. Convert them: image.float(), or image.double().")
     if not torch.isfinite(images).all():
-        raise ImageError("the image has NaN or Inf pixels. Mend or leave out that image.")
+        raise ImageError("the image has NaN or Inf pixels. Fix or remove that image.")

@@ -10,7 +10,7 @@ from eigexp.operators.wrapped import WrappedOperator
 
 
 class CountedOperator(WrappedOperator):
-    """Counts the products of an operator.
+    """Count the products of an operator.
 
     `forward_products` and `adjoint_products`, each (b,), are numbers of vectors. Selections count into the same place.
     """
@@ -18,12 +18,13 @@ class CountedOperator(WrappedOperator):
     def __init__(self, inner: Operator, _parent: "CountedOperator | None" = None, _images: Sequence[int] | None = None):
         super().__init__(inner)
         self._images = list(range(inner.shape.b)) if _images is None else list(_images)
+        # The parent's tensor itself, not a copy: what a selection spends is counted for the whole batch.
         self.forward_products = _parent.forward_products if _parent else torch.zeros(inner.shape.b)
         self.adjoint_products = _parent.adjoint_products if _parent else torch.zeros(inner.shape.b)
 
     @property
     def fisher_vector_products(self) -> Tensor:
-        """(b,): half the forward and adjoint products together."""
+        """Return half the number of forward and adjoint products together, (b,)."""
         return (self.forward_products + self.adjoint_products) / 2
 
     def _apply(self, v: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ CHUNK = 64
 def layer_sensitivities(
     trunk: Callable[[Tensor], Any], image: Tensor, vectors: Tensor, sizes: Sequence[int], *, noise: Noise | None = None, chunk: int = CHUNK
 ) -> Tensor:
-    """v^T F_l v = ||W_l^(1/2) J_l v||^2 of every distortion v under every layer l: shape (k, layers), float64.
+    """Return v^T F_l v = ||W_l^(1/2) J_l v||^2 of every distortion v under every layer l: shape (k, layers), float64.
 
     The network is linearised once, up to its last layer, and every layer is read from the same product. It is linearised at one image,
     as certificates are: in a batch the rounding of its activations differs, and where one lies at a kink of a rectifier so would J.
@@ -31,11 +31,13 @@ def layer_sensitivities(
 
     Raises:
         ModelError: if the responses are not as many as `sizes` says.
-        OperatorError: if the products of no way to linearise agree.
+        OperatorError: if no method of linearising passes the adjoint test.
     """
+    # Without noise: every layer has its own, which is applied when the layers are taken apart.
     A = linearise(trunk, image[None])
     if A.shape.m != sum(sizes):
         raise ModelError(f"the layers have {A.shape.m} responses together, not the {sum(sizes)} of their results. Solve them again.")
+    # The empty part gives the shape (0, layers) where there are no distortions.
     found = [torch.empty(0, len(sizes), dtype=torch.float64)]
     for part in vectors.to(A.device, A.dtype).flatten(1).split(chunk) if len(vectors) else ():
         found.append(_by_layer(A.apply(part[None])[0], A.response, list(sizes), noise))
@@ -43,9 +45,10 @@ def layer_sensitivities(
 
 
 def _by_layer(moved: Tensor, response: Tensor, sizes: list[int], noise: Noise | None) -> Tensor:
-    """From J v (k, m) of all layers and their responses (1, m) to (k, layers)."""
+    """Return the values (k, layers), from J v (k, m) of all layers and their responses (1, m)."""
     values = []
     for u, y in zip(moved.split(sizes, dim=1), response.split(sizes, dim=1), strict=True):
         whitened = u if noise is None else noise.whiten(u[None], y)[0]
+        # A layer can have a million responses: a sum of so many squares is taken in float64.
         values.append(whitened.double().square().sum(dim=1))
     return torch.stack(values, dim=1).cpu()

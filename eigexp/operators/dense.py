@@ -9,7 +9,7 @@ from eigexp.operators.base import Operator, OperatorShape
 
 
 class DenseOperator(Operator):
-    """Matrices (b, m, n) as a sensitivity operator: the oracle of tests, and the fastest way for small models."""
+    """Matrices (b, m, n) as a sensitivity operator: the reference in tests, and the fastest method for small models."""
 
     def __init__(self, matrix: Tensor, images: Tensor | None = None):
         self.matrix = matrix
@@ -24,18 +24,19 @@ class DenseOperator(Operator):
         return u @ self.matrix
 
     def select(self, images: Sequence[int]) -> "DenseOperator":
-        """The operator of some of the images."""
+        """Return the operator of some of the images."""
         rows = list(images)
         return DenseOperator(self.matrix[rows], None if self._images is None else self._images[rows])
 
     @property
     def images(self) -> Tensor | None:
-        """The images that the matrices belong to, if any."""
+        """Return the images that the matrices belong to, if any."""
         return self._images
 
 
 def dense_matrix(A: Operator, chunk: int = 64) -> Tensor:
-    """The matrix of A, shape (b, m, n): by min(m, n) products, `chunk` vectors at a time."""
+    """Return the matrix of A, shape (b, m, n), by min(m, n) products, `chunk` vectors at a time."""
+    # A^T of a unit vector is a row, A of one a column: make whichever there are fewer of.
     by_rows = A.shape.m <= A.shape.n
     size = A.shape.m if by_rows else A.shape.n
     parts = []

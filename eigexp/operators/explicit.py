@@ -15,7 +15,7 @@ from eigexp.system.memory import check_memory
 
 
 class ExplicitJacobian(JacobianOperator):
-    """J as a matrix (b, m, pixels), made once by min(m, pixels) products.
+    """Store J as a matrix (b, m, pixels), made once by min(m, pixels) products.
 
     Raises:
         MemoryLimitError: if the matrices do not fit.
@@ -24,6 +24,7 @@ class ExplicitJacobian(JacobianOperator):
     method = "dense"
 
     def _prepare(self) -> Tensor:
+        # J alone is stored. The base class applies noise and subspace around it; in the source they would act twice.
         source = program_or_double_backward(replace(self.point, noise=None, subspace=None))
         b, m, n = source.shape
         needed = 2 * b * m * n * source.dtype.itemsize  # its parts, and the whole
@@ -39,7 +40,7 @@ class ExplicitJacobian(JacobianOperator):
         return (u @ self.matrix).unflatten(-1, self.point.image_shape)
 
     def select(self, images: Sequence[int]) -> Self:
-        """The operator of some images: their matrices."""
+        """Return the operator of some images, with their matrices."""
         rows = list(images)
         part = copy.copy(self)
         part.point, part.matrix, part.response = self.point.of(rows), self.matrix[rows], self.response[rows]

@@ -75,6 +75,7 @@ class Float64Operator(Operator):
     def __init__(self, source: JacobianOperator, vectors: int):
         self.shape, self.device = source.shape, source.device
         self.point = _in_float64(source.point)
+        # The cheapest first. Double backward works for nearly every model; the solver's own method is known to work for this one.
         self._methods = list(dict.fromkeys((_cheapest(source, vectors), DoubleBackward, type(source))))
 
     def select(self, images: Sequence[int]) -> JacobianOperator:
@@ -100,7 +101,8 @@ class Float64Operator(Operator):
 
 
 def _cheapest(source: JacobianOperator, vectors: int) -> type[JacobianOperator]:
-    """The method with the least work for some products: double backward has no preparation, a program costs half as much a product."""
+    """Return the method with the least work for that many products: double backward needs no preparation, a program less per product."""
+    # A pair costs two products, A v and A^T u; the matrix costs min(m, n), and its own products next to nothing.
     if 2 * vectors >= min(source.shape.m, source.shape.n):
         return ExplicitJacobian
     return LinearisedProgram if vectors > _FEW_PRODUCTS else DoubleBackward
@@ -119,7 +121,7 @@ def _(A: WrappedOperator) -> int:
 
 @float64_bytes.register
 def _(A: JacobianOperator) -> int:
-    """The copy of the model, and a graph for double backward: measured in float32 by what one forward pass saves."""
+    """Return the size of a copy of the model and of a graph for double backward: measured in float32 by what one forward pass saves."""
     if A.dtype == torch.float64:
         return 0
     model = A.point.model
@@ -128,6 +130,7 @@ def _(A: JacobianOperator) -> int:
 
     def note(t: Tensor) -> Tensor:
         storage = t.untyped_storage()
+        # Autograd saves weights as well; they are counted once, with the copy of the model.
         if storage._cdata not in weights:
             saved[storage._cdata] = storage.nbytes()
         return t
@@ -139,12 +142,13 @@ def _(A: JacobianOperator) -> int:
 
 
 def _in_float64(point: LinearisationPoint) -> LinearisationPoint:
-    """A point with a copy of the model; a plain function has nothing to copy and is called with images in float64."""
+    """Return the point with a copy of the model; a plain function has nothing to copy and is called with images in float64."""
     model = copy.deepcopy(point.model).double() if isinstance(point.model, nn.Module) else point.model
     return replace(point, model=model, images=point.images.double())
 
 
 def _checked(A: JacobianOperator) -> JacobianOperator:
+    # A model that converts its input, x.float(), would pass float32 rounding off as float64.
     if A.response.dtype != torch.float64:
-        raise OperatorError(f"the model answers images of float64 in {A.response.dtype}")
+        raise OperatorError(f"the model returns {A.response.dtype} for float64 images")
     return A

@@ -1,4 +1,4 @@
-"""Whether a model is a function: the same image twice must give the same response and the same gradient.
+"""Check that a model is a function: the same image twice must give the same response and the same gradient.
 
 Dropout that is still active, random slopes, noise drawn in the forward pass: such a model has no Jacobian, and each product of a solver
 would belong to another matrix.
@@ -25,8 +25,10 @@ def check_function(point: LinearisationPoint) -> None:
     Raises:
         ModelError: if they differ by more than rounding, naming the modules at fault.
     """
+    # One image is enough: what is drawn at random is drawn for every image.
     one = point.of([0])
     (first, first_gradient), (second, second_gradient) = _passes(one), _passes(one)
+    # The response comes first: where it is random so is the gradient, but the cause lies in the forward pass.
     if _differ(first, second):
         raise ModelError(f"the model is not a function: two passes over one image give different responses. {_fault(one)}")
     if first_gradient is not None and second_gradient is not None and _differ(first_gradient, second_gradient):
@@ -37,28 +39,30 @@ def check_function(point: LinearisationPoint) -> None:
 
 
 def _passes(point: LinearisationPoint) -> tuple[Tensor, Tensor | None]:
-    """The response, and its gradient for a fixed cotangent; None where the response has no graph."""
+    """Return the response, and its gradient for a fixed cotangent; None where the response has no graph."""
     with torch.enable_grad():
         x = point.images.clone().requires_grad_()
         y = point.response(x)
     if not y.requires_grad:
         return y.detach(), None
+    # A fixed seed gives the same cotangent in both passes, so that only the model can make the gradients differ.
     (gradient,) = torch.autograd.grad(y, x, probe(1, y.shape[1], 1, y)[:, 0], allow_unused=True)
     return y.detach(), gradient
 
 
 def _differ(a: Tensor, b: Tensor) -> bool:
-    """Whether two results differ by more than the order of sums can explain. Those that are not finite are judged elsewhere."""
+    """Return whether two results differ by more than the order of sums can explain. Non-finite ones are left to later checks."""
     if a.shape != b.shape:
         return True
     if not (torch.isfinite(a).all() and torch.isfinite(b).all()):
         return False
+    # A tolerance, not equality: on a GPU, or with several threads, sums are taken in an order that varies.
     scale = torch.linalg.vector_norm(a, dtype=torch.float64)
     return bool(torch.linalg.vector_norm(a - b, dtype=torch.float64) > allowed(scale, a.dtype))
 
 
 def _fault(point: LinearisationPoint) -> str:
-    """Who is random and what to do, as the end of a message."""
+    """Return which modules are random and what to do, as the end of a message."""
     model = point.model
     if not isinstance(model, nn.Module):
         return "Remove what is random from it, or seed it in each call."
@@ -69,16 +73,18 @@ def _fault(point: LinearisationPoint) -> str:
 
 
 def _active(module: nn.Module) -> bool:
+    # p = 0 drops nothing; RReLU has no p and draws slopes whenever it trains.
     return isinstance(module, _RANDOM_IN_TRAINING) and module.training and getattr(module, "p", 1.0) != 0
 
 
 def _first_difference(point: LinearisationPoint, model: nn.Module) -> str:
-    """The first module, in the order in which they return, whose output differs between two passes."""
+    """Return the first module, in the order in which they return, whose output differs between two passes."""
     with torch.no_grad(), _watched(model) as seen:
         point.response(point.images)
         before = list(seen)
         seen.clear()
         point.response(point.images)
+    # Hooks run when a module returns, children before parents: the first difference is at the innermost module at fault.
     for (module, outputs), (_, again) in zip(before, seen, strict=False):
         if any(_differ(a, b) for a, b in zip(outputs, again, strict=False)):
             return module

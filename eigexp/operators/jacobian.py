@@ -1,4 +1,4 @@
-"""A model at a batch of images, and what the ways to linearise it there have in common."""
+"""A model at a batch of images, and what all methods of linearising it have in common."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,23 +29,23 @@ class LinearisationPoint:
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """Shape of one image."""
+        """Return the shape of one image."""
         return tuple(self.images.shape[1:])
 
     def response(self, images: Tensor) -> Tensor:
-        """Responses (b, m) of the model to images (b, *image shape), with their graph."""
+        """Return the responses (b, m) of the model to images (b, *image shape), with their graph."""
         b = len(images)
         with _differentiable_attention():
             output = self.model(images if self.batched else images[0])
         return torch.cat([_per_image(t, b) for t in _tensors(output)], dim=1)
 
     def of(self, images: Sequence[int]) -> "LinearisationPoint":
-        """Some of the images, in the order given."""
+        """Return the point with some of the images, in the order given."""
         return LinearisationPoint(self.model, self.images[list(images)], self.noise, self.subspace, self.batched)
 
 
 class JacobianOperator(Operator):
-    """Base of the ways: wraps products with J by the noise and the pixel subspace."""
+    """Base class of all methods: combines products with J, the response noise and the pixel subspace."""
 
     method: str
 
@@ -62,21 +62,23 @@ class JacobianOperator(Operator):
 
     @abstractmethod
     def _prepare(self) -> Tensor:
-        """Linearise; returns the responses (b, m)."""
+        """Linearise the model; return the responses (b, m)."""
 
     @abstractmethod
     def _jacobian(self, v: Tensor) -> Tensor:
-        """J v: pixels (b, k, *image shape) -> (b, k, m)."""
+        """Return J v: pixels (b, k, *image shape) -> (b, k, m)."""
 
     @abstractmethod
     def _jacobian_adjoint(self, u: Tensor) -> Tensor:
-        """J^T u: (b, k, m) -> pixels (b, k, *image shape)."""
+        """Return J^T u: (b, k, m) -> pixels (b, k, *image shape)."""
 
     def _apply(self, v: Tensor) -> Tensor:
+        # A = W^(1/2) J P, from right to left.
         u = self._jacobian(self.to_pixels(v).unflatten(-1, self.point.image_shape))
         return self.whiten(u)
 
     def _adjoint(self, u: Tensor) -> Tensor:
+        # A^T = P^T J^T W^(1/2): whitening is symmetric, and so its own transpose.
         return self.from_pixels(self._jacobian_adjoint(self.whiten(u)).flatten(2))
 
     def whiten(self, u: Tensor) -> Tensor:
@@ -84,11 +86,11 @@ class JacobianOperator(Operator):
         return u if self.point.noise is None else self.point.noise.whiten(u, self.response)
 
     def to_pixels(self, v: Tensor) -> Tensor:
-        """P v."""
+        """Return P v."""
         return v if self.point.subspace is None else self.point.subspace.to_pixels(v, self.point.image_shape)
 
     def from_pixels(self, pixels: Tensor) -> Tensor:
-        """P^T of pixels."""
+        """Return P^T of pixels."""
         return pixels if self.point.subspace is None else self.point.subspace.from_pixels(pixels, self.point.image_shape)
 
     def difference_quotient(self, v: Tensor, step: float) -> Tensor:
@@ -100,14 +102,14 @@ class JacobianOperator(Operator):
 
     @property
     def images(self) -> Tensor:
-        """The images (b, *image shape)."""
+        """Return the images (b, *image shape)."""
         return self.point.images
 
     def select(self, images: Sequence[int]) -> Operator:
-        """The operator of some images, in the order given.
+        """Return the operator of some images, in the order given.
 
-        On a CPU every image is linearised once by itself, in the same way, and kept, for images leave and rejoin a batch often. Elsewhere a
-        batch is worth a linearisation of its own, and the last two are kept.
+        On a CPU every image is linearised once by itself and kept, because images leave and rejoin a batch often. On other devices a batch
+        is linearised as a whole, because batched products are cheaper there; the last two are kept.
         """
         if self.device.type == "cpu" and len(images) > 1:
             return Together([self._linearised((i,), keep=self.shape.b) for i in images])
@@ -115,6 +117,7 @@ class JacobianOperator(Operator):
 
     def _linearised(self, images: tuple[int, ...], keep: int) -> "JacobianOperator":
         if images not in self._selected:
+            # A dict keeps the order of insertion: the oldest selection goes first.
             while len(self._selected) >= keep:
                 self._selected.pop(next(iter(self._selected)))
             self._selected[images] = type(self)(self.point.of(images))
@@ -122,12 +125,12 @@ class JacobianOperator(Operator):
 
 
 def columns(product: Callable[[Tensor], Tensor], block: Tensor) -> Tensor:
-    """`product` of each of the k vectors of a block (b, k, ...), stacked as (b, k, ...); one by one, so that the block leaves no trace."""
+    """Return `product` of each of the k vectors of a block (b, k, ...), one at a time, so that results do not depend on the block size."""
     return torch.stack([product(block[:, j].contiguous()) for j in range(block.shape[1])], dim=1)
 
 
 def check_graph(y: Tensor) -> None:
-    """Refuse a response that autograd has lost sight of.
+    """Refuse a response without a gradient.
 
     Raises:
         ModelError: naming the usual causes.
@@ -140,7 +143,7 @@ def check_graph(y: Tensor) -> None:
 
 
 def no_dependence() -> ModelError:
-    """The response is constant to first order."""
+    """Return the error of a response that is constant to first order."""
     return ModelError("the response does not depend on the image: every derivative is zero. Choose another layer, model or image.")
 
 
@@ -151,7 +154,7 @@ def _check_response(response: Tensor) -> None:
 
 @contextmanager
 def _differentiable_attention() -> Iterator[None]:
-    """Attention by plain matrix products: the fused kernels have a first derivative at best, and it is differentiated once more here."""
+    """Compute attention by plain matrix products: fused kernels can be differentiated once at most, and here it is done twice."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -176,8 +179,10 @@ def _tensors(output: Any) -> Iterator[Tensor]:
 
 def _per_image(t: Tensor, b: int) -> Tensor:
     if t.is_complex():
+        # Real and imaginary parts become two responses: |J v|^2 stays the same, and every product is real.
         t = torch.view_as_real(t)
     if b == 1:
+        # One image: whatever the shape, all of it belongs to that image. With batched=False there is no leading axis at all.
         return t.reshape(1, -1)
     if t.ndim == 0 or t.shape[0] != b:
         raise ModelError(

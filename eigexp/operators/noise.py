@@ -13,21 +13,21 @@ from eigexp.shapes import Responses
 
 
 class Noise(ABC):
-    """A response-noise covariance; `whiten` is symmetric, so that it serves the adjoint too.
+    """A response-noise covariance; `whiten` is symmetric, so that the adjoint uses it too.
 
-    A subclass declares `name`, under which the ids of results know it.
+    A subclass declares `name`, which becomes part of the ids of results.
     """
 
     name: ClassVar[str]
 
     @abstractmethod
     def whiten(self, u: Responses, response: Float[Tensor, "b m"]) -> Responses:
-        """W^(1/2) u for vectors (b, k, m), given the responses (b, m) at the images."""
+        """Return W^(1/2) u for vectors (b, k, m), given the responses (b, m) at the images."""
 
 
 @dataclass(frozen=True)
 class GaussianNoise(Noise):
-    """Independent Gaussian noise of one variance in every response (Berardino et al. 2017, section 2).
+    """Independent Gaussian noise with the same variance in every response (Berardino et al. 2017, section 2).
 
     Attributes:
         variance: in squared response units; 1.0 leaves F = J^T J.
@@ -42,5 +42,5 @@ class GaussianNoise(Noise):
             raise ConfigurationError(f"noise.variance={self.variance} must be a positive number, in squared response units.")
 
     def whiten(self, u: Responses, response: Float[Tensor, "b m"]) -> Responses:
-        """u / sqrt(variance)."""
+        """Return u / sqrt(variance)."""
         return u if self.variance == 1.0 else u / math.sqrt(self.variance)

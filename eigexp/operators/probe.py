@@ -6,22 +6,24 @@ from torch import Tensor
 from eigexp.errors import ModelError, OperatorError
 from eigexp.operators.jacobian import JacobianOperator, no_dependence
 
+# The error of a sum of m products grows like sqrt(m) eps: 1e3 covers a million responses, and wrong products are off by order one.
 _ROUNDINGS = 1e3
 
 
 def probe(b: int, size: int, seed: int, like: Tensor) -> Tensor:
-    """A fixed Gaussian vector for each of b images, (b, 1, size), in the dtype and on the device of `like`."""
+    """Return a fixed Gaussian vector for each of b images, (b, 1, size), in the dtype and on the device of `like`."""
+    # Drawn on the CPU in float64, then converted: the same vector on every device.
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(b, 1, size, generator=generator, dtype=torch.float64).to(like)
 
 
 def allowed(scale: Tensor, dtype: torch.dtype) -> Tensor:
-    """The rounding that is let pass in numbers of a scale."""
+    """Return the rounding error that is accepted in numbers of a given scale."""
     return _ROUNDINGS * torch.finfo(dtype).eps * scale
 
 
 def tested(A: JacobianOperator) -> JacobianOperator:
-    """The operator, if <u, A v> = <A^T u, v> on a random probe of each image.
+    """Return the operator, if <u, A v> = <A^T u, v> on a random probe of each image.
 
     Raises:
         ModelError: if the derivative is not finite, or zero.
@@ -29,6 +31,7 @@ def tested(A: JacobianOperator) -> JacobianOperator:
     """
     v, u = probe(A.shape.b, A.shape.n, 0, A.response), probe(A.shape.b, A.shape.m, 1, A.response)
     forward, back = A.apply(v), A.adjoint(u)
+    # Before the comparison, which NaN would pass: nothing is larger than NaN.
     if not (torch.isfinite(forward).all() and torch.isfinite(back).all()):
         raise ModelError(
             "the model's derivative at this image is not finite (NaN or Inf), as that of sqrt at 0 is. "
@@ -36,6 +39,7 @@ def tested(A: JacobianOperator) -> JacobianOperator:
         )
     _check_overflow(A, forward)
     left, right = (u * forward).double().sum(dim=(1, 2)), (back * v).double().sum(dim=(1, 2))
+    # By norms: the inner products themselves may cancel to almost zero.
     scale = _norms(forward) * _norms(u) + _norms(back)
     if (back.abs().amax(dim=(1, 2)) == 0).any():
         raise no_dependence()

@@ -1,4 +1,4 @@
-"""Products with the Jacobian by a linear program: the model runs once, and then only what its derivative is made of.
+"""Products with the Jacobian by a traced linear program: the model runs once, and after that only the operations of its derivative.
 
 A v runs the program, A^T u the gradient of it: one linear forward and one linear backward pass, without biases, normalisations or the
 values of nonlinear functions, which are constants now. Double backward passes through the model's graph about three times instead.
@@ -14,13 +14,13 @@ from eigexp.operators.autograd import DoubleBackward
 from eigexp.operators.jacobian import JacobianOperator, LinearisationPoint, check_graph, columns, no_dependence
 from eigexp.operators.probe import allowed, probe, tested
 from eigexp.operators.recording import record
-from eigexp.operators.simplification import fold
+from eigexp.operators.simplification import simplify
 
 log = logging.getLogger(__name__)
 
 
 class LinearisedProgram(JacobianOperator):
-    """J v by the recorded derivative, J^T u by its gradient on a graph that is made once.
+    """Compute J v by the recorded derivative, J^T u by its gradient on a graph that is made once.
 
     Raises:
         OperatorError: if the model cannot be recorded, or the program's J^T u is not that of the model's own backward pass.
@@ -30,16 +30,20 @@ class LinearisedProgram(JacobianOperator):
 
     def _prepare(self) -> Tensor:
         response, cotangent, expected = self._backward_pass()
-        self.program = fold(record(self.point.response, self.point.images))
+        # Recorded after the model's own backward pass, which is the reference and gives the clearer errors.
+        self.program = simplify(record(self.point.response, self.point.images))
         with torch.enable_grad():
+            # The program is linear: its graph at zero is the same as anywhere, so that one graph gives every J^T u.
             self._tangent = torch.zeros_like(self.point.images, requires_grad=True)
             self._value = self.program(self._tangent)
         check_graph(self._value)
+        # The model's backward pass uses other formulas than the forward mode recorded here: agreement along a random u checks
+        # both, and every recorded constant.
         self._compare(self._pullback(cotangent), expected)
         return response
 
     def _backward_pass(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The response, a random vector u like it, and J^T u by the model's own backward pass."""
+        """Return the response, a random vector u like it, and J^T u by the model's own backward pass."""
         with torch.enable_grad():
             x = self.point.images.clone().requires_grad_()
             y = self.point.response(x)
@@ -52,8 +56,9 @@ class LinearisedProgram(JacobianOperator):
         return y.detach(), u, expected
 
     def _compare(self, found: Tensor, expected: Tensor) -> None:
-        """Not finite is for the adjoint test to say."""
+        """Refuse a program whose J^T u is wrong; one that is not finite is left to the adjoint test."""
         error, scale = torch.linalg.vector_norm(found - expected), torch.linalg.vector_norm(expected)
+        # Not `error > ...`: an error of NaN must fail.
         if torch.isfinite(expected).all() and not error <= allowed(scale, self.dtype):
             raise OperatorError(
                 f"linearise=program: A^T u differs from the model's own backward pass by {float(error / scale):.1e} of its norm. "
@@ -68,11 +73,12 @@ class LinearisedProgram(JacobianOperator):
         return columns(self._pullback, u)
 
     def _pullback(self, u: Tensor) -> Tensor:
+        self.program.check_constants()
         return torch.autograd.grad(self._value, self._tangent, u, retain_graph=True, materialize_grads=True)[0]
 
 
 def program_or_double_backward(point: LinearisationPoint) -> JacobianOperator:
-    """A tested operator: by a program where the model can be recorded and the program is right, else by double backward.
+    """Return a tested operator: by a program where the model can be recorded and the program is right, otherwise by double backward.
 
     Raises:
         ModelError: if the model has no usable derivative at the images.
@@ -80,6 +86,7 @@ def program_or_double_backward(point: LinearisationPoint) -> JacobianOperator:
     """
     try:
         return tested(LinearisedProgram(point))
+    # No formula in forward mode, an operation that torch refuses below autograd, or a recording that is wrong: double backward needs none.
     except (RuntimeError, NotImplementedError, OperatorError) as error:
         log.info("linearise=auto takes double_backward: %s", error)
         return tested(DoubleBackward(point))

@@ -1,9 +1,9 @@
 """The derivative of a function at one point, recorded as the linear program that forward-mode differentiation runs there.
 
-A model runs once on dual numbers (Griewank and Walther 2008, chapter 3). Below autograd a dispatch mode sees every operation; those that
-work on tangents are kept, with all else that they read as constants. What is left of a ReLU is its mask, of max pooling its indices, of a
-division the divisor: the model itself is needed no more. `torch.func.linearize` has the same aim; it traces values too, and so fails where
-a model looks at them, or writes to `.data`.
+A model runs once on dual numbers (Griewank and Walther 2008, chapter 3). Below autograd a dispatch mode sees every operation. Those that
+read tangents are kept, and everything else that they read is kept as a constant: of a ReLU its mask, of max pooling its indices, of a
+division the divisor. The model itself is not needed after that. `torch.func.linearize` has the same aim, but it traces values too, and so
+fails where a model branches on them or writes to `.data`.
 """
 
 import warnings
@@ -24,7 +24,7 @@ from eigexp.operators.scaling import as_scaling
 
 aten = torch.ops.aten
 
-# Of autograd's own checks. They look at sizes, not at values.
+# Autograd's own checks: they read sizes, not values.
 _ABOUT_SHAPES = {aten.is_same_size.default, aten._has_same_storage_numel.default}
 # They take the shape of a constant, not its values, which may change.
 _LIKE_CONSTANTS = {aten._new_zeros_with_same_feature_meta.default, aten.zeros_like.default, aten.empty_like.default}
@@ -32,14 +32,14 @@ _LIKE_CONSTANTS = {aten._new_zeros_with_same_feature_meta.default, aten.zeros_li
 
 @dataclass(frozen=True)
 class Result:
-    """Stands for the result of an earlier operation; number 0 is the tangent of the images."""
+    """Refer to the result of an earlier operation; number 0 is the tangent of the images."""
 
     number: int
 
 
 @dataclass(frozen=True, eq=False)
 class Operation:
-    """One operation on tangents; its arguments are constants and `Result`s, nested in lists at most."""
+    """One operation on tangents; its arguments are constants, `Result`s, or lists of these."""
 
     function: OpOverload
     arguments: tuple[Any, ...]
@@ -48,17 +48,24 @@ class Operation:
 
     @property
     def inputs(self) -> list[int]:
-        """Numbers of the results that it works on."""
+        """Return the numbers of the results that it reads."""
         return [a.number for a in tree_leaves((self.arguments, dict(self.keywords))) if isinstance(a, Result)]
 
     @property
+    def watched(self) -> list[Tensor]:
+        """Return the constants whose values it reads. Inference tensors have no version to compare."""
+        leaves = [] if self.function in _LIKE_CONSTANTS else tree_leaves((self.arguments, dict(self.keywords)))
+        return [a for a in leaves if isinstance(a, Tensor) and not a.is_inference()]
+
+    @property
     def writes(self) -> bool:
-        """Whether it changes one of its arguments."""
+        """Return whether it changes one of its arguments."""
         return self.function._schema.is_mutable
 
     def run(self, values: dict[int, Tensor]) -> None:
-        """Take arguments from `values` by number, and put the results there."""
+        """Read arguments from `values` by number, and store the results there."""
         take = _taker(values)
+        # Lists go one level deep (torch.cat). tree_map would do as well, but this runs for every operation of every product.
         given = [take(a) if type(a) is not list else [take(e) for e in a] for a in self.arguments]
         out = self.function(*given, **{key: take(a) for key, a in self.keywords.items()})
         for number, value in zip(self.results, (out,) if isinstance(out, Tensor) else tree_leaves(out), strict=True):
@@ -66,17 +73,20 @@ class Operation:
 
 
 class LinearProgram:
-    """A linear map of tangents: operations in order, of which `output` is the result wanted."""
+    """A linear map of tangents: operations in order, and the number of the result that is its output."""
 
     def __init__(self, operations: Sequence[Operation], output: int):
         self.operations = tuple(operations)
         self.output = output
+        # The last place where each result is read or made: after it, its memory can go.
         last = {number: i for i, operation in enumerate(self.operations) for number in (*operation.inputs, *operation.results)}
         last.pop(output, None)
+        self._constants = [(a, a._version) for operation in self.operations for a in operation.watched]
         self._spent = [[number for number, i in last.items() if i == position] for position in range(len(self.operations))]
 
     def __call__(self, tangent: Tensor) -> Tensor:
-        """The program's value; what no later operation needs is dropped on the way."""
+        """Return the value of the program; what no later operation needs is freed on the way."""
+        self.check_constants()
         values = {0: tangent}
         for operation, spent in zip(self.operations, self._spent, strict=True):
             operation.run(values)
@@ -84,10 +94,22 @@ class LinearProgram:
                 values.pop(number, None)
         return values[self.output]
 
+    def check_constants(self) -> None:
+        """Refuse products after the model has overwritten a tensor that the program reads, as a buffer set in each forward pass is.
+
+        Raises:
+            OperatorError: if there is such a tensor.
+        """
+        if any(constant._version != version for constant, version in self._constants):
+            raise OperatorError(
+                "linearise=program: a tensor of the model that the derivative needs was overwritten after it was recorded. "
+                "Linearise the model again, or set linearise=dense."
+            )
+
 
 @dataclass(frozen=True)
 class Recording:
-    """Operations as they were seen, the number of the wanted result, and for every result what kind of tensor it was."""
+    """The operations as they ran, the number of the output, and the shape, dtype and device of every result."""
 
     operations: list[Operation]
     output: int
@@ -95,26 +117,30 @@ class Recording:
 
 
 def record(function: Callable[[Tensor], Tensor], point: Tensor) -> Recording:
-    """The derivative of a function of tensors at a point.
+    """Record the derivative of a function of tensors at a point.
 
     Raises:
-        OperatorError: if an operation can be no part of a linear program.
+        OperatorError: if an operation cannot be part of a linear program.
         NotImplementedError: if forward mode lacks the derivative of an operation.
     """
     point = point.detach().contiguous()
+    # 1. Zeros are enough: which operations run, and on which constants, depends on the point alone.
     tangent = torch.zeros_like(point)
     with torch.no_grad(), warnings.catch_warnings(), forward_ad.dual_level():
         warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=FutureWarning)  # of torch's own decompositions
+        # 2. Below autograd, where forward mode has already split every operation into one on values and one on tangents.
         with _Recorder(tangent) as recorder:
             output = forward_ad.unpack_dual(function(forward_ad.make_dual(point, tangent))).tangent
+        # 3. Only now is it known that no constant was overwritten on the way.
         return recorder.recording(output)
 
 
 class _Recorder(TorchDispatchMode):
-    """Notes every operation that reads a tangent."""
+    """Record every operation that reads a tangent."""
 
     def __init__(self, tangent: Tensor):
         super().__init__()
+        # Weak, for otherwise the tangents of all layers would stay in memory at once; by identity, as == compares entries.
         self._numbers = WeakTensorKeyDictionary()
         self._numbers[tangent] = 0
         self._operations: list[Operation] = []
@@ -122,13 +148,15 @@ class _Recorder(TorchDispatchMode):
         self._constants: list[tuple[Tensor, int]] = []
 
     def recording(self, output: Tensor | None) -> Recording:
-        """What was noted, if nothing has changed a constant since.
+        """Return what was recorded, if no constant has been overwritten since.
 
         Raises:
-            OperatorError: if the output is no result of the program, or a constant was written to.
+            OperatorError: if the output is not a result of the program, or a constant was overwritten.
         """
         if output is None or output not in self._numbers:
             raise _unrecordable("its response has no derivative in forward mode")
+        # Constants are held, not copied. Their version counts every write but one through `.data`, which a certificate's finite
+        # differences find.
         if any(constant._version != version for constant, version in self._constants):
             raise _unrecordable("it overwrites a tensor in place that a derivative needs")
         return Recording(self._operations, self._numbers[output], self._kinds)
@@ -136,6 +164,7 @@ class _Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         reads = [a for a in tree_leaves((args, kwargs)) if isinstance(a, Tensor) and a in self._numbers]
+        # Work on values alone: its results turn up as constants where an operation on tangents reads them.
         if not reads or func in _ABOUT_SHAPES:
             return func(*args, **kwargs)
         note = self._note_write if func._schema.is_mutable else self._note
@@ -144,36 +173,42 @@ class _Recorder(TorchDispatchMode):
     def _note(self, function: OpOverload, args: Any, kwargs: Any) -> Any:
         out = function(*args, **kwargs)
         results = tree_leaves(out)
+        # A number from a tangent (item, is_nonzero): what the model does with it need not be linear.
         if not results or not all(isinstance(r, Tensor) for r in results):
-            raise _unrecordable(f"{function} looks at a derivative's values")
+            raise _unrecordable(f"{function} reads the values of a derivative")
+        # Only the factor is kept, a ReLU's mask, say, where the original call holds whole activations.
         function, args, kwargs = as_scaling(function, args, kwargs, is_tangent=lambda t: t in self._numbers)
         arguments, keywords = self._arguments(args, kwargs, watched=function not in _LIKE_CONSTANTS)
         self._operations.append(Operation(function, arguments, keywords, tuple(self._number(r) for r in results)))
         return out
 
     def _note_write(self, function: OpOverload, args: Any, kwargs: Any) -> Any:
-        """A write into a tangent that nobody else sees becomes a new result; others are kept as writes."""
+        """Record a write into a tangent as a new result where no other tangent shares its memory, else as a write."""
         written = _written(function, args, kwargs)
         if not all(t in self._numbers for t in written):
-            raise _unrecordable(f"{function} writes a derivative into a tensor that is none")
+            raise _unrecordable(f"{function} writes a derivative into a tensor that has no derivative")
+        # Without writes a program can be simplified: no result changes after it was made. A write to memory that several
+        # tangents share must stay, because all of them see it.
         pure = _without_writing(function, args, self._numbers)
         if pure is None or kwargs or len(written) != 1 or not self._alone(written[0]):
             return self._note(function, args, kwargs)
+        # The arguments are looked up before the call: afterwards the same tensor stands for another result.
         before = _kind(written[0])
         arguments, keywords = self._arguments(*pure[1:])
         out = function(*args)
         if out is not written[0] or _kind(out) != before:
             raise _unrecordable(f"{function} changes the kind of a derivative in place")
+        # A new number: later readers get the value after the write, earlier ones keep the value before.
         self._operations.append(Operation(pure[0], arguments, keywords, (self._number(out, anew=True),)))
         return out
 
     def _alone(self, tangent: Tensor) -> bool:
-        """No other tangent shares its memory."""
+        """Return whether no other tangent shares its memory."""
         memory = tangent.untyped_storage()._cdata
         return sum(t.untyped_storage()._cdata == memory for t in self._numbers) == 1
 
     def _arguments(self, args: Any, kwargs: Any, watched: bool = True) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Tangents as `Result`s; all else as it is, and `watched` for later writes."""
+        """Replace tangents by `Result`s; keep the rest, `watched` for later writes."""
         leaves = [a for a in tree_leaves((args, kwargs)) if isinstance(a, Tensor) and a not in self._numbers]
         self._constants += [(a, a._version) for a in leaves if watched and not a.is_inference()]
         return tree_map(
@@ -188,27 +223,29 @@ class _Recorder(TorchDispatchMode):
 
 
 def _written(function: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Tensor]:
-    """The tensors that an operation changes."""
+    """Return the tensors that an operation changes."""
     given = {a.name: value for a, value in zip(function._schema.arguments, args, strict=False)} | dict(kwargs)
     marked = [a.name for a in function._schema.arguments if a.alias_info is not None and a.alias_info.is_write]
     return [t for name in marked for t in tree_leaves(given.get(name)) if isinstance(t, Tensor)]
 
 
 def _without_writing(function: OpOverload, args: Sequence[Any], tangents: WeakTensorKeyDictionary) -> tuple[OpOverload, Any, Any] | None:
-    """The call that returns what an in-place call leaves in its first argument, where there is one."""
+    """Return the call that computes what an in-place call leaves in its first argument, where there is one."""
     if function is aten.copy_.default:
         same = isinstance(args[1], Tensor) and args[1] in tangents and _kind(args[0]) == _kind(args[1])
+        # Only a copy of a like tangent is the identity; others convert or spread out.
         return (aten.copy.default, args[:2], {}) if same else None
     if function is aten.as_strided_.default:
         return (aten.clone.default, args[:1], {}) if _is_layout_of(args[0], *args[1:]) else None
     name = function._schema.name.removeprefix("aten::")
+    # By torch's convention mul_ is mul written into its first argument; the overload has the same name.
     packet = getattr(aten, name.removesuffix("_"), None) if name.endswith("_") else None
     pure = getattr(packet, function._overloadname, None)
     return None if pure is None else as_scaling(pure, args, {}, is_tangent=lambda t: t in tangents)
 
 
 def _is_layout_of(t: Tensor, size: Sequence[int], stride: Sequence[int], offset: int | None = None) -> bool:
-    """Whether sizes and strides describe a tensor as it is, but for strides along axes of length one."""
+    """Return whether sizes and strides describe a tensor as it is; strides along axes of length one do not matter."""
     lengths = tuple(t.shape)
     strides = [(mine, given) for mine, given, length in zip(t.stride(), stride, lengths, strict=False) if length > 1]
     return tuple(size) == lengths and offset in (None, t.storage_offset()) and all(mine == given for mine, given in strides)

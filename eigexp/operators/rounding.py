@@ -9,8 +9,8 @@ from eigexp.operators.jacobian import JacobianOperator
 from eigexp.operators.wrapped import WrappedOperator
 from eigexp.shapes import Rows
 
-_REPEATS = 3
-_SAFETY = 4.0  # the largest of three samples is seldom a quarter of what could have come
+_NUM_SAMPLES = 3
+_SAFETY = 4.0  # the largest of three samples is seldom less than a quarter of the largest possible
 
 
 def measured_rounding(A: Operator, vectors: Rows) -> float:
@@ -24,13 +24,15 @@ def measured_rounding(A: Operator, vectors: Rows) -> float:
         A: operator of one image.
         vectors: rows (k, n); each costs one product a sample.
     """
+    # Wrappers count products or share them out; what rounds is the model inside.
     while isinstance(A, WrappedOperator):
         A = A.inner
     if not isinstance(A, JacobianOperator) or not len(vectors):
         return 0.0
+    # A fixed seed, so that the same result gets the same intervals.
     generator = torch.Generator().manual_seed(0)
     here, largest = A.fisher(vectors[None]), 0.0
-    for _ in range(_REPEATS):
+    for _ in range(_NUM_SAMPLES):
         signs = torch.randint(0, 2, A.images.shape, generator=generator).to(A.images) * 2 - 1
         moved = A.images * (1 + torch.finfo(A.dtype).eps * signs)
         there = type(A)(replace(A.point, images=moved)).fisher(vectors[None])

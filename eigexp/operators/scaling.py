@@ -1,6 +1,6 @@
-"""Operations on tangents that multiply each entry by a constant, whatever their names: one product with a mask, a slope or a factor.
+"""Operations on tangents that multiply each entry by a constant, written as one product with a mask, a slope or a factor.
 
-Their constants take the place of what the originals keep (whole activations, sometimes two), and neighbours can be multiplied together.
+The constants replace what the original operations keep (whole activations, sometimes two), and successive ones can be multiplied together.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +36,7 @@ _Call = tuple[OpOverload, Sequence[Any], Mapping[str, Any]]
 
 
 def as_scaling(function: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any], is_tangent: Callable[[Tensor], bool]) -> _Call:
-    """The call as a product (tangent, constant) where it is one, else as it is."""
+    """Return the call as a product (tangent, constant) where it is one, otherwise unchanged."""
     factor = _factor(function, args, kwargs, is_tangent)
     if factor is None:
         return function, args, kwargs
@@ -46,15 +46,18 @@ def as_scaling(function: OpOverload, args: Sequence[Any], kwargs: Mapping[str, A
 
 def _factor(function: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any], is_tangent: Callable[[Tensor], bool]) -> Tensor | None:
     tangents = [isinstance(a, Tensor) and is_tangent(a) for a in args]
+    # Two tangents: a sum or a choice of both, not a product with a constant.
     if sum(tangents) != 1:
         return None
     if function in _SLOPES and tangents[0]:
+        # Linear in the tangent, entry by entry: of ones it gives the slope itself.
         return function(torch.ones_like(args[0]), *args[1:], **kwargs)
     if function in (aten.mul.Tensor, aten.mul.Scalar):
         position = tangents.index(True)
         other = args[1 - position]
         return other if isinstance(other, Tensor) else _number(other, args[position])
     if function in (aten.div.Tensor, aten.div.Scalar) and tangents[0]:
+        # Dividing by the number 0 stays a division, which gives Inf as in the model; 1 / 0 would raise an error here.
         return args[1].reciprocal() if isinstance(args[1], Tensor) else _number(1 / args[1], args[0]) if args[1] else None
     if function is aten.neg.default:
         return _number(-1.0, args[0])
@@ -64,9 +67,10 @@ def _factor(function: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]
 
 
 def _branch(args: Sequence[Any], tangents: Sequence[bool]) -> Tensor | None:
-    """The mask of where(condition, tangent, 0) or where(condition, 0, tangent)."""
+    """Return the mask of where(condition, tangent, 0) or where(condition, 0, tangent)."""
     condition, first, second = args
     other = second if tangents[1] else first
+    # A branch of nonzero values adds a constant, and a meta tensor has no values to test.
     if other.is_meta or other.any():
         return None
     one, zero = torch.ones_like(first if tangents[1] else second), torch.zeros_like(other)

@@ -1,4 +1,4 @@
-"""The products of a block of vectors, shared out over processes that all hold the same operator."""
+"""The products of a block of vectors, divided among processes that all hold the same operator."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,10 +13,10 @@ Gather = Callable[[Tensor], list[Tensor]]
 
 
 class SharedOperator(WrappedOperator):
-    """The same numbers on every process, vector j computed by process j modulo their number.
+    """Compute vector j on process j modulo the number of processes; every process gets all results.
 
-    Each vector's product is made on its own, so the number of processes leaves no trace in the bits. All processes must ask for the same
-    products in the same order. Where one fails, all raise.
+    Each vector's product is made on its own, so that results do not depend on the number of processes. All processes must ask
+    for the same products in the same order. Where one fails, all raise.
 
     Args:
         inner: this process's operator, which computes.
@@ -30,7 +30,7 @@ class SharedOperator(WrappedOperator):
         self.rank, self.size, self._gather = rank, size, gather
 
     def select(self, images: Sequence[int]) -> "SharedOperator":
-        """Return the operator of some images, shared out alike."""
+        """Return the operator of some images, shared in the same way."""
         return SharedOperator(self.inner.select(images), self.rank, self.size, self._gather)
 
     def _apply(self, v: Tensor) -> Tensor:
@@ -41,14 +41,16 @@ class SharedOperator(WrappedOperator):
 
     def _shared(self, product: Callable[[Tensor], Tensor], block: Tensor, length: int) -> Tensor:
         b, k, _ = block.shape
-        mine = block.new_zeros(-(-k // self.size) * b * length + 1)  # the last entry tells whether it went well
+        mine = block.new_zeros(-(-k // self.size) * b * length + 1)  # the last entry is 1 if a product failed
         rows = mine[:-1].view(-1, b, length)
         error: Exception | None = None
         try:
+            # One vector at a time: in blocks, the order of sums would depend on the block's width and so on the number of processes.
             for row, j in enumerate(range(self.rank, k, self.size)):
                 rows[row] = product(block[:, j : j + 1].contiguous())[:, 0]
         except Exception as raised:
             error, mine[-1] = raised, 1.0
+        # Processes that failed take part as well: the others would wait for them for ever.
         parts = self._gather(mine)
         if error is not None:
             raise error

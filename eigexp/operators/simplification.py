@@ -1,8 +1,7 @@
-"""A recorded derivative made shorter without changing what it computes, but for the last bits.
+"""Graph simplification: a recorded derivative with fewer operations, and the same values up to rounding.
 
-Left out: what the result does not need, copies, sums with zero, repetitions. Put together: factors that follow each other; a factor a
-channel, such as batch normalisation in evaluation mode, with the convolution before it; symmetric padding by zeros with the convolution
-after it.
+Removed: operations that the result does not need, copies, sums with zero, repetitions. Merged: successive factors; one factor per channel
+(batch normalisation in evaluation mode) with the convolution before it; symmetric padding by zeros with the convolution after it.
 """
 
 from collections import Counter
@@ -23,12 +22,16 @@ _COPIES = {aten._to_copy.default, aten.expand.default, aten.clone.default, aten.
 _SHAPED = {aten.reshape.default, aten.view.default, aten._unsafe_view.default, aten._reshape_alias.default}
 
 
-def fold(recording: Recording) -> LinearProgram:
-    """The shortened program. One that depends on how memory is laid out is only rid of what it does not need."""
+def simplify(recording: Recording) -> LinearProgram:
+    """Return the simplified program. Where it depends on the layout of memory, only operations that are not needed are removed."""
+    # 1. Leave out what the output does not need.
     operations = _needed(recording.operations, recording.output)
+    # Writes and explicit strides depend on which results share memory; the steps below do not keep track of that.
     if any(operation.writes or operation.function is aten.as_strided.default for operation in operations):
         return LinearProgram(operations, recording.output)
+    # 2. Leave out copies, sums with zero, and repetitions, so that what they separate becomes neighbours.
     operations, output = _without_copies(replace(recording, operations=operations))
+    # 3. Put neighbours together.
     for merge in (_merge_factors, _merge_padding):
         operations = _merged(operations, output, merge)
     return LinearProgram(operations, output)
@@ -36,6 +39,7 @@ def fold(recording: Recording) -> LinearProgram:
 
 def _needed(operations: Sequence[Operation], output: int) -> list[Operation]:
     needed, kept = {output}, []
+    # Backwards, as all readers of a result come after it.
     for operation in reversed(operations):
         if operation.writes or needed.intersection(operation.results):
             kept.append(operation)
@@ -44,7 +48,7 @@ def _needed(operations: Sequence[Operation], output: int) -> list[Operation]:
 
 
 def _without_copies(recording: Recording) -> tuple[list[Operation], int]:
-    """Without operations that give back what they got, or what an earlier one gave; views may copy, for strides may differ now."""
+    """Remove operations that return their input or an earlier result. Views become reshapes, because strides may differ now."""
     kept: list[Operation] = []
     same: dict[int, int] = {}
     seen: dict[Hashable, Operation] = {}
@@ -64,13 +68,14 @@ def _without_copies(recording: Recording) -> tuple[list[Operation], int]:
 
 
 def _signature(operation: Operation) -> Hashable:
-    """Equal for operations that compute the same."""
+    """Return a key that is equal for operations that compute the same."""
+    # Constants by identity: to compare values would cost a pass over each. The recording keeps them alive, so no id is used twice.
     leaves, nesting = tree_flatten((operation.arguments, dict(operation.keywords)))
     return operation.function, str(nesting), tuple((type(a), id(a) if isinstance(a, Tensor) else a) for a in leaves)
 
 
 def _copied(operation: Operation, kinds: dict[int, tuple[Any, ...]]) -> int | None:
-    """The number of the result that an operation gives back, if it does no more."""
+    """Return the number of the input that an operation returns unchanged; None if it does more."""
     if operation.function is aten.copy.default:
         return operation.arguments[1].number
     if len(operation.inputs) != 1 or len(operation.results) != 1 or kinds[operation.inputs[0]] != kinds[operation.results[0]]:
@@ -79,7 +84,7 @@ def _copied(operation: Operation, kinds: dict[int, tuple[Any, ...]]) -> int | No
 
 
 def _adds_zero(operation: Operation) -> bool:
-    """Whether a constant is added to, or taken from, a tangent, and is zero."""
+    """Return whether a constant is added to, or taken from, a tangent, and is zero."""
     if operation.function not in (aten.add.Tensor, aten.sub.Tensor):
         return False
     if operation.function is aten.sub.Tensor and not isinstance(operation.arguments[0], Result):
@@ -89,10 +94,11 @@ def _adds_zero(operation: Operation) -> bool:
 
 
 def _merged(operations: list[Operation], output: int, merge: Any) -> list[Operation]:
-    """Every operation put together with the one before it where `merge` can, and nothing else needs that one's result."""
+    """Merge every operation with the one before it where `merge` can, and nothing else reads that one's result."""
     uses = Counter([output, *(number for operation in operations for number in operation.inputs)])
     made: dict[int, Operation] = {}
     for operation in operations:
+        # A chain of factors shrinks to one: what was put together may fit the operation before it, too.
         while True:
             before = made.get(operation.inputs[0]) if operation.inputs else None
             joint = merge(before, operation) if before is not None and uses[before.results[0]] == 1 else None
@@ -110,16 +116,17 @@ def _merge_factors(before: Operation, operation: Operation) -> Operation | None:
     factor = operation.arguments[1]
     if before.function is MULTIPLY and isinstance(before.arguments[1], Tensor):
         return replace(operation, arguments=(before.arguments[0], before.arguments[1] * factor))
+    # Argument 6 is `transposed`: there the first axis of the weight is the input's. A derivative has no bias to be scaled.
     if before.function is aten.convolution.default and not before.arguments[6] and isinstance(before.arguments[0], Result):
         weight = before.arguments[1]
-        if isinstance(weight, Tensor) and _a_channel(factor, weight):
+        if isinstance(weight, Tensor) and _is_per_channel(factor, weight):
             scaled = weight * factor.reshape(-1, *[1] * (weight.ndim - 1))
             return replace(before, arguments=(before.arguments[0], scaled, *before.arguments[2:]), results=operation.results)
     return None
 
 
-def _a_channel(factor: Tensor, weight: Tensor) -> bool:
-    """Whether a factor has one value for each output channel of a convolution."""
+def _is_per_channel(factor: Tensor, weight: Tensor) -> bool:
+    """Return whether a factor has one value for each output channel of a convolution."""
     shape = (1,) * (weight.ndim - factor.ndim) + tuple(factor.shape)
     return shape == (1, weight.shape[0], *[1] * (weight.ndim - 2))
 
@@ -127,9 +134,11 @@ def _a_channel(factor: Tensor, weight: Tensor) -> bool:
 def _merge_padding(before: Operation, operation: Operation) -> Operation | None:
     if before.function is not aten.constant_pad_nd.default or operation.function is not aten.convolution.default:
         return None
+    # A convolution can pad with zeros alone; it must not be transposed (argument 6), whose padding crops.
     if operation.arguments[6] or not isinstance(operation.arguments[0], Result) or any(before.arguments[2:]):
         return None
     axes = len(operation.arguments[4])
+    # constant_pad_nd lists (before, after) from the last axis to the first; convolutions have one number per axis, in order.
     low, high = before.arguments[1][0::2][::-1], before.arguments[1][1::2][::-1]
     if low != high or len(low) > axes or any(p < 0 for p in low):
         return None

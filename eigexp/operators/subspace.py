@@ -17,27 +17,27 @@ _CPU = torch.device("cpu")
 class PixelSubspace(ABC):
     """A map P from n coordinates to the pixels of an image shape, with P^T P = 1.
 
-    A subclass declares `name`, under which the ids of results know it.
+    A subclass declares `name`, which becomes part of the ids of results.
     """
 
     name: ClassVar[str]
 
     @abstractmethod
     def dimension(self, image_shape: tuple[int, ...]) -> int:
-        """n, the number of coordinates."""
+        """Return n, the number of coordinates."""
 
     @abstractmethod
     def to_pixels(self, v: Float[Tensor, "*more n"], image_shape: tuple[int, ...]) -> Float[Tensor, "*more pixels"]:
-        """P v: (..., n) -> (..., c * h * w)."""
+        """Return P v: (..., n) -> (..., c * h * w)."""
 
     @abstractmethod
     def from_pixels(self, pixels: Float[Tensor, "*more pixels"], image_shape: tuple[int, ...]) -> Float[Tensor, "*more n"]:
-        """P^T of pixels: (..., c * h * w) -> (..., n)."""
+        """Return P^T of pixels: (..., c * h * w) -> (..., n)."""
 
 
 @dataclass(frozen=True)
 class Mask(PixelSubspace):
-    """Distortions that vanish outside a mask; the mask is the same in every channel.
+    """Distortions that are zero outside a mask; the mask is the same in every channel.
 
     Attributes:
         shape: "disk" (an ellipse inscribed in the image) or "box", centred; or "file".
@@ -53,29 +53,30 @@ class Mask(PixelSubspace):
 
     def __post_init__(self) -> None:
         if self.shape not in ("disk", "box", "file"):
-            raise ConfigurationError(f"subspace.shape={self.shape} is not a mask. Choose disk, box or file.")
+            raise ConfigurationError(f"subspace.shape={self.shape} is unknown. Choose disk, box or file.")
         if not 0 < self.extent <= 1:
             raise ConfigurationError(f"subspace.extent={self.extent} must lie in (0, 1], as a share of the image's sides.")
         if (self.shape == "file") != (self.path is not None):
             raise ConfigurationError(
-                f"subspace.shape={self.shape} and subspace.path={self.path} disagree: a path goes with shape=file alone."
+                f"subspace.shape={self.shape} and subspace.path={self.path} disagree. Set a path with shape=file, and only then."
             )
 
     def dimension(self, image_shape: tuple[int, ...]) -> int:
-        """Number of kept pixels, all channels together."""
+        """Return the number of kept pixels, all channels together."""
         return len(self._kept(image_shape))
 
     def to_pixels(self, v: Float[Tensor, "*more n"], image_shape: tuple[int, ...]) -> Float[Tensor, "*more pixels"]:
-        """The kept pixels' values in their places, zero elsewhere."""
+        """Return images with the values of the kept pixels, zero elsewhere."""
         pixels = v.new_zeros(*v.shape[:-1], torch.Size(image_shape).numel())
         return pixels.index_copy(-1, self._kept(image_shape, v.device), v)
 
     def from_pixels(self, pixels: Float[Tensor, "*more pixels"], image_shape: tuple[int, ...]) -> Float[Tensor, "*more n"]:
-        """The values of the kept pixels."""
+        """Return the values of the kept pixels."""
         return pixels.index_select(-1, self._kept(image_shape, pixels.device))
 
     def _kept(self, image_shape: tuple[int, ...], device: torch.device = _CPU) -> Int64[Tensor, " n"]:
-        """Positions of the kept pixels, found once for an image shape and device."""
+        """Return the positions of the kept pixels, found once for each image shape and device."""
+        # Every product asks for it, and a mask from a file would be read each time.
         key = (tuple(image_shape), device)
         if key not in self._known:
             self._known[key] = self._find_kept(tuple(image_shape)).to(device)
@@ -97,12 +98,14 @@ class Mask(PixelSubspace):
     def _plane(self, sides: tuple[int, ...]) -> Tensor:
         if self.shape == "file":
             return self._from_file(sides)
+        # Centres of pixels on [-1, 1]: symmetric for odd and even sides alike.
         y, x = (torch.linspace(-1 + 1 / s, 1 - 1 / s, s) for s in sides)
         if self.shape == "box":
             return (y.abs() <= self.extent)[:, None] & (x.abs() <= self.extent)[None, :]
         return y[:, None] ** 2 + x[None, :] ** 2 <= self.extent**2
 
     def _from_file(self, sides: tuple[int, ...]) -> Tensor:
+        # Imported here, for only this shape needs it.
         from PIL import Image, UnidentifiedImageError
 
         try:
@@ -111,5 +114,7 @@ class Mask(PixelSubspace):
         except (OSError, UnidentifiedImageError) as error:
             raise ImageError(f"subspace.path={self.path} cannot be read as an image ({error}). Give a PNG of the image's size.") from error
         if tuple(plane.shape) != tuple(sides):
-            raise ImageError(f"the mask {self.path} has size {tuple(plane.shape)}, the image {tuple(sides)}. They must be equal.")
+            raise ImageError(
+                f"the mask {self.path} has size {tuple(plane.shape)}, but the image {tuple(sides)}. Give a mask of the image's size."
+            )
         return plane > 127

@@ -9,7 +9,7 @@ from eigexp.operators.base import Operator, OperatorShape
 
 
 class Together(Operator):
-    """One image's product after the other: on a CPU that costs what a batch costs, and any choice of images is there at once."""
+    """Make the products of one image after the other: on a CPU as fast as a batch, and selecting images is free."""
 
     def __init__(self, parts: Sequence[Operator]):
         self.parts = list(parts)
@@ -24,19 +24,20 @@ class Together(Operator):
         return torch.cat([part.adjoint(u[i : i + 1]) for i, part in enumerate(self.parts)])
 
     def select(self, images: Sequence[int]) -> Operator:
-        """The operator of some images, in the order given."""
+        """Return the operator of some images, in the order given."""
+        # A single part directly: its own selections and pixel maps need no wrapping.
         return self.parts[images[0]] if len(images) == 1 else Together([self.parts[i] for i in images])
 
     def to_pixels(self, v: Tensor) -> Tensor:
-        """As any of theirs."""
+        """Return P v, as any of the parts does."""
         return self.parts[0].to_pixels(v)
 
     def from_pixels(self, pixels: Tensor) -> Tensor:
-        """As any of theirs."""
+        """Return P^T of pixels, as any of the parts does."""
         return self.parts[0].from_pixels(pixels)
 
     @property
     def images(self) -> Tensor | None:
-        """The images (b, *image shape)."""
+        """Return the images (b, *image shape)."""
         images = [part.images for part in self.parts]
         return None if any(i is None for i in images) else torch.cat([i for i in images if i is not None])

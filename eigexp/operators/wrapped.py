@@ -1,4 +1,4 @@
-"""What operators that add something to another one have in common."""
+"""Base class of operators that add something to another one."""
 
 import torch
 from torch import Tensor

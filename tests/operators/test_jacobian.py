@@ -248,7 +248,7 @@ def test_a_response_that_does_not_run_over_images():
 
 
 def test_an_unknown_way_is_refused_with_the_nearest():
-    refused(Quartic(), images(1, 3, 4), ConfigurationError, r"linearise=forwards is not a way.*Did you mean forward", method="forwards")
+    refused(Quartic(), images(1, 3, 4), ConfigurationError, r"linearise=forwards is unknown.*Did you mean forward", method="forwards")
 
 
 class Dishonest(torch.autograd.Function):

@@ -9,7 +9,7 @@ from eigexp.errors import ModelError, OperatorError
 from eigexp.operators import linearise
 from eigexp.operators.recording import Operation, Recording, Result, record
 from eigexp.operators.scaling import MULTIPLY, as_scaling
-from eigexp.operators.simplification import fold
+from eigexp.operators.simplification import simplify
 
 aten = torch.ops.aten
 F64 = torch.float64
@@ -18,7 +18,7 @@ F64 = torch.float64
 def program(*operations, kinds=None):
     """The shortened program of operations in a row, each (function, arguments after the first)."""
     rows = [Operation(function, (Result(i), *arguments), {}, (i + 1,)) for i, (function, *arguments) in enumerate(operations)]
-    return fold(Recording(rows, len(rows), kinds or {i: ((1, 1, 4, 4), F64, "cpu") for i in range(len(rows) + 1)}))
+    return simplify(Recording(rows, len(rows), kinds or {i: ((1, 1, 4, 4), F64, "cpu") for i in range(len(rows) + 1)}))
 
 
 def test_a_constant_that_is_overwritten_later_is_refused():
@@ -30,6 +30,26 @@ def test_a_constant_that_is_overwritten_later_is_refused():
 
     with pytest.raises(OperatorError, match="overwrites a tensor in place"):
         record(overwrites, torch.ones(1, 3))
+
+
+def test_a_constant_that_a_later_pass_overwrites_is_noticed_by_both_products():
+    class Gain(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("mean", torch.zeros(1, dtype=F64))
+
+        def forward(self, x):
+            self.mean.copy_(x.detach().mean().reshape(1))
+            return x * self.mean
+
+    model, x = Gain(), torch.rand(1, 40, dtype=F64)
+    A = linearise(model, x, method="program")
+    ones = torch.ones(1, 1, 40, dtype=F64)
+    assert torch.allclose(A.apply(ones), x.mean() * ones) and torch.allclose(A.adjoint(ones), x.mean() * ones)
+    model(5 * x)
+    for product in (A.apply, A.adjoint):
+        with pytest.raises(OperatorError, match=r"overwritten after it was recorded\. Linearise the model again"):
+            product(ones)
 
 
 def test_a_derivative_that_comes_from_elsewhere_is_refused():
@@ -65,7 +85,7 @@ def test_a_sum_is_left_out_only_if_it_adds_nothing():
 def test_a_change_of_precision_is_no_copy():
     kinds = {0: ((2,), torch.float32, "cpu"), 1: ((2,), F64, "cpu")}
     operation = Operation(aten._to_copy.default, (Result(0),), {"dtype": F64}, (1,))
-    assert fold(Recording([operation], 1, kinds))(torch.ones(2)).dtype == F64
+    assert simplify(Recording([operation], 1, kinds))(torch.ones(2)).dtype == F64
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])

@@ -7,14 +7,14 @@ from torch.nn import functional as F
 
 from eigexp.operators.jacobian import LinearisationPoint
 from eigexp.operators.recording import LinearProgram, record
-from eigexp.operators.simplification import fold
+from eigexp.operators.simplification import simplify
 from tests.operators.real_networks import NETWORKS, network
 
 
-def folded(function: Callable[[Tensor], Tensor], *shape: int) -> list[str]:
+def simplified(function: Callable[[Tensor], Tensor], *shape: int) -> list[str]:
     """Names of the operations that are left, once the program is known to be the derivative."""
     x, t = torch.rand(2, *shape, dtype=torch.float64), torch.randn(2, *shape, dtype=torch.float64)
-    program = fold(record(function, x))
+    program = simplify(record(function, x))
     _, expected = torch.autograd.functional.jvp(function, x, t)
     assert torch.allclose(program(t), expected, rtol=1e-11, atol=1e-11)
     return [str(operation.function).split(".")[1] for operation in program.operations]
@@ -33,7 +33,7 @@ def convolution(*args: int, **settings: int) -> nn.Conv2d:
 
 
 def test_batch_normalisation_goes_into_the_convolution_before_it():
-    assert folded(
+    assert simplified(
         nn.Sequential(convolution(3, 4, 3), normalised(4), nn.ReLU(), convolution(4, 4, 3, groups=4), normalised(4)), 3, 8, 9
     ) == [
         "convolution",
@@ -49,41 +49,41 @@ def test_but_not_where_the_convolutions_output_is_needed_too():
         y = first(x)
         return y + norm(y)
 
-    assert folded(both, 3, 8, 9) == ["convolution", "mul", "add"]
+    assert simplified(both, 3, 8, 9) == ["convolution", "mul", "add"]
 
 
 def test_nor_into_a_transposed_convolution():
     model = nn.Sequential(nn.ConvTranspose2d(3, 4, 3).double().requires_grad_(False), normalised(4))
-    assert folded(model, 3, 8, 9) == ["convolution", "mul"]
+    assert simplified(model, 3, 8, 9) == ["convolution", "mul"]
 
 
 def test_a_factor_a_pixel_stays_out_of_the_convolution():
     first, weights = convolution(3, 4, 3), torch.rand(4, 6, 7, dtype=torch.float64)
-    assert folded(lambda x: first(x) * weights, 3, 8, 9) == ["convolution", "mul"]
+    assert simplified(lambda x: first(x) * weights, 3, 8, 9) == ["convolution", "mul"]
 
 
 def test_factors_that_follow_each_other_become_one():
-    assert folded(lambda x: -(x.sin() / 3).exp().clamp(0.5) * 2, 3, 4) == ["mul"]
+    assert simplified(lambda x: -(x.sin() / 3).exp().clamp(0.5) * 2, 3, 4) == ["mul"]
 
 
 @pytest.mark.parametrize(("padding", "left"), [((1, 1, 2, 2), []), ((1, 2, 1, 2), ["constant_pad_nd"]), ((-1, -1), ["constant_pad_nd"])])
 def test_symmetric_padding_goes_into_the_convolution_after_it(padding, left):
     first = convolution(3, 4, 3, padding=1, stride=2)
-    assert folded(lambda x: first(F.pad(x, padding)), 3, 8, 9) == [*left, "convolution"]
+    assert simplified(lambda x: first(F.pad(x, padding)), 3, 8, 9) == [*left, "convolution"]
 
 
 def test_padding_by_a_value_is_padding_by_zeros_to_the_derivative():
     first = convolution(3, 4, 3)
-    assert folded(lambda x: first(F.pad(x, (1, 1, 1, 1), value=5.0)), 3, 8, 9) == ["convolution"]
+    assert simplified(lambda x: first(F.pad(x, (1, 1, 1, 1), value=5.0)), 3, 8, 9) == ["convolution"]
 
 
 def test_sums_with_constants_and_unused_parts_are_gone():
-    assert folded(lambda x: (torch.stack([x + 3, x * 2])[1] + torch.ones_like(x)).reshape(2, 12), 3, 4)[-2:] == ["select", "reshape"]
-    assert folded(lambda x: (x.exp().sum() * 0 + x.detach().sum()) * 0 + x.sin(), 3, 4).count("exp") == 0
+    assert simplified(lambda x: (torch.stack([x + 3, x * 2])[1] + torch.ones_like(x)).reshape(2, 12), 3, 4)[-2:] == ["select", "reshape"]
+    assert simplified(lambda x: (x.exp().sum() * 0 + x.detach().sum()) * 0 + x.sin(), 3, 4).count("exp") == 0
 
 
 def test_what_is_computed_twice_is_computed_once():
-    names = folded(nn.LayerNorm(5).double().requires_grad_(False), 4, 5)
+    names = simplified(nn.LayerNorm(5).double().requires_grad_(False), 4, 5)
     assert names.count("mean") == 1
     assert names.count("sub") == 1
 
@@ -93,13 +93,13 @@ def test_folding_leaves_what_is_computed(name):
     model = LinearisationPoint(network(name), torch.empty(0), None, None, batched=True).response
     x, t = torch.rand(2, 3, 9, 11, dtype=torch.float64), torch.randn(2, 3, 9, 11, dtype=torch.float64)
     recording = record(model, x)
-    whole, short = LinearProgram(recording.operations, recording.output), fold(recording)
+    whole, short = LinearProgram(recording.operations, recording.output), simplify(recording)
     assert len(short.operations) <= len(whole.operations)
     assert torch.allclose(short(t), whole(t), rtol=0, atol=1e-12 * float(whole(t).abs().max()))
 
 
 def test_a_program_can_be_run_again_and_leaves_its_constants_alone():
-    program = fold(record(network("assignment"), torch.rand(2, 3, 9, 11, dtype=torch.float64)))
+    program = simplify(record(network("assignment"), torch.rand(2, 3, 9, 11, dtype=torch.float64)))
     assert any(operation.writes for operation in program.operations)
     t = torch.randn(2, 3, 9, 11, dtype=torch.float64)
     kept, first = t.clone(), program(t).clone()

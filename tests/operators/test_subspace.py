@@ -79,7 +79,7 @@ def test_a_mask_of_a_file_confines_distortions(picture):
 
 
 def test_a_file_of_another_size_is_refused(picture):
-    with pytest.raises(ImageError, match=r"has size \(9, 13\), the image \(9, 12\)"):
+    with pytest.raises(ImageError, match=r"has size \(9, 13\), but the image \(9, 12\)"):
         Mask(shape="file", path=picture((9, 13))).dimension(SHAPE)
 
 
@@ -114,7 +114,7 @@ def test_a_mask_that_keeps_nothing_is_refused():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"shape": "ring"}, r"subspace\.shape=ring is not a mask\. Choose disk, box or file"),
+        ({"shape": "ring"}, r"subspace\.shape=ring is unknown\. Choose disk, box or file"),
         ({"extent": 0.0}, r"subspace\.extent=0\.0 must lie in \(0, 1\]"),
         ({"extent": 1.5}, r"subspace\.extent=1\.5 must lie in \(0, 1\]"),
         ({"extent": float("nan")}, r"subspace\.extent=nan must lie"),
