@@ -69,7 +69,7 @@ def check_certificate_memory(A: Operator, precision: Precision) -> None:
 
 
 def _precise_operator(A: Operator, vectors: int, precision: Precision) -> tuple[Operator | None, str | None]:
-    """The operator in float64, or None; and why there is none although it was asked for."""
+    """Return the operator in float64, or None, and the reason if it was asked for and cannot be had."""
     if precision == "solver":
         return (A if A.dtype == torch.float64 else None), None
     try:
@@ -133,7 +133,7 @@ def _certificate(A: Operator, proposal: RitzPairs, progress: Progress, solver: S
 def _tolerance_notes(
     progress: Progress, met: dict[str, Any], fresh: FreshPairs, rtol: float | None, largest: float, dtype: torch.dtype
 ) -> list[str]:
-    """Why a solver that has converged did not meet what was asked, or what a relative tolerance was met by."""
+    """Return why a converged solver did not meet the tolerances, or why a relative tolerance does not apply."""
     if progress.status != "converged" or not len(fresh.values):
         return []
     name, smallest = str(dtype).removeprefix("torch."), float(fresh.values[-1])
@@ -148,7 +148,7 @@ def _tolerance_notes(
 
 
 def _null_space(proposal: RitzPairs, fresh: FreshPairs, n: int, m: int, *, rounding: float, largest: float) -> NullSpace:
-    """Zero for certain by the shapes alone; beyond that, Ritz values bound as many eigenvalues from above (Cauchy's theorem)."""
+    """Return what is known of the null space: n - m zeros by the shapes, and what Ritz values bound from above (Cauchy's theorem)."""
     below = max(_NUMERICALLY_ZERO, 2 * rounding / largest) if largest > 0 else _NUMERICALLY_ZERO
     count = int((fresh.ritz + rounding <= below * largest).sum()) if fresh.independent else 0
     return NullSpace(
@@ -160,7 +160,7 @@ def _null_space(proposal: RitzPairs, fresh: FreshPairs, n: int, m: int, *, round
 
 
 def _as_images(A: Operator, vectors: Rows) -> Distortions:
-    """Pixels (k, *image shape), each with its entry of largest magnitude positive."""
+    """Return pixels (k, *image shape), each with its entry of largest magnitude positive."""
     pixels = A.to_pixels(vectors)
     if not len(pixels):
         return pixels if A.images is None else pixels.reshape(0, *A.images.shape[1:])

@@ -48,7 +48,7 @@ def find_clusters(
 
 
 def _neighbours(index: Eigenindices, n: int, top: Chosen, proposal: RitzPairs) -> list[_Known]:
-    """The next pairs inwards from either end, unless they are printed."""
+    """Return the next pairs inwards from either end, unless they are printed."""
     printed = set(index.tolist())
     found: list[_Known] = []
     if proposal.next_top is not None and bool(top.any()):

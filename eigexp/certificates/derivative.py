@@ -45,14 +45,14 @@ def derivative_errors(A: JacobianOperator, vectors: Rows, largest: float) -> lis
 
 
 def _beside(A: JacobianOperator, length: float) -> JacobianOperator:
-    """The operator at an image whose pixels are moved a little, at random."""
+    """Return the operator at an image whose pixels are moved a little, at random."""
     noise = torch.randn(A.images.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(A.images)
     moved = A.images + _MOVE * length / A.images[0].numel() ** 0.5 * noise
     return type(A)(replace(A.point, images=moved))
 
 
 def _error(A: JacobianOperator, v: Tensor, step: float, scale: float) -> float:
-    """The disagreement along one vector; 0.0 within the tolerance, or where it shrinks with the step as curvature and kinks do."""
+    """Return the disagreement along one vector; 0.0 within the tolerance, or where it shrinks with the step as curvature and kinks do."""
     product = A.apply(v)
     error, rounding = _excess(A, v, product, step, scale)
     if error <= _TOLERANCE + rounding:
@@ -63,7 +63,7 @@ def _error(A: JacobianOperator, v: Tensor, step: float, scale: float) -> float:
 
 
 def _excess(A: JacobianOperator, v: Tensor, product: Tensor, step: float, scale: float) -> tuple[float, float]:
-    """How far A v lies outside the two one-sided difference quotients, and what rounding could make of that; relative to sqrt(lambda_1).
+    """Return how far A v lies outside the two one-sided difference quotients, and a bound on its rounding, relative to sqrt(lambda_1).
 
     At a kink the two sides differ, and autograd returns a value between them, unless later layers mix the responses.
     """

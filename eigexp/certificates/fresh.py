@@ -66,7 +66,7 @@ def fresh_pairs(A: Operator, proposal: RitzPairs) -> FreshPairs:
 
 
 def _ritz_values(V: Tensor, FV: Tensor) -> tuple[Tensor, float]:
-    """Ritz values of the span of V, descending, and the smallest eigenvalue of V V^T, which tells how far V is from orthonormal.
+    """Return the Ritz values of the span of V, descending, and the smallest eigenvalue of V V^T: 1 where V is orthonormal.
 
     By Cauchy's interlacing theorem (Parlett 1998, section 10.1) the j-th largest Ritz value is at most the j-th largest eigenvalue, and the
     j-th smallest at least the j-th smallest. Rayleigh quotients of single vectors do not have this property for j > 1.
@@ -85,7 +85,7 @@ def _ritz_values(V: Tensor, FV: Tensor) -> tuple[Tensor, float]:
 
 
 def _reach(values: Values, own: Values, residuals: Tensor) -> Values:
-    """Distances within which each value has an eigenvalue of its own.
+    """Return distances within which each value has an eigenvalue of its own.
 
     A residual r alone says that some eigenvalue lies within r (Parlett 1998, theorem 4.5.1): two pairs whose ranges overlap could mean
     the same one. Pairs that overlap are therefore taken together: within the spectral norm of their residuals there are as many

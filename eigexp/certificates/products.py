@@ -80,7 +80,7 @@ def _in_float64(A: Operator, image: int, proposal: RitzPairs, progress: Progress
 
 
 def _compared(A: Operator, image: int, proposal: RitzPairs, progress: Progress, measured: Measured) -> Measured:
-    """How far the solver's dtype is from float64; where that is more than the tolerance, by products of its own."""
+    """Add how far the solver's dtype is from float64; where that exceeds the tolerance, measured by products in its dtype."""
     fresh, largest = measured.fresh, measured.largest
     shift, products, notes = _largest_difference(proposal.eigenvalues[fresh.order.cpu()], fresh), measured.products, measured.notes
     if shift > progress.tolerance * largest and progress.status == "converged":
@@ -128,5 +128,5 @@ def _derivative_notes(B: Operator, proposal: RitzPairs, fresh: FreshPairs, large
 
 
 def _ends(k: int, count: int) -> list[int]:
-    """Positions of the first and the last `count` of k."""
+    """Return the positions of the first and the last `count` of k."""
     return sorted({*range(min(count, k)), *range(max(0, k - count), k)})

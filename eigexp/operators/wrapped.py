@@ -30,5 +30,5 @@ class WrappedOperator(Operator):
 
     @property
     def images(self) -> Tensor | None:
-        """The images (b, *image shape) of the inner operator."""
+        """Return the images (b, *image shape) of the inner operator."""
         return self.inner.images

@@ -74,6 +74,7 @@ class Auto(Solver):
             log.info("solver=auto: krylov, since %s", error.why)
             assert state.request is not None
             self._krylov().check_memory(A)
+            # What the sparse attempt has cost is counted, this last request included: half a Fisher-vector product per vector.
             spent = state.fisher_vector_products + len(state.request.block) / 2
             return replace(self._krylov().start(A, image, state.rng), steps=state.steps + 1, fisher_vector_products=spent)
 
@@ -98,11 +99,13 @@ class Auto(Solver):
 
     def _limit(self, shape: OperatorShape) -> int:
         """Return the number of rows of the Jacobian that pay."""
+        # A side less than n means that only J J^T is decomposed, which is cheaper: more rows pay.
         per_pair = _ROWS_PER_PAIR_WIDE if self._side(shape) < shape.n else _ROWS_PER_PAIR
         return max(per_pair * self.k, _ROWS_RELATIVE if self.bottom_rtol is not None else 0)
 
     def _side(self, shape: OperatorShape) -> int:
         """Return the side of the matrix that the exact solver decomposes."""
+        # With m + k <= n the k smallest eigenvalues are zeros of the null space, so that J J^T knows all the others.
         return shape.m if shape.m + self.k <= shape.n else shape.n
 
     def _reason(self, shape: OperatorShape) -> str:

@@ -167,6 +167,7 @@ class Solver(ABC):
         self.check_memory(A)
         if isinstance(generator, int):
             generator = torch.Generator().manual_seed(generator)
+        # The generator as numbers: the state must fit on disk, and every image draws the same vectors whatever else is in the batch.
         rng = generator.get_state()
         return SolverState(tuple(self.start(A, i, rng.clone()) for i in range(A.shape.b)))
 
@@ -198,6 +199,7 @@ class Solver(ABC):
         """
         images = list(state.images)
         for (kind, _), members in self._groups(state).items():
+            # A selection may cost a new linearisation, so the whole batch is taken as it is.
             part = A if members == list(range(A.shape.b)) else A.select(members)
             block = torch.stack([images[i].request.block for i in members])  # pyright: ignore[reportOptionalMemberAccess]
             forward = part.apply(block) if kind != "adjoint" else None
@@ -251,6 +253,7 @@ class Solver(ABC):
     @staticmethod
     def _groups(state: SolverState) -> dict[tuple[str, tuple[int, ...]], list[int]]:
         groups: dict[tuple[str, tuple[int, ...]], list[int]] = defaultdict(list)
+        # Only requests of one kind and shape can be stacked into one product.
         for i, image in enumerate(state.images):
             if image.request is not None:
                 groups[image.request.kind, tuple(image.request.block.shape)].append(i)

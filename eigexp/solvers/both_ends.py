@@ -27,6 +27,7 @@ class Wanted:
     def held(self, d: int) -> tuple[Tensor, Tensor]:
         """Return the ranks that d Ritz pairs can stand for, largest first, and the positions of those pairs, from the end if negative."""
         index = self.eigenindex.tolist()
+        # A small space fills the top first, which converges first and sets the scale of all tolerances.
         tops = [(i, i) for i in index if i < self.top][:d]
         bottoms = [(i, i - self.n) for i in index if i >= self.top][len(tops) - d :] if d > len(tops) else []
         ranks, positions = zip(*tops, *bottoms, strict=True) if d else ((), ())
@@ -102,5 +103,6 @@ def tolerances_met(
     met = residuals <= tol * largest
     if bottom_rtol is None:
         return met
+    # Products are rounded relative to lambda_1: below that, no number of steps makes a residual small relative to its own value.
     zero = values <= 4 * torch.finfo(dtype).eps * largest
     return met & (~bottom | zero | (residuals <= bottom_rtol * values))

@@ -95,6 +95,7 @@ class Exact(Solver):
         check_sizes(self.k or 0, 0, n)
         check_precision(self.tol, A.dtype)
         none = torch.empty(0, dtype=torch.float64)
+        # Rows of J by transposed products or columns by forward ones: min(m, n) of them, the fewer.
         size, width = min(m, n), max(m, n)
         state = ExactImage(
             request=None,
@@ -151,6 +152,7 @@ class Exact(Solver):
         rows = torch.arange(min(self.chunk, size - start))
         unit = torch.zeros(len(rows), size, dtype=state.vectors.dtype, device=state.vectors.device)
         unit[rows, start + rows] = 1
+        # A^T of a unit vector of responses is a row of J, A of a unit vector of coordinates a column.
         return Request("adjoint" if state.by_rows else "forward", unit)
 
     def _decompose(self, state: ExactImage) -> ExactImage:
@@ -159,9 +161,11 @@ class Exact(Solver):
         index = wanted_indices(state.n, state.n, 0) if self.k is None else wanted_indices(state.n, self.k, self.k)
         vectors, spectrum = self._of_wide(J) if self._is_wide(state.m, state.n) else self._of_any(J, index)
         kept = vectors.to(J.dtype).contiguous()
+        # Measured on the vectors in the dtype in which they are handed on, not on those of the decomposition.
         theta, residuals = _measured(J, kept)
         largest = float(spectrum[0])
         met = bool((residuals <= self.tol * largest).all())
+        # The spectrum of J J^T has m values; the n - m that it leaves out are zeros and belong to the null space as well.
         rank = int((spectrum > _zero(J.dtype) * largest).sum())
         next_top, next_bottom = self._neighbours(spectrum, state.n)
         return replace(
@@ -186,6 +190,7 @@ class Exact(Solver):
         """
         if self.k is None or 2 * self.k >= n:
             return None, None
+        # A backward stable eigensolver is off by a modest multiple of eps lambda_1; sqrt(n) is how rounding grows in practice.
         rounding = n**0.5 * torch.finfo(torch.float64).eps * float(spectrum[0])
         at = [float(spectrum[i]) if i < len(spectrum) else 0.0 for i in (self.k, n - self.k - 1)]
         return (at[0], rounding), (at[1], rounding)
@@ -200,6 +205,7 @@ class Exact(Solver):
         for block in _in_float64(J):
             F.addmm_(block.T, block)
         vectors = torch.linalg.eigh(F).eigenvectors.T
+        # Sorted anew, since |J z|^2 may order tiny eigenvalues otherwise than the eigensolver did.
         values, order = _rayleigh_quotients(J, vectors).sort(descending=True, stable=True)
         return vectors[order[index.to(order.device)]], values
 
@@ -210,11 +216,15 @@ class Exact(Solver):
         gram = torch.zeros(m, m, dtype=torch.float64, device=J.device)
         for columns in J.split(_BLOCK, dim=1):
             gram.addmm_(columns.double(), columns.double().T)
+        # J^T u of an eigenvector u of J J^T is an eigenvector of J^T J, of length sqrt(lambda).
         images = _times(torch.linalg.eigh(gram).eigenvectors.T.contiguous(), J)
         values, order = images.square().sum(dim=1).sort(descending=True)
         rank = int((values > _zero(J.dtype) * values[0]).sum())
+        # The small ones among them are not orthogonal to the large to working precision: QR in order of size changes the large ones least.
         span = torch.linalg.qr(images[order[: max(rank, self.k)]].T).Q.T  # right singular vectors, largest first
+        # A null space has no preferred vector: random ones, of a fixed seed, from which the row space is removed.
         draw = torch.randn(self.k, n, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(J.device)
+        # Twice is enough: the second pass removes the rounding that the first has left (Parlett 1998, section 6.9).
         for _ in range(2):
             draw = draw - (draw @ span[:rank].T) @ span[:rank]
         return torch.cat([span[: self.k], orthonormal_rows(draw)]), values
@@ -223,6 +233,7 @@ class Exact(Solver):
         """Refuse what the batch's Jacobians and one image's eigendecomposition would not leave room for."""
         b, m, n = A.shape
         kept = n if self.k is None else min(2 * self.k, n)
+        # All images gather their Jacobians side by side, but they are decomposed one at a time.
         jacobians, results = b * m * n * A.dtype.itemsize, b * kept * n * A.dtype.itemsize
         dense = m * (_DENSE_COPIES * m + _WIDE_COPIES * n) if self._is_wide(m, n) else _DENSE_COPIES * n * n
         needed = jacobians + results + 8 * (dense + _BLOCK * n)

@@ -87,6 +87,7 @@ class Power(BothEnds):
         self.check(A)
         rows = torch.empty(0, n, dtype=A.dtype, device=A.device)
         none = torch.empty(0, dtype=torch.float64)
+        # lambda_1 is needed in any case: it is the shift of the bottom and the scale of the tolerance.
         block, rng = gaussian_rows(max(self.num_top, 1), n, rng, rows)
         return PowerImage(
             request=Request("fisher", orthonormal_rows(block)),
@@ -112,6 +113,7 @@ class Power(BothEnds):
         assert state.request is not None
         block = state.request.block
         state = replace(state, steps=state.steps + 1, fisher_vector_products=state.fisher_vector_products + len(block))
+        # Rayleigh-Ritz before anything else: values, residuals and the next block all come from this one product.
         values, vectors, images = _rotated(block, answer)
         residuals = images - values[:, None].to(images) * vectors
         norms = torch.linalg.vector_norm(residuals, dim=1, dtype=torch.float64).cpu()
@@ -147,6 +149,8 @@ class Power(BothEnds):
         if over or state.steps >= self.max_steps:
             return self._finish(state)
         if state.phase == "bottom":
+            # (F - lambda_1) v: the smallest eigenvalue of F is the largest in magnitude there, since F is positive semidefinite. That
+            # lambda_1 lies a little above its Ritz value does no harm: it stays far smaller in magnitude.
             images = images - state.largest * state.bottom_vectors
         return replace(state, request=Request("fisher", orthonormal_rows(images)))
 
@@ -159,10 +163,12 @@ class Power(BothEnds):
         return replace(state, request=None, phase="finished", status="converged" if met else "budget")
 
     def _top_budget(self, state: PowerImage) -> int:
+        # Half for either end: a top that does not converge must not leave the bottom without any steps.
         return (self.max_steps + 1) // 2 if self._bottom_size(state) else self.max_steps
 
     def _bottom_size(self, state: PowerImage) -> int:
         """Return the vectors of the smallest block: those that the largest does not hold already."""
+        # In small spaces the ends overlap: a pair of both is computed with the top.
         return min(self.num_bottom, state.n - self.num_top)
 
     def _bottom_is_met(self, state: PowerImage) -> bool:
@@ -188,5 +194,6 @@ def _rotated(block: Tensor, answer: Answer) -> tuple[Tensor, Tensor, Tensor]:
     """Return Ritz values (k,), decreasing, Ritz vectors (k, n) of a block, and F of them, from one product."""
     assert answer.forward is not None and answer.back is not None
     responses = answer.forward.double()
+    # By (A V)(A V)^T, not V (F V)^T: positive semidefinite, and theta is |A v|^2, as certificates compute it.
     values, q = ritz(responses @ responses.T)
     return values, q.to(block) @ block, q.to(block) @ answer.back

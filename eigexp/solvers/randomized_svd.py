@@ -102,10 +102,12 @@ class RandomizedSVD(Solver):
         cost = len(state.request.block)
         state = replace(state, steps=state.steps + 1, fisher_vector_products=state.fisher_vector_products + cost)
         if state.phase == "power":
+            # Orthonormalised after every pass: powers of F would turn all rows to the first eigenvector (Halko et al. 2011, algorithm 4.4).
             phase = "power" if state.steps <= self.q else "project"
             return replace(state, phase=phase, request=Request("fisher", orthonormal_rows(answer.back)))
         if state.phase == "project":
             return self._project(state, answer)
+        # Gaussian vectors that the range was not made from: only such show what it lacks.
         missed = answer.back - (answer.back @ state.basis.T) @ state.basis
         error = float(torch.linalg.vector_norm(missed, dim=1, dtype=torch.float64).mean())
         met = bool((state.residuals <= self.tol * state.values[0]).all())

@@ -12,9 +12,7 @@ from eigexp.solvers.krylov.image_state import KrylovImage
 from eigexp.solvers.krylov.settings import KrylovSettings
 
 _RESOLVED = 0.25  # residual of a neighbour relative to its distance, at most, for the two to be told apart
-
 _FAR_BELOW = 1e-2  # of the error allowed: with a smaller residual a pair is not grown further
-
 _WIDE = 4.0  # gap in units of the residuals, from which on their effect is of second order
 
 Neighbour = tuple[float, float]
@@ -27,6 +25,7 @@ def conclude_search(settings: KrylovSettings, state: KrylovImage) -> KrylovImage
         return state
     end = _end(settings, state, -1)
     margin = _margin_from_start(state, end)
+    # Without a bound from the start the margin is the error allowed: within it the residual has converged.
     return replace(state, bottom_checked=True, bottom_margin=end.allowed if margin is None else margin)
 
 
@@ -57,6 +56,7 @@ def check_is_due(settings: KrylovSettings, state: KrylovImage) -> bool:
 
 def begin_check(settings: KrylovSettings, state: KrylovImage) -> KrylovImage:
     """Start a second space from a random vector orthogonal to all pairs found."""
+    # All pairs found are locked, both ends: what the second space finds is new by construction.
     check = Complement.of(state.space.combine(state.coefficients))
     direction, rng = check.random_direction(state.rng)
     assert direction is not None  # the pairs found are fewer than the coordinates
@@ -67,6 +67,7 @@ def continue_check(settings: KrylovSettings, state: KrylovImage) -> KrylovImage:
     """Ask for the next product of the check; once both ends are settled, go back to the search with what was found."""
     assert state.check is not None
     verdicts = _verdicts(settings, state)
+    # One space serves both ends, so it grows until the slower one is settled.
     if all(verdict.settled for verdict in verdicts.values()):
         return _conclude(settings, state, verdicts)
     check, direction = state.check.next_direction(settings.limit, settings.kept)
@@ -88,6 +89,7 @@ def neighbour(settings: KrylovSettings, state: KrylovImage, sign: int) -> Neighb
     if not candidates:
         return None
     end = _end(settings, state, sign)
+    # The one that reaches farther out for certain: its value, less its residual.
     value, residual = max(candidates, key=lambda c: sign * c[0] - c[1])
     return (value, residual) if _resolved(end, value, residual) else None
 
@@ -117,6 +119,7 @@ def _margin_from_start(state: KrylovImage, end: End) -> float | None:
     def rules_out(c: float) -> bool:
         return state.space.weight_bound(c) <= at_risk
 
+    # The bound is for a space grown from one vector: after a restart its coefficients are no longer those of the start.
     if state.restarts or not rules_out(end.theta + end.sign * end.allowed):
         return None
     return least_margin(end, rules_out)
@@ -142,11 +145,13 @@ def _verdict_on_top(settings: KrylovSettings, state: KrylovImage, check: Complem
     end, verdict = _end(settings, state, 1), check.judge(_end(settings, state, 1))
     if check.exhausted or verdict.found:
         return verdict
+    # A random vector shows the extreme values only after some steps; with poles there has been a restart, and so enough of them.
     if len(check.space) <= settings.check_multiplicity and not len(check.poles):
         return Verdict(False)
     if settings.num_top > 1 or verdict.settled:
         return verdict
     value, residual = check.extreme(1)
+    # A neighbour that the first space knows as well is no news; a new one must be resolved, or it may still rise to a copy of lambda_1.
     known = float(state.space.values[1]) if len(state.space) > 1 else 0.0
     return Verdict(value <= known + end.allowed or _resolved(end, value, residual), margin=end.allowed)
 
@@ -180,6 +185,7 @@ def _with_coupling(residuals: Tensor, end: End, margin: float, check: Complement
 
     With a gap the difference is of second order, and within each pair's own residual.
     """
+    # F is block diagonal in the pairs found and their complement, but for their residuals.
     coupling = float(residuals.norm())
     gap = end.sign * (end.theta - check.extreme(end.sign)[0])
     return margin + coupling if margin > 0 or gap < _WIDE * coupling else 0.0

@@ -113,6 +113,7 @@ class Complement:
 
         None is returned for q, and the space marked, where it is exhausted.
         """
+        # No new direction: the space is invariant under C, and its Ritz pairs are exact.
         q = None if len(self.space) >= self.dimension else self.new_part(self.space.last_image())
         if q is None:
             return replace(self, exhausted=True), None
@@ -147,12 +148,14 @@ class Complement:
         """Return what is known of an end."""
         values = end.sign * self._outermost(self.space.values, end.sign)
         theta = end.sign * end.theta
+        # At most as many as were found before: a replacement for each of these.
         found = min(int((values > theta + end.allowed).sum()), end.number)
         if found:
             return Verdict(self._converged(end, found), found)
         excess = float(values[0]) - theta
         if self.exhausted:
             return Verdict(True, margin=max(0.0, excess))
+        # All Ritz values lie inside theta, and nothing at theta or beyond is left: no margin is needed.
         if excess < 0 and self._rules_out(end.theta):
             return Verdict(True)
         # A neighbour of theta hides behind no distance: then the bound must hold at the end of what is allowed.
@@ -163,6 +166,7 @@ class Complement:
     def weight_bound(self, c: float) -> float:
         """Return a bound of |<w, y>| for a unit eigenvector y of C with eigenvalue c beyond all Ritz values."""
         bound = self.space.weight_bound(c, self.start)
+        # Each cycle bounds the weight on its start by that on the next one's start: the bounds multiply.
         for poles, residues in zip(self.poles, self.residues, strict=True):
             bound *= abs(float((residues / (c - poles)).sum()))
         return bound
@@ -208,6 +212,7 @@ def weight_at_risk(n: int) -> float:
 
 def least_margin(end: End, rules_out: Callable[[float], bool], least: float = 0.0) -> float:
     """Return the least distance beyond theta that is ruled out, by halving; it is known of the distance allowed."""
+    # The bound falls with the distance beyond theta, so that halving finds where it crosses.
     low, high = least, end.allowed
     for _ in range(_HALVINGS):
         middle = (low + high) / 2

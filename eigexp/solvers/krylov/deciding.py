@@ -51,22 +51,28 @@ def _search(settings: KrylovSettings, A: Operator, image: int, state: KrylovImag
     """Expand by what serves the first sought pair that has not converged; when all have, check, and finish."""
     unconverged = (~converged(settings, state)).nonzero().flatten().tolist()
     top_open = bool(unconverged) and unconverged[0] < settings.sought_top
+    # 1. What was found elsewhere comes first: it is worth more than the next residual.
     if len(state.queue):
         state, direction = _from_queue(settings, state, top_open=top_open)
         if direction is not None:
             return _expand(state, direction)
+    # 2. Patterns, once lambda_1 has settled: only then is it known which of them beat the smallest values.
     if not top_open and _structured_due(settings, state, bottom_open=bool(unconverged)):
         vectors = structured_vectors(A, image, state.rounds)
         if len(vectors):
+            # The margin of the top is taken now: a space with a pattern no longer rests on its random start.
             return replace(with_top_margin(settings, state), phase="structured", request=Request("forward", vectors))
         state = replace(state, rounds=ROUNDS)
+    # 3. The residual of the first pair that has not converged: from one start, that is Lanczos.
     if unconverged:
         residual = residuals[unconverged[0]]
         if top_open or not settings.preconditioner:
             return _expand(state, residual)
         return _expand_preconditioned(A, with_top_margin(settings, state), residual)
+    # 4. Converged by its residual, but perhaps to the second smallest.
     if bottom_needs_steps(settings, state):
         return _expand(state, residuals[-1])
+    # 5. Nothing is left to improve: check what was missed, or finish.
     state = conclude_search(settings, state)
     return begin_check(settings, state) if check_is_due(settings, state) else _finish(settings, state)
 
@@ -99,6 +105,7 @@ def _expand(state: KrylovImage, direction: Tensor) -> KrylovImage:
     """Ask for the product with the new part of a direction, or with a random one where nothing is new."""
     t = state.space.orthogonal_part(direction)
     rng = state.rng
+    # The space may be invariant under F; then only a random vector leads out of it.
     if t is None:
         t, rng = random_orthogonal(state.space.V.rows, state.n, rng)
     return replace(state, request=Request("fisher", t[None]), rng=rng)
@@ -121,6 +128,7 @@ def _finish(settings: KrylovSettings, state: KrylovImage) -> KrylovImage:
     """Ask for nothing more; the space shrinks to the sought vectors."""
     met = converged(settings, state)
     top_met, bottom_met = bool(met[: settings.sought_top].all()), bool(met[settings.sought_top :].all())
+    # Weight of the random start on Ritz vectors of value zero: a random unit vector has dim / n of its square in a null space.
     null = state.space.vectors[state.space.values < _NULL_RTOL * state.largest, 0].square().sum()
     return replace(
         state,

@@ -49,8 +49,10 @@ def shrunk_pairs(space: KrylovSpace, wanted: Wanted) -> tuple[Extraction, float]
     tops = int((pairs.eigenindex < wanted.top).sum())
     k = len(pairs.eigenindex) - tops
     others, values = space.vectors[tops:], space.values[tops:]
+    # For z = c V, ||F z||^2 = c G G^T c^T: the smallest eigenvectors of G G^T are what F shrinks most.
     squares, columns = torch.linalg.eigh(others @ space.gram @ others.T)
     span = columns.T[:k]
+    # Rayleigh-Ritz once more, within those: the pairs must be orthogonal with respect to F too.
     theta, rotation = torch.linalg.eigh((span * values) @ span.T)
     bottom = rotation.T.flip(0) @ span @ others
     extraction = Extraction(

@@ -17,6 +17,7 @@ from eigexp.solvers.krylov.settings import KrylovSettings
 def take_answer(settings: KrylovSettings, A: Operator, state: KrylovImage, answer: Answer) -> KrylovImage:
     """Return the state with an answer taken in and counted, as the phase says."""
     assert state.request is not None
+    # A forward or a transposed product alone is half a Fisher-vector product.
     cost = 1.0 if state.request.kind == "fisher" else len(state.request.block) / 2
     state = replace(state, steps=state.steps + 1, fisher_vector_products=state.fisher_vector_products + cost)
     if state.phase == "structured":
@@ -59,6 +60,7 @@ def value_proven(settings: KrylovSettings, state: KrylovImage) -> bool:
 def _grow(settings: KrylovSettings, state: KrylovImage, answer: Answer) -> KrylovImage:
     """Return the state with a larger space; one that is full restarts (Wu and Simon 2000), unless it is the whole of the coordinates."""
     space = state.space.expand(*_product(state, answer))
+    # A space of all n coordinates is exact; a restart would throw that away.
     if len(space) < settings.limit or len(space) >= state.n:
         return replace(state, space=space)
     return replace(state, space=space.restarted(*settings.kept), restarts=state.restarts + 1)
@@ -68,6 +70,7 @@ def _sift(state: KrylovImage, answer: Answer) -> KrylovImage:
     """Queue the combinations of the structured vectors that F tells apart, smallest Rayleigh quotient first."""
     assert state.request is not None and answer.forward is not None
     gram = (answer.forward.double() @ answer.forward.double().T).cpu()
+    # The patterns are orthonormal, so eigenvalues of their Gram matrix of responses are the Rayleigh quotients of the combinations.
     quotients, columns = torch.linalg.eigh(gram)
     queue = columns.T.to(state.queue) @ state.request.block
     return replace(state, queue=queue, quotients=quotients, rounds=state.rounds + 1, tried_at=state.steps, phase="krylov")
@@ -87,6 +90,7 @@ def _measure_shrunk(settings: KrylovSettings, state: KrylovImage, residuals: Ten
     """Take the vectors that F shrinks most for the smallest pairs, if it shrinks them below the tolerance."""
     state = replace(state, space=state.space.with_gram())
     pairs, size = shrunk_pairs(state.space, settings.sought(state.n))
+    # ||F z|| bounds the value and the residual, but relative to lambda_1 only.
     if settings.bottom_rtol is not None or size > settings.tol * state.largest:
         return state, residuals
     residuals = state.space.residuals(pairs.coefficients, pairs.values)

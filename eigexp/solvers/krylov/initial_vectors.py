@@ -23,6 +23,7 @@ def structured_vectors(A: Operator, image: int, which: int) -> Tensor:
     blocks = torch.zeros(len(planes), patterns.shape[1], *planes.shape, dtype=A.dtype, device=A.device)
     channels = torch.arange(len(planes))
     blocks[channels, :, channels] = patterns.to(A.dtype)
+    # Orthonormal in the operator's coordinates: a mask may make patterns parallel, or empty.
     return independent_rows(A.from_pixels(blocks.flatten(0, 1).flatten(1)))
 
 

@@ -37,6 +37,7 @@ class Preconditioner(ABC):
     @classmethod
     def of(cls, probes: Tensor, largest: float) -> Self:
         """From probes (p, c, h, w) and lambda_1."""
+        # E g_i^2 = F_ii for g = A^T u. A few samples are noisy, so neighbours are averaged, and the floor keeps the inverse bounded.
         scale = _smooth(probes.square().mean(0)).clamp(min=_FLOOR * largest).rsqrt()
         return cls(scale, cls.inverse_of(probes * scale))
 
@@ -87,6 +88,7 @@ class AliasBlocks(Preconditioner):
     def inverse_of(probes: Tensor) -> Tensor:
         """The inverse of each block, shape (h/2, w/2, 4c, 4c), complex."""
         aliases = _aliases(torch.fft.fft2(probes, norm="ortho"))
+        # A block per group of four frequencies that differ by half the sampling rate: a layer of stride 2 mixes these and no others.
         blocks = torch.einsum("phwi,phwj->ijhw", aliases, aliases.conj()) / len(probes)
         blocks = torch.complex(_smooth(blocks.real, wrap=True), _smooth(blocks.imag, wrap=True)).permute(2, 3, 0, 1)
         values, vectors = torch.linalg.eigh(blocks)
@@ -156,6 +158,7 @@ def _cosine_transform(planes: Tensor, *, back: bool = False) -> Tensor:
 def _cosines(size: int) -> Tensor:
     k = torch.arange(size, dtype=torch.float64)
     matrix = torch.cos(math.pi * (k + 0.5) * k[:, None] / size) * math.sqrt(2 / size)
+    # Makes the transform orthonormal, so that its inverse is its transpose.
     matrix[0] /= math.sqrt(2)
     return matrix
 

@@ -52,6 +52,7 @@ class KrylovSettings(BothEnds):
     @property
     def kept(self) -> tuple[int, int]:
         """Ritz vectors that a restart keeps at the largest and at the smallest end; the smallest end converges more slowly."""
+        # Ritz vectors beyond those asked for keep the gap to the rest of the spectrum wide, which sets the speed after a restart.
         return self.sought_top + 3, self.num_bottom + 8
 
     @property
@@ -76,5 +77,6 @@ class KrylovSettings(BothEnds):
 
     def proves_bottom(self, theta: float, largest: float, dtype: torch.dtype) -> bool:
         """Whether 0 <= lambda_i <= theta, true of the i-th smallest for F is positive semidefinite, settles it to the tolerances."""
+        # The computed theta is true to a few roundings of lambda_1; relative to itself only a theta that is zero to rounding is settled.
         rounding = 4 * torch.finfo(dtype).eps * largest
         return theta + rounding <= self.tol * largest and (self.bottom_rtol is None or theta <= rounding)

@@ -54,6 +54,7 @@ class Krylov(KrylovSettings):
     def vectors(self, n: int) -> int:
         """Return the vectors of the space, V and G, and of the one that checks it."""
         storage, copied = rows_at_most(min(self.limit, self.max_steps, n))
+        # V and G for each space.
         return (4 if self.may_check else 2) * storage + copied
 
     def memory_hint(self, vectors: int) -> str:
@@ -70,6 +71,7 @@ class Krylov(KrylovSettings):
         if self.preconditioner:
             check_preconditioner(self.preconditioner, A)
         direction, rng = random_orthogonal(torch.empty(0, n, dtype=A.dtype, device=A.device), n, rng)
+        # Patterns serve the smallest end alone: the largest converges without help.
         rounds = 0 if self.structured_vectors and self.num_bottom else ROUNDS
         return KrylovImage.begin(direction, num_sought=len(self.sought(n).eigenindex), rounds=rounds, rng=rng)
 

@@ -51,6 +51,7 @@ class KrylovSpace:
         """Return the space with a further direction v (n,), orthogonal to V, given g = F v and the Rayleigh quotient <A v, A v>."""
         d = len(self)
         H = torch.empty(d + 1, d + 1, dtype=torch.float64)
+        # <A v, A v> for the diagonal: never negative, and more precise than <v, F v> for small values.
         H[:d, :d], H[d, d] = self.H, quotient
         H[d, :d] = H[:d, d] = inner(self.V.rows, g)
         return self.of(self.V.append(v), self.G.append(g), H, self.gram)
@@ -91,6 +92,7 @@ class KrylovSpace:
             c: beyond the largest or the smallest Ritz value.
             start: index of the vector w that the space has grown from, as a Krylov space.
         """
+        # (H - c)^-1 e_last in the Ritz basis; its unknown factor cancels in the quotient.
         x = self.vectors[:, -1] / (self.values - c)
         return float((self.vectors[:, start] @ x).abs() / x.norm())
 
@@ -103,6 +105,7 @@ class KrylovSpace:
 
         With Ritz vectors: the thick restart of Wu and Simon (2000).
         """
+        # G is rotated with V: a restart costs no products.
         V, G = (Basis.of(coefficients.to(B.rows) @ B.rows) for B in (self.V, self.G))
         complete = len(self.gram) == len(self)
         gram = coefficients @ self.gram @ coefficients.T if complete else self.gram[:0, :0]

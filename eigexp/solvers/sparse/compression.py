@@ -58,8 +58,10 @@ class ColumnGroups:
         c, h, w = self.planes
         block = torch.zeros(len(groups), c + 1, c, h, w, dtype=torch.float64)
         for row, (y, x) in zip(block, map(self._first, groups), strict=True):
+            # Groups that begin further right or down may have a row or a column fewer.
             weights = self._weights[: len(range(y, h, self.spacing[0])), : len(range(x, w, self.spacing[1]))]
             for channel in range(c):
+                # One seed vector per channel: a response sees all channels of a pixel, and their entries must not be added.
                 row[channel, channel, y :: self.spacing[0], x :: self.spacing[1]] = 1.0
                 row[c, channel, y :: self.spacing[0], x :: self.spacing[1]] = self._mixture[channel] * weights
         return block.flatten(0, 1).flatten(1)
@@ -71,11 +73,15 @@ class ColumnGroups:
         plain, coded = by_channel[:, :c], by_channel[:, c]
         first = torch.tensor([self._first(p) for p in groups])
         largest = plain.abs().max()
+        # The weighted response is weight * (sum of the channels' responses by `_mixture`), as long as a single pixel was seen.
         pixel, off = self._nearest_pixel(coded / torch.einsum("c,pcm->pm", self._mixture, plain))
         y = first[:, :1] + pixel // self._per_side[1] * self.spacing[0]
         x = first[:, 1:] + pixel % self._per_side[1] * self.spacing[1]
+        # A weight that no pixel has, or that of a pixel beyond the border: two pixels were seen, or it is rounding.
         known = (off <= _QUOTIENT_TOL) & (y < h) & (x < w)
         seen = plain.abs() > _ROUNDOFF_RTOL * largest
+        # Entries close to rounding have no reliable quotient and prove nothing against the windows; the check with random vectors
+        # bounds what they hide.
         clean = bool((known[:, None] | (plain.abs() <= _QUOTIENT_RTOL * largest)).all())
         place, channel, row = (seen & known[:, None]).nonzero(as_tuple=True)
         column = (channel * h + y[place, row]) * w + x[place, row]
@@ -104,6 +110,7 @@ class ColumnGroups:
     def _jitter(self) -> Tensor:
         rows, columns = self._per_side
         generator = torch.Generator().manual_seed(rows * columns)
+        # Evenly spaced weights would not do: the mean of two would be the weight of the pixel between them.
         return _JITTER * torch.rand(rows * columns, generator=generator, dtype=torch.float64)
 
     @cached_property
@@ -118,6 +125,7 @@ class ColumnGroups:
 
     def _nearest_pixel(self, quotients: Tensor) -> tuple[Tensor, Tensor]:
         """Return the pixel whose weight is nearest to each quotient, and how far off it is, in distances of two weights."""
+        # 0 / 0 where nothing was seen: as 0 it lies below every weight, and so belongs to no pixel.
         place = (quotients.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0) - 1) * len(self._jitter)
         pixel = (place + (1 - _JITTER) / 2).floor().clamp(-1, len(self._jitter))
         exists = (pixel >= 0) & (pixel < len(self._jitter))

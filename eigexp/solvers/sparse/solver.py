@@ -90,6 +90,7 @@ class Sparse(Solver):
         check_precision(self.tol, A.dtype)
         if A.dtype != torch.float64:
             raise ConfigurationError(f"solver=sparse needs float64 products, not {str(A.dtype).removeprefix('torch.')}. Set dtype=float64.")
+        # Random responses, not the first few: those lie at a border, where windows are cut off.
         draw, rng = gaussian_rows(1, m, rng, torch.empty(0, dtype=torch.float64))
         chosen = draw[0].argsort()[:_WINDOW_RESPONSES]
         single = torch.zeros(len(chosen), m, dtype=A.dtype, device=A.device)
@@ -156,6 +157,7 @@ class Sparse(Solver):
 
     def _collect(self, A: Operator, state: SparseImage, groups: ColumnGroups, responses: Tensor) -> SparseImage:
         """Keep the responses, if no response has seen two pixels of a group."""
+        # At once, not after the last group: all products of a spacing that is too small are lost.
         if not groups.decode(self._groups_of_step(state, groups), responses.cpu()).clean:
             return self._begin(A, state, groups.wider())
         return self._ask(replace(state, compressed=state.compressed.extend(responses)), groups)
@@ -165,8 +167,10 @@ class Sparse(Solver):
         J = self._jacobian(state, groups)
         expected = responses.cpu().numpy()
         missing = expected - (J @ state.check.cpu().numpy().T).T
+        # With a group for every pixel nothing can be mixed up, and what is missing is rounding.
         if not groups.is_widest and (missing**2).sum() > _MISMATCH_RTOL**2 * (expected**2).sum():
             return self._begin(A, state, groups.wider())
+        # |E g| of a Gaussian g is seldom much less than the norm of E: four vectors that all hide it are improbable.
         overlooked = _OVERLOOKED_FACTOR * float((missing**2).sum(axis=1).max()) ** 0.5
         start, rng = gaussian_rows(1, state.n, state.rng, torch.empty(0, dtype=torch.float64))
         try:
@@ -224,6 +228,7 @@ class Sparse(Solver):
     def _check_size(self, A: Operator, groups: ColumnGroups) -> None:
         _, m, n = A.shape
         (rows, columns), (_, height, width) = groups.spacing, groups.planes
+        # More seed vectors than coordinates: the whole Jacobian would cost less.
         vectors = groups.num_groups * groups.per_group
         reach = min(n, groups.planes[0] * min((rows - 1) * width, (columns - 1) * height))  # of the matrix F, ordered row by row
         if n > _SMALL_COORDINATES and (vectors > n or n * reach**2 > _MOST_WORK):
@@ -245,6 +250,7 @@ def _planes(A: Operator, image: int) -> tuple[int, int, int]:
 def _margin(end: End, overlooked: float) -> float:
     """Return how far beyond its value an end's eigenvalue may be: that of J^T J, and as a singular value moves by `overlooked`."""
     largest = float(end.values.max())
+    # Weyl: a singular value s moves by `overlooked` at most, and so its square by overlooked * (2 s + overlooked).
     return 0.0 if end.margin is None else end.margin + overlooked * (2 * largest**0.5 + overlooked)
 
 

@@ -65,6 +65,7 @@ def ends(J: Any, k: int, start: np.ndarray) -> tuple[End, End]:
     if n <= max(_DENSE_COORDINATES, 4 * (k + _EXTRA_PAIRS)):
         whole = _end(J, np.linalg.eigh(F.toarray())[1], top=True)
         return whole.first(J, k, doubt), whole.reversed().first(J, k, doubt)
+    # Near zero F has tiny, crowded eigenvalues: Lanczos finds them as the largest of the inverse, where they lie far apart.
     inverse = _inverse(F, doubt)
     upper = _proven(J, F, k, doubt, True, lambda size: eigsh(F, size, which="LA", v0=start)[1])
     lower = _proven(J, F, k, doubt, False, lambda size: eigsh(F, size, sigma=0.0, OPinv=inverse, v0=start)[1])
@@ -78,13 +79,16 @@ def _proven(J: Any, F: Any, k: int, doubt: float, top: bool, search: Callable[[i
         found = _end(J, search(min(size, F.shape[0] - 1)), top)
         if not top and found.values[k - 1] <= doubt:  # F is positive semidefinite: nothing is below zero
             return found.first(J, k, float(found.values[k - 1]) + doubt)
+        # The widest gap from the k-th value on: a count is taken in its middle, as far as possible from the eigenvalues.
         gaps = np.abs(np.diff(found.values))[k - 1 :]
         inside, gap = k + int(gaps.argmax()), float(gaps.max())
         count = count_below(F, float(found.values[inside - 1] + found.values[inside]) / 2)
+        # Kahan's theorem: as many eigenvalues lie within `spread` of the values inside. If the count is the same, these are they.
         spread = found.spread(J, slice(inside))
         outside = 0 if count is None else F.shape[0] - count.below if top else count.below
         if count is not None and outside == inside and spread + doubt + count.error < gap / 2:
             return found.first(J, k, spread + doubt)
+        # The count says how many there are; at least as many are sought next time.
         size = max(2 * size, outside + _EXTRA_PAIRS)
         if size > k + _MOST_EXTRA_PAIRS:
             return found.first(J, k, _margin_by_counts(J, F, found, k, doubt, top))
@@ -106,9 +110,11 @@ def _margin_by_counts(J: Any, F: Any, found: End, k: int, doubt: float, top: boo
 
 def _end(J: Any, columns: np.ndarray, top: bool) -> End:
     """Return the best pairs in the span of orthonormal columns (n, k)."""
+    # ARPACK's vectors of a cluster are orthogonal to its tolerance only.
     basis = np.linalg.qr(columns)[0]
     images = J @ basis
     images = np.pad(images, ((0, max(0, images.shape[1] - len(images))), (0, 0)))  # so that every column has a singular value
+    # The singular values of J V, not the eigenvalues of V^T F V: squares of small ones would be lost in rounding.
     _, singular, rotation = np.linalg.svd(images, full_matrices=False)
     end = End(singular**2, rotation @ basis.T, None)
     return end if top else end.reversed()
