@@ -23,7 +23,7 @@ def find_clusters(
     """Return the runs of neighbouring eigenindices whose gaps do not exceed twice a residual.
 
     A gap g and a residual r bound the angle between a vector and its eigenvector by r / g, to first order (Parlett 1998, theorem 11.7.1).
-    From g = 2 r on the bound is no more use: the vectors may be any rotation of each other.
+    From g = 2 r on the bound is no longer useful: the vectors may be any rotation of each other.
 
     Args:
         index: eigenindices of the printed pairs.

@@ -24,7 +24,7 @@ def derivative_errors(A: JacobianOperator, vectors: Rows, largest: float) -> lis
     """Return for each vector (k, n) how far A v is from the response's derivative, relative to sqrt(lambda_1); 0.0 where they agree.
 
     Two forward passes a vector. Where they disagree, equal values at the image may be the reason (under max pooling, or zero under ReLU):
-    autograd chooses one of several derivatives there, which is no error. So the comparison is repeated at an image beside, where
+    autograd chooses one of several derivatives there, which is correct. So the comparison is repeated at an image nearby, where
     nothing is equal: a wrong derivative is wrong there, too.
 
     Args:

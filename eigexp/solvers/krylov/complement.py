@@ -88,7 +88,7 @@ class Complement:
 
     @property
     def dimension(self) -> int:
-        """Dimension n' of the complement."""
+        """Return the dimension n' of the complement."""
         return self.locked.shape[1] - len(self.locked)
 
     def random_direction(self, rng: Tensor) -> tuple[Tensor | None, Tensor]:

@@ -31,13 +31,13 @@ class Extraction:
 
 
 def ritz_pairs(space: KrylovSpace, wanted: Wanted) -> Extraction:
-    """The wanted Ritz pairs, as many as the space holds."""
+    """Return the wanted Ritz pairs, as many as the space holds."""
     eigenindex, positions = wanted.held(len(space))
     return Extraction(eigenindex, space.vectors[positions], space.values[positions])
 
 
 def shrunk_pairs(space: KrylovSpace, wanted: Wanted) -> tuple[Extraction, float]:
-    """The wanted pairs with a bottom of the vectors that F shrinks most, and the largest ||F z|| among those.
+    """Return the wanted pairs, with a bottom of the vectors that F shrinks most, and the largest ||F z|| among those.
 
     The bottom is sought among the Ritz vectors outside the wanted top, so that it is orthogonal to it in both inner products.
 

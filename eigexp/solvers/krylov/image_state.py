@@ -111,7 +111,7 @@ class KrylovImage(ImageState):
 
     @property
     def largest(self) -> float:
-        """The largest Ritz value; 0.0 before there is one. Restarts and the finish keep its vector, whatever is asked."""
+        """Return the largest Ritz value; 0.0 before there is one. Restarts and the finish keep its vector, whatever is asked."""
         return float(self.space.values[0]) if len(self.space) else 0.0
 
     def to_dict(self) -> dict[str, Any]:

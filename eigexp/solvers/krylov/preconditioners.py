@@ -36,26 +36,26 @@ class Preconditioner(ABC):
 
     @classmethod
     def of(cls, probes: Tensor, largest: float) -> Self:
-        """From probes (p, c, h, w) and lambda_1."""
+        """Return the preconditioner that probes (p, c, h, w) and lambda_1 give."""
         # E g_i^2 = F_ii for g = A^T u. A few samples are noisy, so neighbours are averaged, and the floor keeps the inverse bounded.
         scale = _smooth(probes.square().mean(0)).clamp(min=_FLOOR * largest).rsqrt()
         return cls(scale, cls.inverse_of(probes * scale))
 
     def apply(self, planes: Tensor) -> Tensor:
-        """The inverse times an image (c, h, w)."""
+        """Return the inverse times an image (c, h, w)."""
         return self.scale * self.divide(self.scale * planes)
 
     @staticmethod
     @abstractmethod
     def inverse_of(probes: Tensor) -> Tensor:
-        """The inverse of B, from probes (p, c, h, w) of unit variance."""
+        """Return the inverse of B, from probes (p, c, h, w) of unit variance."""
 
     @abstractmethod
     def divide(self, planes: Tensor) -> Tensor:
-        """B^-1 times an image (c, h, w)."""
+        """Return B^-1 times an image (c, h, w)."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain tensors."""
+        """Return its fields as plain tensors."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
@@ -66,12 +66,12 @@ class PixelFrequency(Preconditioner):
 
     @staticmethod
     def inverse_of(probes: Tensor) -> Tensor:
-        """One over the power of each frequency, shape (c, h, w)."""
+        """Return one over the power of each frequency, shape (c, h, w)."""
         power = _smooth(_cosine_transform(probes).square().mean(0))
         return power.clamp(min=_FLOOR * float(power.max())).reciprocal()
 
     def divide(self, planes: Tensor) -> Tensor:
-        """By the power of each frequency."""
+        """Return an image divided by the power of each frequency."""
         return _cosine_transform(self.inverse * _cosine_transform(planes), back=True)
 
 
@@ -86,7 +86,7 @@ class AliasBlocks(Preconditioner):
 
     @staticmethod
     def inverse_of(probes: Tensor) -> Tensor:
-        """The inverse of each block, shape (h/2, w/2, 4c, 4c), complex."""
+        """Return the inverse of each block, shape (h/2, w/2, 4c, 4c), complex."""
         aliases = _aliases(torch.fft.fft2(probes, norm="ortho"))
         # A block per group of four frequencies that differ by half the sampling rate: a layer of stride 2 mixes these and no others.
         blocks = torch.einsum("phwi,phwj->ijhw", aliases, aliases.conj()) / len(probes)
@@ -95,7 +95,7 @@ class AliasBlocks(Preconditioner):
         return (vectors / values.clamp(min=_FLOOR * float(values.max()))[..., None, :]) @ vectors.mH
 
     def divide(self, planes: Tensor) -> Tensor:
-        """By the blocks."""
+        """Return an image divided by the blocks."""
         c, h, w = planes.shape
         aliases = _aliases(torch.fft.fft2(planes, norm="ortho")[None])[0]
         divided = (self.inverse @ aliases[..., None]).reshape(h // 2, w // 2, c, 2, 2)
@@ -119,7 +119,7 @@ def check_preconditioner(kind: str, A: Operator) -> None:
 
 
 def build_preconditioner(kind: str, A: Operator, probes: Tensor, largest: float) -> Preconditioner:
-    """The preconditioner of an operator's image from its gradients.
+    """Return the preconditioner of an operator's image from its gradients.
 
     Args:
         kind: pf | pb.
@@ -131,26 +131,26 @@ def build_preconditioner(kind: str, A: Operator, probes: Tensor, largest: float)
 
 
 def precondition(preconditioner: Preconditioner, A: Operator, direction: Tensor) -> Tensor:
-    """The preconditioner's inverse times a direction (n,), in the operator's coordinates."""
+    """Return the preconditioner's inverse times a direction (n,), in the operator's coordinates."""
     planes = _planes(A, direction[None])[0]
     return A.from_pixels(preconditioner.apply(planes).flatten()[None])[0]
 
 
 def _planes(A: Operator, rows: Tensor) -> Tensor:
-    """Rows (k, n) as stacks of planes (k, c, h, w)."""
+    """Return rows (k, n) as stacks of planes (k, c, h, w)."""
     assert A.images is not None
     h, w = A.images.shape[-2:]
     return A.to_pixels(rows).reshape(len(rows), -1, h, w)
 
 
 def _smooth(planes: Tensor, *, wrap: bool = False) -> Tensor:
-    """Means over 3 x 3 neighbours in the last two axes."""
+    """Return means over 3 x 3 neighbours in the last two axes."""
     padded = F.pad(planes.reshape(1, -1, *planes.shape[-2:]), (1, 1, 1, 1), mode="circular" if wrap else "replicate")
     return F.avg_pool2d(padded, 3, 1).reshape(planes.shape)
 
 
 def _cosine_transform(planes: Tensor, *, back: bool = False) -> Tensor:
-    """The orthonormal two-dimensional cosine transform (DCT-II) of planes (..., h, w), or its inverse."""
+    """Return the orthonormal two-dimensional cosine transform (DCT-II) of planes (..., h, w), or its inverse."""
     rows, columns = (_cosines(size).to(planes) for size in planes.shape[-2:])
     return rows.T @ planes @ columns if back else rows @ planes @ columns.T
 
@@ -164,6 +164,6 @@ def _cosines(size: int) -> Tensor:
 
 
 def _aliases(spectrum: Tensor) -> Tensor:
-    """A spectrum (p, c, h, w) as vectors of the 4c components that alias under stride 2: (p, h/2, w/2, 4c)."""
+    """Return a spectrum (p, c, h, w) as vectors of the 4c components that alias under stride 2: (p, h/2, w/2, 4c)."""
     p, c, h, w = spectrum.shape
     return spectrum.reshape(p, c, 2, h // 2, 2, w // 2).permute(0, 3, 5, 1, 2, 4).reshape(p, h // 2, w // 2, 4 * c)

@@ -42,7 +42,7 @@ class KrylovSettings(BothEnds):
 
     @property
     def sought_top(self) -> int:
-        """Number of pairs sought at the largest end: one at least, since lambda_1 is the scale of every tolerance."""
+        """Return the number of pairs sought at the largest end: one at least, since lambda_1 is the scale of every tolerance."""
         return max(1, self.num_top)
 
     def sought(self, n: int) -> Wanted:
@@ -51,32 +51,32 @@ class KrylovSettings(BothEnds):
 
     @property
     def kept(self) -> tuple[int, int]:
-        """Ritz vectors that a restart keeps at the largest and at the smallest end; the smallest end converges more slowly."""
+        """Return how many Ritz vectors a restart keeps at the largest and at the smallest end; the smallest end converges more slowly."""
         # Ritz vectors beyond those asked for keep the gap to the rest of the spectrum wide, which sets the speed after a restart.
         return self.sought_top + 3, self.num_bottom + 8
 
     @property
     def limit(self) -> int:
-        """Number of vectors at which a space restarts: at least twice what a restart keeps, so that there is room to grow."""
+        """Return the number of vectors at which a space restarts: at least twice what a restart keeps, so that there is room to grow."""
         return max(self.max_basis, 2 * sum(self.kept))
 
     @property
     def may_check(self) -> bool:
-        """Whether a second space, for the check, can be needed."""
+        """Return whether a second space, for the check, can be needed."""
         bottom_may_need_it = self.num_bottom > 1 or self.structured_vectors or self.preconditioner is not None
         return bool(self.num_top and self.check_multiplicity) or bool(self.verify and self.num_bottom and bottom_may_need_it)
 
     def allowed_at_top(self, largest: float) -> float:
-        """Error allowed of the largest eigenvalues, in their units."""
+        """Return the error allowed of the largest eigenvalues, in their units."""
         return self.tol * largest
 
     def allowed_at_bottom(self, largest: float, theta: float) -> float:
-        """Error allowed of the smallest eigenvalues, the largest of which is `theta`, in their units."""
+        """Return the error allowed of the smallest eigenvalues, the largest of which is `theta`, in their units."""
         absolute = self.tol * largest
         return absolute if self.bottom_rtol is None else min(absolute, self.bottom_rtol * max(theta, 0.0))
 
     def proves_bottom(self, theta: float, largest: float, dtype: torch.dtype) -> bool:
-        """Whether 0 <= lambda_i <= theta, true of the i-th smallest for F is positive semidefinite, settles it to the tolerances."""
+        """Return whether 0 <= lambda_i <= theta settles the i-th smallest value (F is positive semidefinite)."""
         # The computed theta is true to a few roundings of lambda_1; relative to itself only a theta that is zero to rounding is settled.
         rounding = 4 * torch.finfo(dtype).eps * largest
         return theta + rounding <= self.tol * largest and (self.bottom_rtol is None or theta <= rounding)

@@ -2,9 +2,8 @@
 
 Where a response depends on a window of pixels, all pixels that lie a window's width apart form a *column group*: no response sees two of
 them, so one product with the group's *seed vector* (ones at its pixels) gives a column of the Jacobian at each of them. Which pixel a
-response has seen tells a second seed vector with weights instead of ones: the quotient of the two responses is the weight. So nothing need
-be known of the layout of the responses, and a window that was taken for too small is noticed, since a mean of two weights is nobody's
-weight.
+response has seen tells a second seed vector with weights instead of ones: the quotient of the two responses is the weight. So the
+layout of the responses need not be known, and a window assumed too small is noticed: the mean of two weights is the weight of no pixel.
 """
 
 from dataclasses import dataclass

@@ -35,7 +35,7 @@ from eigexp.system.memory import check_memory
 _WINDOW_RESPONSES = 16  # responses whose windows are measured
 _CHECK_VECTORS = 4  # random vectors for which the Jacobian found is compared with the operator
 _OVERLOOKED_FACTOR = 100.0  # the norm of what was overlooked exceeds this many times what they show with a probability below 1e-7
-_MISMATCH_RTOL = 1e-9  # of the responses' norm: a larger difference is no rounding
+_MISMATCH_RTOL = 1e-9  # of the responses' norm: a larger difference is not rounding
 _SMALL_COORDINATES = 256  # up to which a Jacobian need not be sparse
 _MOST_WORK = 5e12  # n * reach^2 of a factorisation that takes minutes: 2.6e11 took half a minute
 _FACTOR_BYTES = 48  # an entry of the factors: L, U, their indices, and a copy while they are compared
