@@ -10,6 +10,7 @@ from eigexp.certificates import certify
 from eigexp.operators import DenseOperator, dense_matrix, linearise
 from eigexp.pairs import NumericallyZero, RitzPairs
 from eigexp.solvers.krylov import Krylov
+from eigexp.solvers.power import Power
 from tests.solvers.photographs import FRONT_ENDS, coins
 
 EPS = torch.finfo(torch.float64).eps
@@ -272,3 +273,13 @@ def test_a_relative_tolerance_below_rounding_says_so():
     assert note.endswith("Set dtype=float64.")
     assert double.status == "converged"
     assert double.notes == ()
+
+
+def test_a_solver_that_met_its_own_criterion_has_converged_and_says_how_well():
+    A = DenseOperator(random_map(40, 24, torch.logspace(0, -2, 24).tolist(), seed=0))
+    (loose,) = certified(A, Power(stop="delta", stop_criterion=1e-3, tol=1e-8))
+    assert (loose.status, loose.evidence["top"], loose.verified) == ("converged", "converged", False)
+    assert loose.tolerances["met"]["tol"] is False
+    assert any("its own criterion" in note for note in loose.notes)
+    (spent,) = certified(A, Power(stop="delta", stop_criterion=1e-12, max_steps=6))
+    assert spent.status == "budget"

@@ -91,20 +91,22 @@ def _certificate(A: Operator, proposal: RitzPairs, progress: Progress, solver: S
         "tol": bool(within.all()) and len(index) > 0,
         "bottom_rtol": None if rtol is None else bool((zero | (fresh.residuals <= rtol * fresh.values))[~top].all()),
     }
+    # With a criterion of its own a solver has converged whatever the residuals; it claims no more than "converged" then.
+    # `independent` as well: nearly parallel vectors may all meet the tolerance by one and the same eigenvalue.
+    accepted = (within | (not solver.stops_by_residuals)) & fresh.independent
     evidence: dict[str, Evidence | None] = {
-        # `independent` as well: nearly parallel vectors may all meet the tolerance by one and the same eigenvalue.
-        "top": top_evidence(proposal, within[top] & fresh.independent),
+        "top": top_evidence(proposal, accepted[top]),
         "bottom": bottom_evidence(
             proposal,
             fresh.values[~top],
-            within[~top] & fresh.independent,
+            accepted[~top],
             allowed=tol * largest,
             rounding=rounding,
             relative=rtol is not None,
         ),
     }
     clusters = find_clusters(index, n, top, fresh, proposal, rounding=4 * torch.finfo(A.dtype).eps * largest)
-    asked_met = met["tol"] and met["bottom_rtol"] is not False
+    asked_met = not solver.stops_by_residuals or (met["tol"] and met["bottom_rtol"] is not False)
     return EigenPairs(
         eigenindex=index,
         eigenvalues=fresh.values,
@@ -123,7 +125,7 @@ def _certificate(A: Operator, proposal: RitzPairs, progress: Progress, solver: S
         fisher_vector_products=progress.fisher_vector_products + measured.products,
         steps=progress.steps,
         notes=(
-            *_tolerance_notes(progress, met, fresh, rtol, largest, A.dtype),
+            *_tolerance_notes(progress, met, fresh, rtol, largest, A.dtype, by_residuals=solver.stops_by_residuals),
             *measured.notes,
             *uniqueness_notes(clusters, index, n, m),
         ),
@@ -131,7 +133,14 @@ def _certificate(A: Operator, proposal: RitzPairs, progress: Progress, solver: S
 
 
 def _tolerance_notes(
-    progress: Progress, met: dict[str, Any], fresh: FreshPairs, rtol: float | None, largest: float, dtype: torch.dtype
+    progress: Progress,
+    met: dict[str, Any],
+    fresh: FreshPairs,
+    rtol: float | None,
+    largest: float,
+    dtype: torch.dtype,
+    *,
+    by_residuals: bool,
 ) -> list[str]:
     """Return why a converged solver did not meet the tolerances, or why a relative tolerance does not apply."""
     if progress.status != "converged" or not len(fresh.values):
@@ -144,6 +153,9 @@ def _tolerance_notes(
         return []
     if rtol is not None and met["tol"] and rtol * smallest < 4 * torch.finfo(dtype).eps * largest:
         return [f"bottom_rtol={rtol} of a bottom value of {smallest:.2g} is less than the rounding of {name} products. {hint}"]
+    if not by_residuals:
+        reached = float(fresh.residuals.max()) / largest
+        return [f"the solver stopped by its own criterion; its residuals are up to {reached:.1e} of the largest eigenvalue"]
     return ["the solver's residuals were not confirmed by fresh products"]
 
 
