@@ -100,7 +100,7 @@ class LinearProgram:
         Raises:
             OperatorError: if there is such a tensor.
         """
-        if any(constant._version != version for constant, version in self._constants):
+        if _overwritten(self._constants):
             raise OperatorError(
                 "linearise=program: a tensor of the model that the derivative needs was overwritten after it was recorded. "
                 "Linearise the model again, or set linearise=dense."
@@ -157,7 +157,7 @@ class _Recorder(TorchDispatchMode):
             raise _unrecordable("its response has no derivative in forward mode")
         # Constants are held, not copied. Their version counts every write but one through `.data`, which a certificate's finite
         # differences find.
-        if any(constant._version != version for constant, version in self._constants):
+        if _overwritten(self._constants):
             raise _unrecordable("it overwrites a tensor in place that a derivative needs")
         return Recording(self._operations, self._numbers[output], self._kinds)
 
@@ -220,6 +220,11 @@ class _Recorder(TorchDispatchMode):
             self._numbers[result] = len(self._kinds)
             self._kinds[self._numbers[result]] = _kind(result)
         return self._numbers[result]
+
+
+def _overwritten(constants: Sequence[tuple[Tensor, int]]) -> bool:
+    """Return whether a constant has been written to since its version was noted."""
+    return any(constant._version != version for constant, version in constants)
 
 
 def _written(function: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Tensor]:
