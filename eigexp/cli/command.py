@@ -53,8 +53,16 @@ def _log_to_stderr() -> None:
     """Show eigexp's own notes and warnings on standard error, one line each."""
     logger = logging.getLogger("eigexp")
     if not logger.handlers:
-        logger.addHandler(logging.StreamHandler())
+        logger.addHandler(_StderrHandler())
         logger.setLevel(logging.INFO)
+
+
+class _StderrHandler(logging.Handler):
+    """Print to what is standard error now, which a notebook or a test may replace between two commands of one process."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one message."""
+        print(self.format(record), file=sys.stderr)
 
 
 def _dispatch(words: list[str]) -> int:

@@ -35,6 +35,10 @@ class CountedOperator(WrappedOperator):
         self.adjoint_products[self._images] += u.shape[1]
         return self.inner.adjoint(u)
 
+    def counting(self, inner: Operator) -> "CountedOperator":
+        """Return another operator of the same images that counts into this one's counters."""
+        return CountedOperator(inner, self, self._images)
+
     def select(self, images: Sequence[int]) -> "CountedOperator":
         """Return the operator of some images, counting into this one's counters."""
         return CountedOperator(self.inner.select(images), self, [self._images[i] for i in images])

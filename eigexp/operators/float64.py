@@ -13,6 +13,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from eigexp.errors import EigexpError, OperatorError
 from eigexp.operators.autograd import DoubleBackward
 from eigexp.operators.base import Operator
+from eigexp.operators.counted import CountedOperator
 from eigexp.operators.dense import DenseOperator
 from eigexp.operators.explicit import ExplicitJacobian
 from eigexp.operators.jacobian import JacobianOperator, LinearisationPoint
@@ -45,6 +46,12 @@ def in_float64(A: Operator, vectors: int) -> Operator | None:
 @in_float64.register
 def _(A: WrappedOperator, vectors: int) -> Operator | None:
     return in_float64(A.inner, vectors)
+
+
+@in_float64.register
+def _(A: CountedOperator, vectors: int) -> Operator | None:
+    precise = in_float64(A.inner, vectors)
+    return None if precise is None else A.counting(precise)
 
 
 @in_float64.register

@@ -51,7 +51,7 @@ def run(tmp_path, caplog):
 
 
 def test_a_checkpoint_is_taken_up(checkpoint, interrupted, tmp_path, caplog):
-    assert "anew" not in run(tmp_path, caplog)
+    assert "Starting this task again" not in run(tmp_path, caplog)
     assert steps_begun_at(tmp_path)[0] > 0
     assert same_numbers(Store("results"), interrupted[2]) and not checkpoint.exists()
 
@@ -86,7 +86,7 @@ def tampered(path):
 def test_a_checkpoint_that_does_not_fit_is_set_aside_and_the_task_starts_anew(checkpoint, interrupted, tmp_path, caplog, spoil):
     reason = spoil(checkpoint)
     told = run(tmp_path, caplog)
-    assert reason in told and "Starting this task anew" in told
+    assert reason in told and "Starting this task again" in told
     assert steps_begun_at(tmp_path)[-1] == 0
     assert [path.name.startswith(checkpoint.name) for path in (tmp_path / "results" / QUARANTINE).iterdir()] == [True]
     assert same_numbers(Store("results"), interrupted[2])
@@ -99,7 +99,7 @@ def test_a_result_that_was_changed_is_set_aside_and_made_again(checkpoint, inter
     pairs = store.path(id) / "pairs.safetensors"
     pairs.write_bytes(pairs.read_bytes()[:-1] + b"!")
     told = run(tmp_path, caplog)
-    assert "not to be trusted (pairs.safetensors changed" in told
+    assert "failed verification (pairs.safetensors changed" in told
     assert same_numbers(store, interrupted[2]) and verify(store) == []
 
 
@@ -110,6 +110,6 @@ def test_checkpoints_that_nobody_wants_are_pruned(checkpoint, tmp_path, capsys):
     for path in (checkpoint, stray):
         os.utime(path, (time.time() - 30 * 86400,) * 2)
     assert main(["store", "prune", "--store", "results"]) == 0
-    assert "nobody has touched it for 30 days" in capsys.readouterr().out and checkpoint.exists()
+    assert "it was not changed for 30 days" in capsys.readouterr().out and checkpoint.exists()
     assert main(["store", "prune", "--store", "results", "--yes"]) == 0
     assert not checkpoint.exists() and not stray.exists()

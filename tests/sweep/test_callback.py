@@ -41,11 +41,13 @@ def test_an_epoch_a_task_each_with_its_own_settings(tmp_path, expected):
     assert before == {id: (Store(tmp_path).path(id) / "record.json").stat().st_mtime_ns for id in expected.ids()}
 
 
-@pytest.mark.parametrize("where", ["begin", "_step", "eigenpairs"])
+@pytest.mark.parametrize("where", ["begin", "next_step", "eigenpairs"])
 def test_a_task_that_fails_is_recorded_and_the_next_begins(tmp_path, monkeypatch, where, expected):
     from eigexp.training import EigenModule
+    from eigexp.training.task_state import TaskState
 
-    real = getattr(EigenModule, where)
+    owner = TaskState if where == "next_step" else EigenModule
+    real = getattr(owner, where)
 
     def failing(self, *args):
         task = args[0] if where == "begin" else self.task
@@ -53,7 +55,7 @@ def test_a_task_that_fails_is_recorded_and_the_next_begins(tmp_path, monkeypatch
             raise FloatingPointError("coins are cursed")
         return real(self, *args)
 
-    monkeypatch.setattr(EigenModule, where, failing)
+    monkeypatch.setattr(owner, where, failing)
     sweep, store = Sweep(plan(tmp_path)), Store(tmp_path)
     fit(sweep)
     assert len(sweep.failed) == 2 and len(store.ids()) == 2

@@ -47,7 +47,7 @@ def test_a_disk_that_fills_up_and_is_made_larger(disk, tmp_path):
     assert full.returncode == 1 and "Traceback" not in full.stderr
     assert 0 < len(kept) < 4
     failures = [line for line in lines(full) if "No space left on device" in line]
-    assert failures and all("The disk is full: free space there, or choose another folder" in line for line in failures)
+    assert failures and all("The disk is full: free some space, or choose another folder" in line for line in failures)
 
     assert mount("-o", "remount,size=64M", disk).returncode == 0
     again = eigexp(tmp_path, "sweep", *words)  # a full disk may pass, so these tasks are tried again unasked

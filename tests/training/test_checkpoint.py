@@ -27,7 +27,7 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StoreError, match=r"No space left on device. The disk is full: free space"):
+    with pytest.raises(StoreError, match=r"No space left on device. The disk is full: free some space"):
         io.save_checkpoint({"x": 2}, path)
     assert io.load_checkpoint(path)["x"] == 1
 
