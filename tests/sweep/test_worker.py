@@ -1,5 +1,6 @@
 """What a worker reports of a task: done, failed, or without a result, each with its true reason."""
 
+import signal
 from dataclasses import dataclass
 
 import pytest
@@ -9,7 +10,7 @@ from eigexp.store import Store
 from eigexp.sweep.plan import make_plan
 from eigexp.sweep.task_files import write_tasks
 from eigexp.sweep.task_status import FAILED, PARTIAL, TO_DO, StatusReader
-from eigexp.sweep.worker import exit_code, run_task
+from eigexp.sweep.worker import SIGNALS, exit_code, run_task
 
 
 @dataclass
@@ -26,6 +27,8 @@ def planned(tmp_path):
     """A store, and a function that plans a task in it and runs it."""
     store = Store(tmp_path)
 
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+
     def report(run, *overrides):
         (task,) = make_plan(
             ["model=ln", "images.size=16", "logger=none", "callbacks.progress.mode=quiet", f"store='{tmp_path}'", *overrides]
@@ -34,7 +37,9 @@ def planned(tmp_path):
         found = run_task(store, task.id, run, None)  # type: ignore[arg-type]
         return found, StatusReader(store, {}).of(task.id, task.ids)
 
-    return report
+    yield report
+    for number, handler in before.items():  # a worker keeps its own handlers until it ends
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("limit", ["trainer.max_steps=1", "+trainer.limit_train_batches=0", "+trainer.fast_dev_run=true"])
