@@ -5,8 +5,10 @@ import re
 import statistics
 import tokenize
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -48,6 +50,12 @@ def code_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 def comment_lines(path: Path) -> int:
     with path.open("rb") as file:
         return sum(token.type == tokenize.COMMENT for token in tokenize.tokenize(file.readline))
+
+
+def test_no_file_imports_itself_through_others():
+    graph = grimp.build_graph("eigexp", exclude_type_checking_imports=True, cache_dir=None)
+    order = TopologicalSorter({module: graph.find_modules_directly_imported_by(module) for module in graph.modules})
+    order.prepare()  # raises CycleError, which names the circle
 
 
 def test_functions_are_short():

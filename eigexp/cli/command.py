@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from eigexp.cli import doctor, export, maintenance, models, plot, results, run, status, sweep, wandb_sync, work
-from eigexp.cli.commands import Commands
-from eigexp.errors import EigexpError, ProcessError, StoreError
+from eigexp.cli.commands import Commands, exit_code
+from eigexp.errors import EigexpError
 
 EPILOG = """examples:
   eigexp run                                          compute one configuration, on a photograph
@@ -42,11 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, `head` perhaps, has closed the pipe: Python would complain once more as it exits
         sys.stderr.close()
         return 1
-
-
-def exit_code(error: EigexpError) -> int:
-    """Return 2 for invalid input or configuration, 1 for other errors."""
-    return 1 if isinstance(error, StoreError | ProcessError) else 2
 
 
 def _log_to_stderr() -> None:

@@ -4,11 +4,16 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from eigexp.errors import ConfigurationError
+from eigexp.errors import ConfigurationError, EigexpError, ProcessError, StoreError
 
 Action = Callable[[argparse.Namespace, list[str]], int]
 STORE = "outputs/results"
 CODES = "0 success, 2 invalid input or configuration, 1 other errors"
+
+
+def exit_code(error: EigexpError) -> int:
+    """Return 2 for invalid input or configuration, 1 for other errors."""
+    return 1 if isinstance(error, StoreError | ProcessError) else 2
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):

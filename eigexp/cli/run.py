@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import Any
 
-from eigexp.cli.commands import Commands
+from eigexp.cli.commands import Commands, exit_code
 from eigexp.errors import EigexpError
 
 _HELP = """Compute the eigendistortions of one configuration and store them.
@@ -51,7 +51,6 @@ def _run_with_hydra(words: list[str]) -> int:
     import hydra
     from hydra.core.hydra_config import HydraConfig
 
-    from eigexp.cli.command import exit_code
     from eigexp.config.compose import check_keys, check_overrides
 
     codes: list[int] = []
