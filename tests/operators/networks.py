@@ -57,3 +57,19 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([2 * x.flatten(1), x.flatten(1)], dim=1)
+
+
+class Copy(torch.autograd.Function):
+    """Copies its input; a subclass writes the forward-mode derivative."""
+
+    @staticmethod
+    def forward(x):
+        return x.clone()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from eigexp.errors import ConfigurationError, EigexpError, ImageError, ModelError, OperatorError
 from eigexp.operators import CountedOperator, GaussianNoise, Mask, Noise, dense_matrix, linearise
-from tests.operators.networks import Linear, Nested, Quartic, Spectrum, Unbatched, convolution, images, jacobians
+from tests.operators.networks import Copy, Linear, Nested, Quartic, Spectrum, Unbatched, convolution, images, jacobians
 
 METHODS = ["program", "double_backward", "forward", "dense"]
 MODELS = {
@@ -251,20 +251,8 @@ def test_an_unknown_way_is_refused_with_the_nearest():
     refused(Quartic(), images(1, 3, 4), ConfigurationError, r"linearise=forwards is unknown.*Did you mean forward", method="forwards")
 
 
-class Dishonest(torch.autograd.Function):
+class Dishonest(Copy):
     """Its forward-mode derivative is not that of its backward pass."""
-
-    @staticmethod
-    def forward(x):
-        return x.clone()
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        pass
-
-    @staticmethod
-    def backward(ctx, grad):
-        return grad
 
     @staticmethod
     def jvp(ctx, tangent):
