@@ -41,7 +41,8 @@ def serial(words: Sequence[str], store: Path) -> Store:
 
 def same_numbers(store: Store, expected: Store) -> bool:
     """All results of `expected` are in `store`, whole and with the same bits."""
-    assert verify(store) == []
+    found = verify(store)
+    assert found == [], found
     return all(same(store, expected, id) for id in expected.ids())
 
 

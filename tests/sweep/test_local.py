@@ -13,6 +13,7 @@ import pytest
 
 import tests.sweep.forked
 from eigexp.store import Store
+from eigexp.store.maintenance import prune
 from eigexp.sweep.lock import is_locked
 
 from tests.sweep.sweeps import SLOW, SMALL, command, eigexp, environment, same_numbers, serial  # isort: skip
@@ -88,6 +89,8 @@ def test_killed_at_random_moments(tmp_path, forked, expected):
     assert done.returncode == 0, done.stderr
     store = store_in(tmp_path)
     assert sorted(store.ids()) == sorted(expected.ids())
+    # A kill in the middle of a write leaves its temporary file, and nothing else.
+    assert {finding.kind for finding in prune(store, yes=True)} <= {"orphan"}
     assert same_numbers(store, expected)
     assert seen.items() <= stamps(store).items()
 
