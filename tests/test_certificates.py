@@ -79,7 +79,7 @@ def test_what_a_solver_claims_without_cause_is_not_believed():
     (pairs,) = certify(A, [claim], solver=solver, state=state)
     assert pairs.evidence == {"top": "budget", "bottom": "budget"}
     assert not pairs.verified and pairs.status == "budget" and not pairs.tolerances["met"]["tol"]
-    assert "the solver's residuals were not confirmed by fresh products" in pairs.notes
+    assert any(note.startswith("fresh products give residuals") for note in pairs.notes)
     F = matrix[0].T @ matrix[0]
     values = ((wrong @ F) * wrong).sum(1)
     residuals, order = (wrong @ F - values[:, None] * wrong).norm(dim=1), values.argsort(descending=True)

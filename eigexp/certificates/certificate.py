@@ -4,6 +4,7 @@ Theorems used, and where: Weinstein's and Kahan's bounds by residuals and Cauchy
 gap bounds of angles (clusters). That the *end* eigenvalue lies within the residual is observed for a random start, not proven.
 """
 
+import math
 from typing import Any, Literal, get_args
 
 import torch
@@ -156,7 +157,13 @@ def _tolerance_notes(
     if not by_residuals:
         reached = float(fresh.residuals.max()) / largest
         return [f"the solver stopped by its own criterion; its residuals are up to {reached:.1e} of the largest eigenvalue"]
-    return ["the solver's residuals were not confirmed by fresh products"]
+    fresh_size, own_size = float(fresh.residuals.max()) / largest, max(progress.residuals, default=math.nan) / largest
+    # A derivative that jumps, of a ReLU or of max pooling, may take another branch in float64: then the vector is another model's.
+    advice = " If the model's derivative jumps near this image, set dtype=float64 or certify=solver." if dtype == torch.float32 else ""
+    return [
+        f"fresh products give residuals of up to {fresh_size:.1e} of the largest eigenvalue, "
+        f"the solver's own in {name} were {own_size:.1e}.{advice}"
+    ]
 
 
 def _null_space(proposal: RitzPairs, fresh: FreshPairs, n: int, m: int, *, rounding: float, largest: float) -> NullSpace:

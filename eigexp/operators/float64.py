@@ -51,7 +51,9 @@ def _(A: WrappedOperator, vectors: int) -> Operator | None:
 @in_float64.register
 def _(A: CountedOperator, vectors: int) -> Operator | None:
     precise = in_float64(A.inner, vectors)
-    return None if precise is None else A.counting(precise)
+    if precise is None or precise is A.inner:
+        return None if precise is None else A
+    return A.counting(precise)
 
 
 @in_float64.register
