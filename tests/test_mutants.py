@@ -26,6 +26,7 @@ def tree(tmp_path):
     """A package of two functions with one test, and a list of slips."""
     for folder in ("eigexp", "tests"):
         (tmp_path / folder).mkdir()
+    (tmp_path / "eigexp/__init__.py").touch()
     body = "def add(a, b):\n    while False:\n        pass\n    return a + b\n\n\ndef size(a):\n    return abs(a)\n"
     (tmp_path / "eigexp/sums.py").write_text(body)
     (tmp_path / "tests/test_sums.py").write_text("from eigexp.sums import add\n\n\ndef test_add():\n    assert add(1, 2) == 3\n")
