@@ -47,7 +47,7 @@ class StoreWriter:
             model=task.model_name,
             layer=identity.get("layer"),
             seconds=seconds,
-            seed=self.module.seed,
+            seed=self.module.settings.seed,
             device=str(self.module.device),
             environment=environment(),
             linearise=getattr(self.module.operator, "method", None),

@@ -5,13 +5,14 @@ it may move or be renamed; one of the user's own has its `_target_`. Settings wi
 setting. A default that changes needs a new IDENTITY_FORMAT, because it gives other numbers under the same id.
 """
 
+import hashlib
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from eigexp.errors import ConfigurationError
-from eigexp.store.record import canonical_json
+from eigexp.store.record import canonical_json, plain
 
 IDENTITY_FORMAT = 2
 PACKAGE = "eigexp"
@@ -40,6 +41,15 @@ class Part:
         """Describe what `target(**given)` makes; `path` is the `_target_` that led to it."""
         name = registered_name(target)
         return cls(name or path, name is not None, dict(given), _defaults(target))
+
+    @classmethod
+    def of_instance(cls, thing: Any) -> "Part | None":
+        """Describe an object by its class and, of a dataclass, its fields; a function by its name. None stays None."""
+        if thing is None:
+            return None
+        kind = thing if hasattr(thing, "__qualname__") else type(thing)
+        given = {f.name: _plain_or_digest(getattr(thing, f.name)) for f in fields(thing)} if is_dataclass(thing) else {}
+        return cls.of(kind, f"{kind.__module__}.{kind.__qualname__}", given)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -119,6 +129,11 @@ def _is_plain(value: Any) -> bool:
     except ConfigurationError:
         return False
     return True
+
+
+def _plain_or_digest(value: Any) -> Any:
+    """Return a plain value as it is, and the digest of any other, such as a tensor."""
+    return value if _is_plain(value) else hashlib.sha256(canonical_json(plain(value)).encode()).hexdigest()
 
 
 def _equal(one: Any, other: Any) -> bool:

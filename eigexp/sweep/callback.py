@@ -24,6 +24,7 @@ from eigexp.sweep.worker import record_error
 from eigexp.training import EigenModule, Task, TaskData
 from eigexp.training.callbacks import ResultWriter, TaskCallback
 from eigexp.training.data import TaskSteps
+from eigexp.training.settings import SolveSettings
 
 log = logging.getLogger(__name__)
 _PAUSE = 0.2  # seconds before tasks that other processes have locked are tried again
@@ -61,8 +62,7 @@ class Sweep(TaskCallback):
 
     def module(self) -> EigenModule:
         """Return a module with the settings of the first task; any other EigenModule works as well."""
-        settings = _settings(self.data.planned[0])
-        return EigenModule(settings.pop("solver"), **settings)
+        return EigenModule(**_settings(self.data.planned[0]))
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         """Prepare to store results, unless the Trainer has a ResultWriter."""
@@ -134,8 +134,8 @@ class SweepData(TaskData):
         planned = self.planned[number]
         if first:
             write_tasks(self.store, [planned], {"launcher": "trainer", "host": socket.gethostname(), "pid": os.getpid()})
-        settings = _settings(planned)
-        trainer.lightning_module.configure(settings.pop("solver"), **settings)  # pyright: ignore[reportCallIssue]
+        module: Any = trainer.lightning_module
+        module.settings = SolveSettings(**_settings(planned))
         return TaskList(planned.config, self._cache).among(planned.ids)[0]
 
     def is_last(self, epoch: int) -> bool:

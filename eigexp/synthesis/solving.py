@@ -26,9 +26,9 @@ from eigexp.solvers.power import Power
 from eigexp.solvers.randomized_svd import RandomizedSVD
 from eigexp.solvers.sparse import Sparse
 from eigexp.store import build_record, environment, result_id
+from eigexp.store.identity import Part, flat_settings, identity_of
 from eigexp.training import EigenModule, Task, TaskData
 from eigexp.training.callbacks import EigenvalueCurves, SolverProgress, TaskCallback
-from eigexp.training.fingerprint import fingerprint
 from eigexp.training.trainer import make_trainer
 
 Method = Literal["krylov", "power", "exact", "randomized_svd", "sparse"]
@@ -148,6 +148,7 @@ class _Collector(TaskCallback):
 
     def _solved(self, module: EigenModule, i: int, pairs: EigenPairs, rows: list[dict[str, Any]], seconds: float) -> Solved:
         assert module.task is not None
+        settings, parts = module.settings, _parts(self._model, module.solver)
         record = build_record(
             pairs,
             module.task.images[i],
@@ -156,9 +157,10 @@ class _Collector(TaskCallback):
             model=module.task.model_name,
             layer=_layers(self._model),
             seconds=seconds / len(module.task.ids),
-            seed=module.seed,
+            seed=settings.seed,
             device=str(module.device),
             environment=environment(),
+            settings=flat_settings(parts, seed=settings.seed, dtype=_dtype(self._image), certify=settings.certify),
             linearise=getattr(module.operator, "method", None),
         )
         here = replace(pairs, eigendistortions=pairs.eigendistortions.to(self._image.device))
@@ -191,13 +193,18 @@ def _task(image: Tensor, model: Callable[[Tensor], Any], solver: Solver, seed: i
     images = tuple(Image(name, pixels) for name, pixels in zip(names, rows, strict=True))
     module = model if isinstance(model, nn.Module) and not bare else _CalledModel(model, bare=bare)
     task = Task(images, module, ids=tuple(names), model_name=model_name(model))
-    settings = fingerprint(task, solver, seed=seed, linearise="auto", parts=(None, None), device=image.device)
-    common = {key: value for key, value in settings.items() if key not in ("ids", "device")}
-    common |= {"model": model_name(model), "layer": _layers(model), "weights": weights_digest(module)}
-    if certify != "float64":
-        common |= {"certify": certify}
-    identities = tuple({**common, "image": i.sha256} for i in images)
+    about = {"seed": seed, "dtype": _dtype(image), **({} if certify == "float64" else {"certify": certify})}
+    weights = {"layer": _layers(model), "weights": weights_digest(module)}
+    identities = tuple(identity_of(_parts(model, solver), **about, **weights, image=i.sha256) for i in images)
     return replace(task, ids=tuple(result_id(identity) for identity in identities), identities=identities)
+
+
+def _parts(model: Any, solver: Solver) -> dict[str, Part | None]:
+    return {"model": Part.of_instance(model), "noise": None, "subspace": None, "solver": Part.of_instance(solver)}
+
+
+def _dtype(image: Tensor) -> str:
+    return str(image.dtype).removeprefix("torch.")
 
 
 def _layers(model: Any) -> list[str] | None:

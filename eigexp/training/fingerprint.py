@@ -6,24 +6,24 @@ from typing import Any
 import torch
 
 from eigexp.errors import CheckpointError
-from eigexp.solvers.base import Solver
 from eigexp.training.data import Task
+from eigexp.training.settings import SolveSettings
 
 FORMAT = 2
 _PLAIN = (str, int, float, bool, type(None))
 
 
-def fingerprint(task: Task, solver: Solver, *, seed: int, linearise: str, parts: tuple[Any, ...], device: torch.device) -> dict[str, Any]:
+def fingerprint(task: Task, settings: SolveSettings, device: torch.device) -> dict[str, Any]:
     """Return what a solver state depends on: the task, the settings, the kind of device. Only an equal run may load the state."""
-    names = ("noise", "subspace")
     return {
         "format": FORMAT,
         "ids": list(task.ids),
-        "solver": solver.name,
-        **{f"solver.{key}": value for key, value in _settings(solver).items()},
-        "seed": seed,
-        "linearise": linearise,
-        **{key: value for name, part in zip(names, parts, strict=True) for key, value in _described(name, part).items()},
+        "solver": settings.solver.name,
+        **{f"solver.{key}": value for key, value in _plain_fields(settings.solver).items()},
+        "seed": settings.seed,
+        "linearise": settings.linearise,
+        **_described("noise", settings.noise),
+        **_described("subspace", settings.subspace),
         "image shape": list(task.images[0].pixels.shape),
         "dtype": str(task.images[0].pixels.dtype).removeprefix("torch."),
         "device": device.type,
@@ -44,7 +44,7 @@ def check_fingerprint(saved: dict[str, Any], here: dict[str, Any]) -> None:
     raise CheckpointError(f"The checkpoint belongs to another run: {differences}. Use its settings, or delete it to start again.")
 
 
-def _settings(thing: Any) -> dict[str, Any]:
+def _plain_fields(thing: Any) -> dict[str, Any]:
     values = {f.name: getattr(thing, f.name) for f in fields(thing)} if is_dataclass(thing) else {}
     return {key: value for key, value in values.items() if isinstance(value, _PLAIN)}
 
@@ -52,4 +52,4 @@ def _settings(thing: Any) -> dict[str, Any]:
 def _described(name: str, part: Any) -> dict[str, Any]:
     if part is None:
         return {name: None}
-    return {name: type(part).__name__, **{f"{name}.{key}": value for key, value in _settings(part).items()}}
+    return {name: type(part).__name__, **{f"{name}.{key}": value for key, value in _plain_fields(part).items()}}

@@ -5,7 +5,7 @@ from typing import Any
 
 from lightning.pytorch import LightningModule
 
-from eigexp.certificates import Precision, check_certificate_memory, check_precision
+from eigexp.certificates import Precision, check_certificate_memory
 from eigexp.errors import ConfigurationError
 from eigexp.operators import Noise, Operator, PixelSubspace, linearise
 from eigexp.pairs import EigenPairs
@@ -13,6 +13,7 @@ from eigexp.solvers.base import Progress, Solver, SolverState
 from eigexp.training.data import Task
 from eigexp.training.fingerprint import check_fingerprint, fingerprint
 from eigexp.training.precision import full_precision
+from eigexp.training.settings import SolveSettings
 from eigexp.training.step_counter import StepCounter
 from eigexp.training.strategy import BlockStrategy
 from eigexp.training.task_state import KEY, TaskState, load_state, read_entry
@@ -31,6 +32,9 @@ class EigenModule(LightningModule):
         noise: response noise; None for unit Gaussian noise.
         subspace: pixel subspace; None for all pixels.
         seed: of the solver's first vectors, the same for every image.
+
+    Attributes:
+        settings: of the tasks that begin from now on; may be replaced between two tasks.
     """
 
     def __init__(
@@ -45,33 +49,18 @@ class EigenModule(LightningModule):
     ):
         super().__init__()
         self.automatic_optimization = False  # there is no loss: Lightning must not call backward
-        self.configure(solver, linearise=linearise, certify=certify, noise=noise, subspace=subspace, seed=seed)
+        # One plain object, which nn.Module does not search: tensors of a noise or subspace are settings, not weights.
+        self.settings = SolveSettings(solver, linearise, certify, noise, subspace, seed)
         self.on_failure: Callable[[Task, Exception], None] | None = None
         self._current: TaskState | None = None
         self._restored: dict[str, Any] | None = None  # entry of a checkpoint, until its task begins
 
-    def configure(
-        self,
-        solver: Solver,
-        *,
-        linearise: str = "auto",
-        certify: Precision = "float64",
-        noise: Noise | None = None,
-        subspace: PixelSubspace | None = None,
-        seed: int = 0,
-    ) -> None:
-        """Set the settings of the tasks that begin from now on.
-
-        Raises:
-            ConfigurationError: if `certify` is unknown.
-        """
-        self.precision: Precision = check_precision(certify)
-        self.solver = solver
-        self.linearise = linearise
-        self.seed = seed
-        self._parts = (noise, subspace)  # in a tuple, which hides them from nn.Module: their tensors are settings, not weights
-
     # -- the task ------------------------------------------------------------------------------------------------------
+
+    @property
+    def solver(self) -> Solver:
+        """The solver of the tasks that begin from now on."""
+        return self.settings.solver
 
     @property
     def task(self) -> Task | None:
@@ -121,10 +110,10 @@ class EigenModule(LightningModule):
             check_fingerprint(saved["fingerprint"], self._fingerprint(task))
         with full_precision(self.device):
             # A resumed task keeps the method that "auto" chose: another would change the last digits.
-            operator = self._operator(task, saved["method"] if saved else self.linearise)
-            check_certificate_memory(operator, self.precision)
-            state = load_state(saved, self.solver, self.device) if saved else self.solver.init(operator, self.seed)
-        self._current = TaskState(task, operator, self.solver, state, self.solver.progress(state), self.precision)
+            operator = self._operator(task, saved["method"] if saved else self.settings.linearise)
+            check_certificate_memory(operator, self.settings.certify)
+            state = load_state(saved, self.solver, self.device) if saved else self.solver.init(operator, self.settings.seed)
+        self._current = TaskState(task, operator, self.solver, state, self.solver.progress(state), self.settings.certify)
         if saved is not None:
             self._current.ended, self._current.seconds_before = saved["ended"], saved["seconds"]
         self.notify("on_task_start")
@@ -133,8 +122,8 @@ class EigenModule(LightningModule):
         """Return the operator of a task, on the module's device and in the images' dtype. Moves the task's model there."""
         pixels = task.pixels().to(self.device)
         model = task.model.to(pixels.device, pixels.dtype)
-        noise, subspace = self._parts
-        return linearise(model, pixels, method=method, noise=noise, subspace=subspace)  # pyright: ignore[reportArgumentType]
+        parts = {"noise": self.settings.noise, "subspace": self.settings.subspace}
+        return linearise(model, pixels, method=method, **parts)  # pyright: ignore[reportArgumentType]
 
     def clear_task(self) -> None:
         """Have no task, because an epoch found none to do."""
@@ -191,7 +180,7 @@ class EigenModule(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the solver's state and what it belongs to, as tensors and plain values."""
         if self._current is not None:
-            checkpoint[KEY] = self._current.to_checkpoint(self._fingerprint(self._current.task), self.linearise)
+            checkpoint[KEY] = self._current.to_checkpoint(self._fingerprint(self._current.task), self.settings.linearise)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the checkpoint's state until its task begins.
@@ -239,4 +228,4 @@ class EigenModule(LightningModule):
         return self._current
 
     def _fingerprint(self, task: Task) -> dict[str, Any]:
-        return fingerprint(task, self.solver, seed=self.seed, linearise=self.linearise, parts=self._parts, device=self.device)
+        return fingerprint(task, self.settings, self.device)

@@ -3,18 +3,27 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
 from eigexp.cli import main
+from eigexp.operators import Mask
+from eigexp.solvers import Power
 from eigexp.store import Store
-from eigexp.store.identity import settings_of
+from eigexp.store.identity import Part, settings_of
 from eigexp.store.maintenance import verify
 from eigexp.store.table import table
 from tests.store.fakes import fake_image, fake_pairs, fake_record
 
 FORMAT_1 = Path(__file__).parent / "format_1"
+
+
+@dataclass(frozen=True)
+class Weighted:
+    weights: torch.Tensor
 
 
 @pytest.fixture
@@ -30,6 +39,20 @@ def test_settings_of_format_1(old):
     expected = {"model": "ln", "size": "16x16", "solver": "krylov", "solver.k": 1, "solver.tol": 1e-4, "noise": "gaussian"}
     expected |= {"noise.variance": 1.0, "subspace": "none", "seed": 0, "dtype": "float32", "layer": None}
     assert {key: settings[key] for key in expected} == expected
+
+
+def test_an_object_is_described_as_its_configuration_is():
+    configured = Part.of(Power, "eigexp.solvers.Power", {"k": 3})
+    assert Part.of_instance(Power(k=3)).identity == configured.identity == {"name": "power", "k": 3}
+    assert Part.of_instance(Mask("box")).settings == {"shape": "box", "extent": 1.0, "path": None}
+    assert Part.of_instance(None) is None
+
+
+def test_an_object_of_ones_own_counts_by_its_path_and_tensors_by_their_values():
+    one, same, other = (Part.of_instance(Weighted(torch.full((2,), value))).identity for value in (1.0, 1.0, 2.0))
+    assert one == same != other
+    assert one["_target_"] == f"{__name__}.Weighted"
+    assert Part.of_instance(fake_image).identity == {"_target_": "tests.store.fakes.fake_image"}
 
 
 def test_settings_of_a_record_that_keeps_them():

@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 
 from eigexp import Eigendistortion
+from eigexp.store.identity import settings_of
 from eigexp.training.callbacks import Convergence, EigenvalueCurves, SolverProgress
 from tests.synthesis.toys import linear_object, picture, random_matrix, spectrum
 
@@ -143,3 +144,15 @@ def test_an_interrupt_is_a_keyboard_interrupt_and_the_next_one_works_too(eig):
     assert eig.eigenvalues is None
     eig.synthesize(progress=False)
     assert eig.status == "converged"
+
+
+def test_the_record_has_the_settings_and_the_id_of_what_determines_the_numbers(eig):
+    records = {}
+    for k, seed in ((1, 0), (2, 0), (1, 1), (1, 0)):
+        eig.synthesize(k=k, seed=seed, progress=False)
+        (solved,) = eig._results.solved
+        settings = settings_of(solved.record)
+        assert (settings["solver"], settings["solver.k"], settings["seed"], settings["dtype"]) == ("krylov", k, seed, "float64")
+        assert settings["model"] == solved.record["model"] and settings["noise"] == settings["subspace"] == "none"
+        assert records.setdefault((k, seed), solved.record["id"]) == solved.record["id"]
+    assert len(set(records.values())) == 3

@@ -6,13 +6,14 @@ import torch
 from eigexp.errors import CheckpointError
 from eigexp.operators import GaussianNoise, Mask
 from eigexp.training.fingerprint import check_fingerprint, fingerprint
+from eigexp.training.settings import SolveSettings
 from tests.training.toys import Power, task
 
-HERE = {"seed": 0, "linearise": "auto", "parts": (None, None), "device": torch.device("cpu")}
+CPU = torch.device("cpu")
 
 
-def made(solver=None, given=None, **changes):
-    return fingerprint(given or task("a"), solver or Power(), **HERE | changes)
+def made(solver=None, given=None, device=CPU, **changes):
+    return fingerprint(given or task("a"), SolveSettings(solver or Power(), **changes), device)
 
 
 def test_the_same_work_has_the_same_fingerprint():
@@ -26,8 +27,8 @@ def test_the_same_work_has_the_same_fingerprint():
         (lambda: made(linearise="dense"), "linearise was 'dense' and is now 'auto'"),
         (lambda: made(device=torch.device("cuda")), "device was 'cuda' and is now 'cpu'"),
         (lambda: made(Power(tol=1e-3)), "solver.tol was 0.001 and is now 1e-09"),
-        (lambda: made(parts=(GaussianNoise(2.0), None)), "noise was 'GaussianNoise' and is now None"),
-        (lambda: made(parts=(None, Mask("box"))), "subspace was 'Mask' and is now None"),
+        (lambda: made(noise=GaussianNoise(2.0)), "noise was 'GaussianNoise' and is now None"),
+        (lambda: made(subspace=Mask("box")), "subspace was 'Mask' and is now None"),
         (lambda: made(given=dataclasses.replace(task("a"), ids=("other",))), "ids was .'other'. and"),
         (lambda: {key: value for key, value in made().items() if key != "seed"}, "seed was 'unset' and is now 0"),
         (lambda: made() | {"extra": 1}, "extra was 1 and is now 'unset'"),
@@ -40,9 +41,9 @@ def test_other_work_is_refused_by_the_name_of_what_differs(changed, named):
 
 def test_settings_of_noise_and_subspace_count():
     with pytest.raises(CheckpointError, match=r"noise.variance was 2.0 and is now 3.0"):
-        check_fingerprint(made(parts=(GaussianNoise(2.0), None)), made(parts=(GaussianNoise(3.0), None)))
+        check_fingerprint(made(noise=GaussianNoise(2.0)), made(noise=GaussianNoise(3.0)))
     with pytest.raises(CheckpointError, match=r"subspace.extent was 0.5 and is now 0.25"):
-        check_fingerprint(made(parts=(None, Mask("box", 0.5))), made(parts=(None, Mask("box", 0.25))))
+        check_fingerprint(made(subspace=Mask("box", 0.5)), made(subspace=Mask("box", 0.25)))
 
 
 def test_the_shape_of_the_images_counts():
