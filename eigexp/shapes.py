@@ -22,7 +22,6 @@ Chosen = Bool[Tensor, "k"]
 Distortions = Float[Tensor, "k *image"]
 
 Images = Float[Tensor, "b c h w"]
-Picture = Float[Tensor, "c h w"]
 
 __all__ = [
     "BasisRows",
@@ -31,7 +30,6 @@ __all__ = [
     "Eigenindices",
     "Images",
     "Intervals",
-    "Picture",
     "Responses",
     "Rows",
     "Values",

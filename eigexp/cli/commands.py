@@ -24,6 +24,18 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
         return f"{action.help} (default: %(default)s)" if shown else action.help
 
 
+class _CommandParser(argparse.ArgumentParser):
+    """A parser whose help page may have a part that takes time to make, so it is made only when the page is shown."""
+
+    details: Callable[[], str] | None = None
+
+    def format_help(self) -> str:
+        """Return the help page."""
+        if self.details is not None:
+            self.epilog, self.details = f"{self.details()}\n\n{self.epilog}", None
+        return super().format_help()
+
+
 class Commands:
     """The subcommands of `eigexp`.
 
@@ -32,10 +44,18 @@ class Commands:
     """
 
     def __init__(self, parser: argparse.ArgumentParser):
-        self._parsers: Any = parser.add_subparsers(title="commands", metavar="COMMAND")
+        self._parsers: Any = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_CommandParser)
 
     def add(
-        self, name: str, action: Action, summary: str, *, examples: Sequence[str], codes: str = CODES, rest: str = ""
+        self,
+        name: str,
+        action: Action,
+        summary: str,
+        *,
+        examples: Sequence[str],
+        codes: str = CODES,
+        rest: str = "",
+        details: Callable[[], str] | None = None,
     ) -> argparse.ArgumentParser:
         """Return the parser of a new subcommand, for its options.
 
@@ -46,10 +66,12 @@ class Commands:
             examples: command lines.
             codes: the exit codes and their meaning.
             rest: what else it takes, as the usage line names it: "[overrides]". Without it, unknown words are an error.
+            details: returns a further part of the help page.
         """
         end = "\n".join(["examples:", *(f"  {example}" for example in examples), "", f"exit codes: {codes}"])
         usage = {"usage": f"eigexp {name} [options] {rest}"} if rest else {}
         parser = self._parsers.add_parser(name, help=summary, description=summary, epilog=end, formatter_class=_HelpFormatter, **usage)
+        parser.details = details
         parser.set_defaults(action=action if rest else _without_overrides(action))
         return parser
 

@@ -13,15 +13,16 @@ if TYPE_CHECKING:
 
 def add(commands: Commands) -> None:
     """Add the subcommand."""
-    parser = commands.add(
-        "doctor",
-        _doctor,
-        "check this machine; with overrides, check that model and image instead",
-        examples=["eigexp doctor", "eigexp doctor model=resnet18 model.layer=layer2 images.grey=false"],
-        codes="0 no problem (warnings allowed), 1 a problem, 2 invalid input or configuration",
-        rest="[overrides]",
+    add_store(
+        commands.add(
+            "doctor",
+            _doctor,
+            "check this machine; with overrides, check that model and image instead",
+            examples=["eigexp doctor", "eigexp doctor model=resnet18 model.layer=layer2 images.grey=false"],
+            codes="0 no problem (warnings allowed), 1 a problem, 2 invalid input or configuration",
+            rest="[overrides]",
+        )
     )
-    add_store(parser)
 
 
 def report(checks: Iterable[Check], console: "Console | None" = None) -> int:

@@ -14,10 +14,9 @@ def add(commands: Commands) -> None:
         _plot,
         "draw figures of stored results as PDF, SVG or PNG",
         examples=["eigexp plot distortions 3f2a9c --width 2 --output figure.pdf", "eigexp plot compare --output compare.svg"],
+        details=_kinds,
     )
-    plot.add_argument(
-        "kind", metavar="KIND", help="of each result: distortions, spectrum, curves; of all: compare, thresholds, sensitivity"
-    )
+    plot.add_argument("kind", metavar="KIND", help="what the figures show, from the list below")
     plot.add_argument("ids", nargs="*", metavar="ID", help="results, by the first characters of their ids; compare takes all by default")
     plot.add_argument("--output", metavar="FILE", help="file ending in .pdf, .svg or .png; by default outputs/figures/KIND-ID.pdf")
     plot.add_argument("--width", type=int, metavar="1|2", help="columns of a journal: 3.35 or 7 inches; by default the size suits a screen")
@@ -29,6 +28,12 @@ def add(commands: Commands) -> None:
     plot.add_argument("--dpi", type=int, default=300, help="resolution of a PNG")
     add_where(plot)
     add_store(plot)
+
+
+def _kinds() -> str:
+    from eigexp.report.charts import kinds_text
+
+    return kinds_text()
 
 
 def _plot(options: argparse.Namespace, overrides: list[str]) -> int:

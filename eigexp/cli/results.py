@@ -17,7 +17,8 @@ def add(commands: Commands) -> None:
     results.add_argument("--format", choices=("table", "csv", "json", "parquet"), default="table", help="format of the output")
     results.add_argument("--columns", metavar="NAME,..", help="columns in this order; by default all in csv, the main ones in a table")
     results.add_argument("--output", metavar="FILE", help="write to a file instead of the terminal; parquet needs it")
-    results.add_argument("--cross", "--sensitivity", action="store_true", help="show the cross tables between layers instead")
+    results.add_argument("--sensitivity", dest="cross", action="store_true", help=argparse.SUPPRESS)  # its earlier name
+    results.add_argument("--cross", action="store_true", help="show the cross tables between layers instead")
     report = commands.add(
         "report", _report, "write one HTML page of stored results", examples=["eigexp report --where model=onoff --output onoff.html"]
     )

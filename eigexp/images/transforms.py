@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from eigexp.errors import ImageError
-from eigexp.shapes import Picture
 
 GREY_WEIGHTS = (0.2125, 0.7154, 0.0721)
 _STEPS = 2**20
@@ -47,7 +46,7 @@ def transform(array: Float64[np.ndarray, "h w c"], size: tuple[int, int] | None,
     return pixels.clamp(0, 1).to(torch.float32).contiguous()
 
 
-def to_grey(pixels: Picture) -> Float[Tensor, "1 h w"]:
+def to_grey(pixels: Float[Tensor, "c h w"]) -> Float[Tensor, "1 h w"]:
     """Luminance (1, h, w) of (3, h, w); grey images stay as they are."""
     if pixels.shape[0] == 1:
         return pixels
@@ -55,7 +54,7 @@ def to_grey(pixels: Picture) -> Float[Tensor, "1 h w"]:
     return (GREY_WEIGHTS[0] * red + GREY_WEIGHTS[1] * green + GREY_WEIGHTS[2] * blue).unsqueeze(0)
 
 
-def scale_to_cover(pixels: Picture, size: tuple[int, int]) -> Float[Tensor, "c _ _"]:
+def scale_to_cover(pixels: Float[Tensor, "c h w"], size: tuple[int, int]) -> Float[Tensor, "c _ _"]:
     """The image scaled, antialiased and in proportion, until it just covers (height, width).
 
     Computed in float64 and rounded to multiples of 2^-20, so that processors that add in another order give the same bytes.

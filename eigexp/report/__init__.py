@@ -1,7 +1,7 @@
 """Figures and pages from stored results, made without torch."""
 
 from eigexp.report.compare import comparison_figure
-from eigexp.report.cross_table import sensitivity_figure
+from eigexp.report.cross_table import cross_figure
 from eigexp.report.curves import curves_figure
 from eigexp.report.distortions import distortion_figure
 from eigexp.report.page import write_page
@@ -15,13 +15,13 @@ from eigexp.report.view import View
 __all__ = [
     "View",
     "comparison_figure",
+    "cross_figure",
     "curves_figure",
     "distortion_figure",
     "export_stimuli",
     "figure_bytes",
     "figure_png",
     "panels_figure",
-    "sensitivity_figure",
     "spectrum_figure",
     "thresholds_figure",
     "write_page",

@@ -30,10 +30,12 @@ class Kind:
     Attributes:
         of: what one figure shows: one result, all chosen results, or the cross table of one image's layers.
         charts: for kinds that are a single chart of one result; others are composed in `plot`.
+        caption: what it shows, for the help page; a single chart has one of its own.
     """
 
     of: Literal["result", "all", "layers"]
     charts: tuple[OneChart, ...] = ()
+    caption: str = ""
 
 
 _CURVES = (
@@ -41,13 +43,20 @@ _CURVES = (
     OneChart(partial(convergence, quantity="eigenvalue"), "estimated eigenvalues against products", ("--quantity", "eigenvalue")),
 )
 KINDS = {
-    "distortions": Kind("result"),
+    "distortions": Kind("result", caption="image with its most and least noticeable distortion"),
     "spectrum": Kind("result", (OneChart(spectrum, "eigenvalues with intervals"),)),
     "curves": Kind("result", _CURVES),
-    "compare": Kind("all"),
-    "thresholds": Kind("all"),
-    "sensitivity": Kind("layers"),
+    "compare": Kind("all", caption="D of models and images"),
+    "thresholds": Kind("all", caption="predicted thresholds of both distortions, and their table as CSV"),
+    "cross": Kind("layers", caption="how each layer responds to the distortions of the others"),
 }
+
+
+def kinds_text() -> str:
+    """Return the list of kinds for the help page."""
+    shown = {"result": "one figure per result", "all": "one figure of all results", "layers": "one figure per image"}
+    lines = [f"  {name:<12} {kind.caption or kind.charts[0].caption} ({shown[kind.of]})" for name, kind in KINDS.items()]
+    return "\n".join(["kinds:", *lines])
 
 
 def page_charts() -> Iterator[tuple[str, OneChart]]:

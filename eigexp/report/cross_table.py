@@ -27,7 +27,7 @@ _MOST_TICKS = 5
 Map = NDArray[np.float64]
 
 
-def sensitivity_figure(table: CrossTable, size: tuple[float, float] | None = None) -> Figure:
+def cross_figure(table: CrossTable, size: tuple[float, float] | None = None) -> Figure:
     """Return the heat maps of one image's table as a figure of `size` inches."""
     return heat_figure(heat_maps(table), size or (7.4, 3.9))
 
@@ -49,7 +49,7 @@ def heat_maps(table: CrossTable) -> HeatMaps:
     )
 
 
-def sensitivity_charts(tables: Sequence[CrossTable], ids: Collection[str], root: Path) -> list[PageFigure]:
+def cross_charts(tables: Sequence[CrossTable], ids: Collection[str], root: Path) -> list[PageFigure]:
     """Return a page's figure for each table all of whose results are among `ids`.
 
     Args:
@@ -62,7 +62,7 @@ def sensitivity_charts(tables: Sequence[CrossTable], ids: Collection[str], root:
         PageFigure(
             f"{_heading(table)}: rows are the layers whose distortions these are, columns the layers that see them.",
             Markup(heat_svg(heat_maps(table))),
-            plot_command(root, "sensitivity", table.id[:DIGITS]),
+            plot_command(root, "cross", table.id[:DIGITS]),
         )
         for table in shown
     ]

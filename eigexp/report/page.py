@@ -20,7 +20,7 @@ from eigexp.errors import StoreError
 from eigexp.report.cards import CHOICES, HEADINGS, Card, PageFigure, make_card
 from eigexp.report.commands import plot_command, shortest, where_words
 from eigexp.report.compare import comparison, comparison_chart
-from eigexp.report.cross_table import sensitivity_charts
+from eigexp.report.cross_table import cross_charts
 from eigexp.report.pixels import check_scale
 from eigexp.report.svg import chart_svg
 from eigexp.report.view import View
@@ -90,7 +90,7 @@ def overview(results: Sequence[Result], root: Path, where: Sequence[str] = ()) -
 def _layers(store: Store, ids: Sequence[str]) -> list[Section]:
     """Return the charts of layers that see each other's distortions, where there are such tables."""
     try:
-        charts = sensitivity_charts(cross_tables(store), ids, store.root)
+        charts = cross_charts(cross_tables(store), ids, store.root)
     except StoreError as error:
         log.warning("Left out of the report: %s", error)
         return []

@@ -12,7 +12,7 @@ from eigexp.report.axes import chart_figure
 from eigexp.report.charts import KINDS, chosen_chart
 from eigexp.report.commands import DIGITS, shortest
 from eigexp.report.compare import comparison, comparison_figure, comparison_height
-from eigexp.report.cross_table import sensitivity_figure
+from eigexp.report.cross_table import cross_figure
 from eigexp.report.curves import Quantity
 from eigexp.report.distortions import distortion_figure
 from eigexp.report.panels import clipping, panels_figure
@@ -29,6 +29,7 @@ from eigexp.store.store import Store
 from eigexp.store.table import table
 
 FOLDER = Path("outputs/figures")
+_EARLIER_NAMES = {"sensitivity": "cross"}  # of kinds, in scripts that exist
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def plot(
 ) -> list[Plotted]:
     """Write figures of results, by their kind one for each result, one of all, or one for each cross table; `KINDS` lists them.
 
-    "thresholds" writes its table beside the figure, as CSV. "sensitivity" draws the tables of several layers against each other, one an
+    "thresholds" writes its table beside the figure, as CSV. "cross" draws the tables of several layers against each other, one an
     image; its ids are those of tables or of their results, its conditions on model and image.
 
     Args:
@@ -96,6 +97,7 @@ def plot(
         StoreError: if a result is not there, damaged, or the file cannot be written.
         ConfigurationError: if the kind, the extension or a setting is unknown.
     """
+    kind = _EARLIER_NAMES.get(kind, kind)
     if kind not in KINDS:
         raise ConfigurationError(f"unknown figure {kind!r}. {nearest(kind, tuple(KINDS))}")
     settings = settings or Settings()
@@ -173,7 +175,7 @@ def _tables(store: Store, beginnings: Sequence[str], where: Sequence[str]) -> li
 
 
 def _layers_figure(table: CrossTable, settings: Settings) -> Figure:
-    return sensitivity_figure(table, settings.size(5.2 if settings.width == 1 else 3.7) if settings.width else None)
+    return cross_figure(table, settings.size(5.2 if settings.width == 1 else 3.7) if settings.width else None)
 
 
 def _apart(path: Path, id: str, apart: bool) -> Path:

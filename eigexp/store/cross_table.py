@@ -1,6 +1,7 @@
 """Cross tables: how sensitive each of several layers is to the eigendistortions of all of them, one file per image.
 
-`<root>/sensitivity/<id>.json`, complete or absent like a result. Its id is made from the ids of the results that it compares.
+`<root>/cross/<id>.json`, complete or absent like a result; older stores have them in `sensitivity/`. The id of a table is made from the
+ids of the results that it compares.
 """
 
 import fnmatch
@@ -20,7 +21,8 @@ from eigexp.store.labels import layer_label
 from eigexp.store.record import ID_DIGITS, plain
 from eigexp.store.store import Store
 
-FOLDER = "sensitivity"  # the name in stores that exist
+FOLDER = "cross"
+FOLDERS = (FOLDER, "sensitivity")  # the second is where earlier versions wrote; it is read, not written
 FORMAT = 1
 COLUMNS = ("model", "image", "vectors_of", "eigenindex", "eigenvalue", "responses_of", "value", "relative", "table")
 
@@ -102,7 +104,8 @@ def table_id(ids: Iterable[str]) -> str:
 
 def table_path(store: Store, id: str) -> Path:
     """Return the path of a table, whether it exists or not."""
-    return store.root / FOLDER / f"{id}.json"
+    paths = [store.root / folder / f"{id}.json" for folder in FOLDERS]
+    return next((path for path in paths if path.exists()), paths[0])
 
 
 def has_table(store: Store, id: str) -> bool:
@@ -146,7 +149,8 @@ def read_table(path: Path) -> CrossTable:
 
 def table_files(store: Store) -> list[Path]:
     """Return the files of all tables, sorted by id."""
-    return sorted(path for path in (store.root / FOLDER).glob("*.json") if not path.name.startswith("."))
+    paths = [path for folder in FOLDERS for path in (store.root / folder).glob("*.json") if not path.name.startswith(".")]
+    return sorted({path.name: path for path in reversed(paths)}.values(), key=lambda path: path.name)
 
 
 def cross_tables(store: Store, where: Sequence[str] = ()) -> list[CrossTable]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from eigexp.errors import StoreError
-from eigexp.store.cross_table import FOLDER, read_table, table_files, table_path
+from eigexp.store.cross_table import FOLDERS, read_table, table_files, table_path
 from eigexp.store.files import TEMPORARY, digest, read_bytes, store_error, write_atomically
 from eigexp.store.result import RECORD, read_record
 from eigexp.store.store import STATE, Store
@@ -181,7 +181,7 @@ def _stale_checkpoints(store: Store) -> Iterator[Finding]:
 
 def _orphans(store: Store) -> Iterator[Finding]:
     folders = list(store.folders())
-    for place in [store.root, store.root / FOLDER, *folders, *(folder / STATE for folder in folders)]:
+    for place in [store.root, *(store.root / folder for folder in FOLDERS), *folders, *(folder / STATE for folder in folders)]:
         if not place.is_dir():
             continue
         for entry in os.scandir(place):

@@ -23,42 +23,20 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 _SETTINGS = {"k": "solver.k", "tol": "solver.tol", **{name: name for name in ("solver", "noise", "subspace", "size", "seed", "dtype")}}
 COLUMNS: tuple[str, ...] = (
-    "id",
-    "model",
-    "layer",
-    "image",
-    "n",
-    "m",
-    "top",
-    "top_low",
-    "top_high",
-    "bottom",
-    "bottom_low",
-    "bottom_high",
-    "evidence_top",
-    "evidence_bottom",
-    "verified",
-    "status",
-    "method",
-    "fisher_vector_products",
-    "seconds",
-    "created",
+    "id", "model", "layer", "image", "n", "m",
+    "top", "top_low", "top_high",
+    "bottom", "bottom_low", "bottom_high",
+    "evidence_top", "evidence_bottom",
+    "verified", "status", "method",
+    "fisher_vector_products", "seconds", "created",
     *_SETTINGS,
-)
+)  # fmt: skip
 _SHOWN = (
-    "id",
-    "model",
-    "layer",
-    "image",
-    "n",
-    "top",
-    "bottom",
-    "evidence_top",
-    "evidence_bottom",
-    "status",
-    "fisher_vector_products",
-    "seconds",
-)
+    "id", "model", "layer", "image", "n",
+    "top", "bottom",
+    "evidence_top", "evidence_bottom",
+    "status", "fisher_vector_products", "seconds",
+)  # fmt: skip
 _HEADINGS = {"evidence_top": "evidence", "evidence_bottom": "", "fisher_vector_products": "FVPs"}
 _CONDITION = re.compile(r"\s*(?P<column>\w+)\s*(?P<sign>>=|<=|!=|==|=|>|<)\s*(?P<value>.*?)\s*")
 _ORDERS: dict[str, Callable[[Any, Any], bool]] = {">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le}

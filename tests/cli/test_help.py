@@ -7,6 +7,7 @@ import pytest
 
 from eigexp.cli import main
 from eigexp.cli.command import command_parser
+from eigexp.report.charts import KINDS
 
 (_GROUP,) = (action for action in command_parser()._actions if isinstance(action, argparse._SubParsersAction))
 PARSERS: dict[str, argparse.ArgumentParser] = dict(_GROUP.choices)
@@ -30,6 +31,13 @@ def test_every_option_says_what_it_is_and_its_default(name):
             assert action.help, action.option_strings
             if action.default not in (None, False, [], argparse.SUPPRESS):
                 assert f"(default: {action.default})" in " ".join(PARSERS[name].format_help().split())
+
+
+def test_the_page_of_plot_lists_every_kind_once_however_often_it_is_shown():
+    parser = command_parser()._actions[-1].choices["plot"]
+    assert parser.format_help() == parser.format_help()
+    listed = [line.split()[0] for line in parser.format_help().splitlines() if line.endswith((" result)", " results)", " image)"))]
+    assert listed == list(KINDS)
 
 
 def test_the_help_of_run_says_what_before_hydra_lists_the_groups(capsys):

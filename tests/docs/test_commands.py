@@ -112,11 +112,11 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
     "eigexp report": Run([], "outputs/report.html"),
     "eigexp report --where model=onoff --output onoff.html": Run([], "onoff.html"),
     "eigexp run model=efficientnet_lite0 'model.layer=[_blocks.1,_blocks.4,_blocks.10]' images.grey=false images.size=64": Run(
-        ["images.size=32", "model.layer=[_blocks.1,_blocks.4]", "logger=csv"], "outputs/results/sensitivity/*.json"
+        ["images.size=32", "model.layer=[_blocks.1,_blocks.4]", "logger=csv"], "outputs/results/cross/*.json"
     ),
     "eigexp run model=efficientnet_lite0 model.layer=_blocks.0 images.names=[coffee] images.grey=false images.size=64 solver=sparse "
     "dtype=float64": Run(["images.size=20", "logger=csv"], RESULT),
-    "eigexp plot sensitivity --output layers.pdf": Run([], "layers.pdf"),
+    "eigexp plot cross --output layers.pdf": Run([], "layers.pdf"),
     "eigexp results --cross --format csv": Run(),
     "eigexp sweep experiment=berardino2017": Run(["model=ln,lg", "images.size=24", "images.names=[coins]"], RESULT),
     "eigexp plot thresholds --output thresholds.pdf": Run([], "thresholds.csv"),
@@ -126,7 +126,7 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
         for kind in ("distortions", "spectrum", "curves")
     },
     **{f"eigexp plot {kind} --output {kind}.png": Run(["--dpi", "60"], f"{kind}.png") for kind in ("compare", "thresholds")},
-    "eigexp plot sensitivity --output cross.png": Run(["--dpi", "60"], "cross.png"),
+    "eigexp plot cross --output cross.png": Run(["--dpi", "60"], "cross.png"),
     "eigexp export 3f2a9c --alpha 0.5 --alpha 5": Run([], "outputs/stimuli/*_linearity.pdf"),
     "eigexp doctor": Run(),
     "eigexp doctor model=lg images.size=64": Run(["images.size=24"]),

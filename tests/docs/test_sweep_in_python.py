@@ -1,20 +1,13 @@
 """The sweep in Python that README shows, run exactly as it is printed."""
 
-import subprocess
-import sys
-
 from eigexp.store import Store
 from tests.docs.documented import blocks
-from tests.sweep.sweeps import environment, same_numbers, serial
+from tests.sweep.sweeps import run_script, same_numbers, serial
 
 
 def test_the_sweep_of_the_readme(tmp_path):
     script = next(text for text in blocks("python") if "Sweep(" in text)
-    (tmp_path / "script.py").write_text(script)
-    done = subprocess.run(
-        [sys.executable, "script.py"], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False, timeout=170
-    )
-    assert done.returncode == 0, done.stderr
+    run_script(tmp_path, script)
     store = Store(tmp_path / "outputs/results")
     assert len(store.ids()) == 4
     assert all(store.read(id).figures for id in store.ids())

@@ -7,12 +7,12 @@ import pytest
 
 from eigexp.cli import main
 from eigexp.errors import ConfigurationError
-from eigexp.report.cross_table import heat_maps, sensitivity_charts, sensitivity_figure
+from eigexp.report.cross_table import cross_charts, cross_figure, heat_maps
 from eigexp.report.heatmap import heat_svg
 from eigexp.report.page import write_page
 from eigexp.report.plot import Settings, plot
 from eigexp.store import Store
-from eigexp.store.cross_table import cross_tables, write_table
+from eigexp.store.cross_table import cross_tables, has_table, write_table
 from tests.store.fakes import fake_image, fake_pairs, fake_record, fake_table
 
 
@@ -59,7 +59,7 @@ def test_a_value_of_zero_and_an_end_that_is_not_there(tmp_path):
     write_table(store, only_top)
     (table,) = cross_tables(store)
     assert len([rect for rect in parts(svg_of(table), "rect") if rect.find("title") is not None]) == 4
-    assert len(sensitivity_figure(table).axes) == 2  # one map and its colour bar
+    assert len(cross_figure(table).axes) == 2  # one map and its colour bar
 
 
 def test_cells_lie_on_one_logarithmic_scale_in_data_and_figure(tmp_path):
@@ -68,7 +68,7 @@ def test_cells_lie_on_one_logarithmic_scale_in_data_and_figure(tmp_path):
     shares = {cell.text: cell.share for cell in (*first, *last)}
     assert shares == {"1": 1.0, ".25": pytest.approx(1 - np.log10(4) / 7), "2e−7": pytest.approx(1 - np.log10(4e6) / 7)}
     assert heat.ticks[0] == (1.0, "1") and all(text == f"10⁻{'⁰¹²³⁴⁵⁶⁷'[round(7 * (1 - share))]}" for share, text in heat.ticks[1:])
-    pictures = [np.asarray(axes.images[0].get_array()) for axes in sensitivity_figure(table_of(tmp_path)).axes if axes.images]
+    pictures = [np.asarray(axes.images[0].get_array()) for axes in cross_figure(table_of(tmp_path)).axes if axes.images]
     assert np.allclose(pictures[0].ravel(), [cell.share for cell in first])
 
 
@@ -87,35 +87,44 @@ def store(tmp_path):
 
 
 def test_the_page_has_the_tables_whose_results_it_shows(store, tmp_path):
-    assert len(sensitivity_charts(cross_tables(store), store.ids(), store.root)) == 1
+    assert len(cross_charts(cross_tables(store), store.ids(), store.root)) == 1
     page = write_page(store, tmp_path / "page.html").read_text()
     assert "Layers against each other" in page and page.count("most noticeable distortion of") == 1
     assert "<i>" not in page
-    assert f"eigexp plot sensitivity {cross_tables(store, ['image=camera'])[0].id[:8]}" in page
+    assert f"eigexp plot cross {cross_tables(store, ['image=camera'])[0].id[:8]}" in page
     assert "Layers against each other" not in write_page(store, tmp_path / "one.html", where=["layer=a"]).read_text()
 
 
 def test_a_damaged_table_does_not_cost_the_page(store, tmp_path):
-    next((store.root / "sensitivity").glob("*.json")).write_text("{")
+    next((store.root / "cross").glob("*.json")).write_text("{")
     page = write_page(store, tmp_path / "page.html").read_text()
     assert "Layers against each other" not in page and "D of models and images" in page
 
 
 @pytest.mark.parametrize("width", [None, 1])
 def test_plots_one_each(store, tmp_path, width):
-    written = plot(store, "sensitivity", output=tmp_path / "s.png", settings=Settings(width=width, dpi=60))
+    written = plot(store, "cross", output=tmp_path / "s.png", settings=Settings(width=width, dpi=60))
     assert len({plotted.path for plotted in written}) == 2 and all(p.path.read_bytes().startswith(b"\x89PNG") for p in written)
-    (one,) = plot(store, "sensitivity", where=["image=coins"], output=tmp_path / "one.svg")
+    (one,) = plot(store, "cross", where=["image=coins"], output=tmp_path / "one.svg")
     assert one.path == tmp_path / "one.svg"
     with pytest.raises(ConfigurationError, match="no such table of layers"):
-        plot(store, "sensitivity", ["zz"])
+        plot(store, "cross", ["zz"])
+
+
+def test_tables_and_scripts_of_earlier_versions_still_work(store, tmp_path):
+    written = [plotted.path.name for plotted in plot(store, "cross", output=tmp_path / "new.svg")]
+    (store.root / "cross").rename(store.root / "sensitivity")
+    assert len(cross_tables(store)) == 2 and all(has_table(store, table.id) for table in cross_tables(store))
+    assert [p.path.name.replace("old", "new") for p in plot(store, "sensitivity", output=tmp_path / "old.svg")] == written
+    again = [write_table(store, table.record) for table in cross_tables(store)]
+    assert {path.parent.name for path in again} == {"sensitivity"} and not (store.root / "cross").exists()
 
 
 def test_the_command_lists_rows(store, capsys):
     assert main(["results", "--sensitivity", "--format", "csv", "--where", "image=camera", "--store", str(store.root)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 9 and lines[0].startswith("model,image,vectors_of,eigenindex,")
-    assert main(["results", "--sensitivity", "--store", str(store.root)]) == 0
+    assert main(["results", "--cross", "--store", str(store.root)]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 17
     assert main(["results", "--store", str(store.root)]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3

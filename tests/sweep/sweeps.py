@@ -32,6 +32,16 @@ def eigexp(folder: Path, *words: str, environment: Mapping[str, str] = environme
     return subprocess.run(command(*words), cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=170)
 
 
+def run_script(folder: Path, script: str) -> str:
+    """The standard output of a Python script, run in a folder."""
+    (folder / "script.py").write_text(script)
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=folder, env=environment(), capture_output=True, text=True, check=False, timeout=170
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def serial(words: Sequence[str], store: Path) -> Store:
     """The results of the same tasks, computed one after the other in this process."""
     for task in make_plan([*words, f"store='{store}'"]):

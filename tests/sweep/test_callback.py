@@ -1,7 +1,5 @@
 """The Sweep callback in a Trainer of one's own."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,7 @@ from eigexp.sweep.plan import make_plan
 from eigexp.training.callbacks import Checkpoint, Convergence, EigenvalueCurves
 from eigexp.training.trainer import make_trainer
 
-from tests.sweep.sweeps import SMALL, environment, same_numbers, serial  # isort: skip
+from tests.sweep.sweeps import SMALL, run_script, same_numbers, serial  # isort: skip
 
 WORDS = ["model=ln", "images.names=[camera,coins]", "solver.k=1,2", *SMALL]
 
@@ -84,12 +82,8 @@ trainer.fit(sweep.module(), sweep.data)
 
 
 def test_two_devices_share_the_tasks_and_do_none_twice(tmp_path, expected):
-    (tmp_path / "script.py").write_text(SCRIPT)
-    run = subprocess.run(
-        [sys.executable, "script.py"], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False, timeout=150
-    )
-    assert run.returncode == 0, run.stderr
-    done = [line.split()[1:] for line in run.stdout.splitlines() if line.startswith("task")]
+    output = run_script(tmp_path, SCRIPT)
+    done = [line.split()[1:] for line in output.splitlines() if line.startswith("task")]
     assert sorted(id for _, id in done) == sorted(expected.ids())
     assert sorted(rank for rank, _ in done) == ["0"] * 2 + ["1"] * 2
     assert same_numbers(Store(Path(tmp_path) / "results"), expected)

@@ -11,7 +11,7 @@ import pytest
 from eigexp.errors import ConfigurationError
 from eigexp.store import Store
 from eigexp.training.processes import Processes
-from tests.sweep.sweeps import SLOW, SMALL, command, eigexp, environment, same_numbers, serial
+from tests.sweep.sweeps import SLOW, SMALL, command, eigexp, environment, run_script, same_numbers, serial
 
 IMAGES = ["model=ln", "images.names=[camera,coins,coffee]", "trainer.accelerator=cpu", *SMALL]
 BLOCK = ["model=lg", "solver=power", "solver.k=3", "solver.tol=0.02", "images.names=[camera,coins]", "images.size=16"]
@@ -94,11 +94,7 @@ trainer.fit(sweep.module(), sweep.data)
 
 
 def test_a_block_under_lightnings_own_launcher(tmp_path, expected):
-    (tmp_path / "script.py").write_text(SCRIPT)
-    done = subprocess.run(
-        [sys.executable, "script.py"], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
+    run_script(tmp_path, SCRIPT)
     assert same_numbers(Store(tmp_path / "results"), expected["block"])
     assert len(begun(tmp_path)) == 4 and {rank for rank, _ in begun(tmp_path)} == {"0", "1"}
 
