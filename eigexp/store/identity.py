@@ -17,6 +17,7 @@ from eigexp.store.record import canonical_json, plain
 IDENTITY_FORMAT = 2
 PACKAGE = "eigexp"
 _FORMAT_1_NAMES = {"Krylov": "krylov", "Subspace": "power", "Power": "power", "Exact": "exact", "Sparse": "sparse", "Auto": "auto"}
+_USUAL = {"noise": "gaussian", "subspace": "none", "solver": "krylov"}
 _FORMAT_1_NAMES |= {"RandomizedSVD": "randomized_svd", "GaussianNoise": "gaussian", "Mask": "mask"}
 
 
@@ -99,6 +100,28 @@ def settings_of(record: Mapping[str, Any]) -> dict[str, Any]:
     shape = (record.get("image") or {}).get("shape") or ()
     about = {"model": record.get("model"), "layer": record.get("layer"), "size": "x".join(str(side) for side in shape[-2:]) or None}
     return {**settings, **about}
+
+
+def identity_words(identity: Mapping[str, Any]) -> str:
+    """Return what tells a result from those of the same model, layer and image: its size, and every setting that is not the usual one.
+
+    Such as "64x64 k=3 noise=poisson seed=1", for names of runs.
+    """
+    shape = identity.get("shape") or ()
+    words = ["x".join(str(side) for side in shape[-2:])] if shape else []
+    for key in (part for part in ("model", "noise", "subspace", "solver") if part in identity):
+        node = dict(identity[key] or {})
+        name = str(node.pop("name", None) or node.pop("_target_", None) or "none")
+        words += [f"{key}={name}"] if key != "model" and name != _USUAL[key] else []
+        words += [f"{setting}={_short(value)}" for setting, value in sorted(node.items()) if not setting.startswith("_")]
+    usual = {"seed": 0, "dtype": "float32", "certify": "float64"}
+    return " ".join([*words, *(f"{key}={identity[key]}" for key, value in usual.items() if identity.get(key, value) != value)])
+
+
+def _short(value: Any) -> str:
+    """Return a setting's value; a digest by its first digits."""
+    text = str(value)
+    return text[:8] if len(text) == 64 and all(digit in "0123456789abcdef" for digit in text) else text
 
 
 def _of_format_1(record: Mapping[str, Any]) -> dict[str, Any]:

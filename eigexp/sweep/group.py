@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _IGNORED = ("launcher", "store", "logger", "trainer", "callbacks")  # keys that do not choose what is computed
-_MAX_LENGTH = 64  # characters
+_MAX_LENGTH = 128  # characters, as many as W&B keeps
 
 
 def group_name(overrides: Sequence[str]) -> str:
-    """Return the overrides that choose what is computed, cut to 64 characters with a digest. The same command gives the same name."""
+    """Return the overrides that choose what is computed, cut to 128 characters with a digest. The same command gives the same name."""
     name = " ".join(word for word in overrides if word.lstrip("+~").partition("=")[0].partition(".")[0] not in _IGNORED) or "defaults"
     if len(name) <= _MAX_LENGTH:
         return name

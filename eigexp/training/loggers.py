@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from eigexp.errors import MissingDependencyError
 from eigexp.store.labels import layer_label
+from eigexp.store.metric_names import record_summary
 from eigexp.training.data import Task
 
 OpenRun = Callable[[Task, int], Logger]
@@ -24,11 +25,12 @@ class ResultLogger(Logger):
         open_run: makes the logger of one image, given the task and the image's position in it.
         every: log every nth solver step.
         overwrites: whether a new run of the same id deletes what was logged before.
+        curves_only: whether the numbers of a stored result are left out, which the store has.
     """
 
-    def __init__(self, open_run: OpenRun, *, every: int = 1, overwrites: bool = False):
+    def __init__(self, open_run: OpenRun, *, every: int = 1, overwrites: bool = False, curves_only: bool = False):
         super().__init__()
-        self.every, self.overwrites = every, overwrites
+        self.every, self.overwrites, self.curves_only = every, overwrites, curves_only
         self._open_run = open_run
         self.runs: list[Any] = []
 
@@ -53,7 +55,10 @@ class ResultLogger(Logger):
             self.runs[image].log_metrics(dict(metrics), step)
 
     def log_result(self, image: int, result: Mapping[str, Any]) -> None:
-        """Show a stored result in the image's run, where the logger supports it; see ResultWriter for its content."""
+        """Add the numbers that runs are compared by, under the names of `eigexp.store.metric_names`; see ResultWriter for the content."""
+        record = result.get("record") or {}
+        if self.runs and record.get("eigenindex") and not self.curves_only:
+            self.runs[image].log_metrics(record_summary(record), record.get("steps"))
 
     @property
     @override
@@ -86,7 +91,7 @@ def csv(save_dir: str | Path = "outputs/logs", every: int = 1) -> ResultLogger:
         (Path(save_dir) / task.ids[image] / "metrics.csv").unlink(missing_ok=True)
         return CSVLogger(save_dir, name=task.ids[image], version="")
 
-    return ResultLogger(open_run, every=every, overwrites=True)
+    return ResultLogger(open_run, every=every, overwrites=True, curves_only=True)
 
 
 def tensorboard(save_dir: str | Path = "outputs/tensorboard", every: int = 1) -> ResultLogger:

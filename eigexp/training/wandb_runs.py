@@ -1,4 +1,4 @@
-"""Weights & Biases: one run per result, grouped by model and image, with curves, images, a table and an artifact."""
+"""Weights & Biases: one run per result, with curves, pictures, a table, numbers to compare runs by, and an artifact."""
 
 from collections.abc import Mapping
 from os import environ
@@ -8,7 +8,9 @@ from typing import Any
 from typing_extensions import override
 
 from eigexp.errors import ConfigurationError, nearest
-from eigexp.store.labels import end_of, layer_label, pair_text
+from eigexp.store.identity import identity_words, settings_of
+from eigexp.store.labels import distortion_name, end_of, layer_label, pair_text
+from eigexp.store.metric_names import PATTERNS, STEP, record_summary
 from eigexp.training.data import Task
 from eigexp.training.loggers import ResultLogger, layer_of, need
 
@@ -26,9 +28,13 @@ COLUMNS = (
     "verified",
     "Fisher-vector products",
     "eigenvalue as known",
+    "settings",
+    "picture",
+    "distortion",
 )
 UNTHROTTLED_ROWS = 100
-MAX_NAME = 64  # characters of a group's name; W&B allows 128
+MAX_NAME = 128  # characters of a name that W&B keeps
+_KEPT = ("id", "status", "method", "n", "m", "steps", "fisher_vector_products", "seconds", "device")  # of a record, in the summary
 
 
 class WandbRuns(ResultLogger):
@@ -40,7 +46,7 @@ class WandbRuns(ResultLogger):
         save_dir: where W&B keeps its files.
         every: log every nth solver step.
         entity: W&B user or team.
-        group: name under which runs are grouped; None for the model's name.
+        group: name under which runs are grouped; None for the sweep's, or the model's name outside of a sweep.
         tags: of each run.
         init_timeout: seconds to wait for the network in online mode.
         least_seconds: least time between two rows after the first hundred of a run, because a row takes as long as many short steps.
@@ -90,7 +96,7 @@ class WandbRuns(ResultLogger):
 
     @override
     def log_result(self, image: int, result: Mapping[str, Any]) -> None:
-        """Log the record as summary and table, pictures and figures as images, and the files as artifact."""
+        """Log the numbers to compare runs by as summary, pairs as table, pictures and figures as images, and the files as artifact."""
         if self.runs:
             self.runs[image].log_result(result)
 
@@ -99,13 +105,14 @@ class WandbRuns(ResultLogger):
 
         self._save_dir.mkdir(parents=True, exist_ok=True)
         layer, name = layer_of(task, image), task.names[image]
+        identity = task.identities[image] if task.identities else {}
         model = task.model_name if layer == "output" else f"{task.model_name} {layer}"
-        settings = {**self._settings, "group": self._settings["group"] or model[:MAX_NAME]}
+        settings = {**self._settings, "group": (self._settings["group"] or model)[:MAX_NAME]}
         run = wandb.init(
             id=_run_id(task.ids[image]),
-            name=f"{model} {name}",
-            job_type=name[:MAX_NAME],
-            config={**(task.config or {}), "model_name": task.model_name, "layer_name": layer, "image_name": name},
+            name=" ".join(word for word in (model, name, identity_words(identity)) if word)[: MAX_NAME - 9] + f" {task.ids[image][:8]}",
+            job_type=_solver(identity)[:MAX_NAME],
+            config=flat({**(task.config or {}), "model_name": task.model_name, "layer_name": layer, "image_name": name}),
             mode=self.mode,  # pyright: ignore[reportArgumentType]
             dir=self._save_dir,
             resume="allow",
@@ -115,9 +122,8 @@ class WandbRuns(ResultLogger):
             ),
             **settings,
         )
-        for key in ("eigenvalue/*", "residual/*"):
-            run.define_metric(key, step_metric="solver/step")
-        run.define_metric("solver/fisher_vector_products", step_metric="solver/step")
+        for key in PATTERNS:
+            run.define_metric(key, step_metric=STEP)
         return _WandbRun(run)
 
 
@@ -133,15 +139,16 @@ class _WandbRun:
     def log_result(self, result: Mapping[str, Any]) -> None:
         import wandb
 
-        record = result.get("record") or {}
+        record, pictures = result.get("record") or {}, result.get("pictures") or {}
         shown: dict[str, Any] = {f"figure/{name}": wandb.Image(str(path)) for name, path in (result.get("figures") or {}).items()}
-        for name, (pixels, caption) in (result.get("pictures") or {}).items():
+        for name, (pixels, caption) in pictures.items():
             shown[f"distortions/{name}"] = wandb.Image(pixels, caption=caption)
         if record.get("eigenindex"):
-            shown["results"] = wandb.Table(columns=list(COLUMNS), data=table_rows(record))
+            images = {name: wandb.Image(pixels, caption=caption) for name, (pixels, caption) in pictures.items()}
+            shown["results"] = wandb.Table(columns=list(COLUMNS), data=table_rows(record, images))
         if shown:
             self._run.log(shown)
-        self._run.summary.update(dict(record))
+        self._describe(record)
         if files := result.get("files"):
             artifact = wandb.Artifact(f"eigenpairs-{self._run.id}", type="eigenpairs", metadata={"id": record.get("id")})
             for path in files:
@@ -149,26 +156,58 @@ class _WandbRun:
                 artifact.add_file(str(path), policy="immutable", skip_cache=True)
             self._run.log_artifact(artifact)
 
+    def _describe(self, record: Mapping[str, Any]) -> None:
+        """Set summary, configuration, tags and notes by the record, so that a table of runs can be sorted and filtered."""
+        evidence = {f"evidence_{end}": kind for end, kind in (record.get("evidence") or {}).items()}
+        numbers = record_summary(record) if record.get("eigenindex") else {}
+        if "verified" in record:
+            numbers["verified"] = bool(record["verified"])  # true or false, which W&B filters by
+            self._run.tags = (*(self._run.tags or ()), "verified" if record["verified"] else "not verified")
+        self._run.summary.update({**{key: record[key] for key in _KEPT if key in record}, **evidence, **numbers})
+        if record.get("settings") or record.get("identity"):
+            # The agent of a W&B sweep has set some of these itself.
+            self._run.config.update(flat(settings_of(record)), allow_val_change=True)
+        if notes := record.get("notes"):
+            self._run.notes = "; ".join(notes)
+
     def finalize(self, status: str) -> None:
         self._run.finish(exit_code=0 if status == "success" else 1)
 
 
-def table_rows(record: Mapping[str, Any]) -> list[Any]:
-    """Return a row of `COLUMNS` for each eigenpair of a record."""
+def table_rows(record: Mapping[str, Any], pictures: Mapping[str, Any] | None = None) -> list[Any]:
+    """Return a row of `COLUMNS` for each eigenpair of a record.
+
+    Args:
+        record: of a result.
+        pictures: by the names of `eigexp.report.pictures`, as the table shows them.
+    """
     layer = record.get("layer")
-    of = [
-        record.get("model"),
-        None if layer is None else layer_label(layer),
-        (record.get("image") or {}).get("name"),
-    ]
+    of = [record.get("model"), None if layer is None else layer_label(layer), (record.get("image") or {}).get("name")]
+    words = identity_words(record.get("identity") or {})
     rows: list[Any] = []
     for i, index in enumerate(record["eigenindex"]):
         value, (low, high) = record["eigenvalues"][i], record["intervals"][i]
         evidence = (record.get("evidence") or {}).get(end_of(index, record["n"]))
         threshold = value**-0.5 if value and value > 0 and low else None  # else there is but a lower bound
         known = [value, low, high, record["residuals"][i], threshold, evidence, record.get("verified")]
-        rows.append([*of, index, *known, record.get("fisher_vector_products"), pair_text(record, i)])
+        name = distortion_name(index, record["n"])
+        seen = [(pictures or {}).get(f"{name} {how}") for how in ("added", "alone")]
+        rows.append([*of, index, *known, record.get("fisher_vector_products"), pair_text(record, i), words, *seen])
     return rows
+
+
+def flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings as one level, such as {"solver_k": 3}: W&B takes a dot in a key for a level of its own."""
+    found: dict[str, Any] = {}
+    for key, value in node.items():
+        name = f"{prefix}{key}".replace(".", "_")
+        found |= flat(value, f"{name}_") if isinstance(value, Mapping) else {name: value}
+    return found
+
+
+def _solver(identity: Mapping[str, Any]) -> str:
+    solver = identity.get("solver") or {}
+    return str(solver.get("name") or solver.get("_target_") or "result")
 
 
 def _run_id(result: str) -> str:

@@ -21,7 +21,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "wandb_sweep.yaml"
 def test_a_group_is_called_by_the_words_that_choose_what_is_computed():
     assert group_name(["model=ln,lg", "store=there", "launcher=slurm", "launcher.pack=3", "solver.k=1"]) == "model=ln,lg solver.k=1"
     long = [group_name([f"images.names=[{'a' * 80}]", word]) for word in ("seed=0", "seed=1")]
-    assert len(set(long)) == 2 and all(len(name) <= 64 for name in long)
+    assert len(set(long)) == 2 and all(len(name) <= 128 for name in long)
     assert group_name([]) == "defaults"
 
 

@@ -1,14 +1,19 @@
 import importlib.util
+import math
 
 import pytest
 
 from eigexp.errors import MissingDependencyError
+from eigexp.store.metric_names import SUMMARY
 from eigexp.training import TaskData, loggers
 from eigexp.training.callbacks import EigenvalueCurves, ResultWriter
 from tests.training.toys import module, task, trainer
 
 # W&B's client and its protobuf are third parties: what they warn of on the way is not ours.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:wandb", "ignore::DeprecationWarning:google")
+
+
+WANTED = {"lambda_max": 4.0, "lambda_min_bound": 0.6, "D_lower": 0.5 * math.log(3.9 / 0.6), "threshold_top": 0.5, "verified": 1.0}
 
 
 def fit(logger, tasks, *callbacks):
@@ -33,6 +38,8 @@ def fitted(logger):
 
     def write(done, pairs, curves, seconds):
         kept.update(zip(done.ids, curves, strict=True))
+        pair = {"eigenindex": [0, 15], "eigenvalues": [4.0, 0.5], "intervals": [[3.9, 4.1], [0.0, 0.6]], "n": 16}
+        return [{"record": {**pair, "verified": True, "steps": 30}} for _ in done.ids]
 
     fit(logger, [task("a"), task("b", "c")], ResultWriter(write))
     return kept
@@ -44,10 +51,11 @@ def test_tensorboard_has_every_curve(tmp_path):
     for id, rows in kept.items():
         read = events.EventAccumulator(str(tmp_path / id), size_guidance={"scalars": 0})
         read.Reload()
-        for key in ("eigenvalue/0", "residual/0"):
-            scalars = {event.step: event.value for event in read.Scalars(key)}
+        for name, key in (("top/1/eigenvalue", "eigenvalue/0"), ("top/1/residual", "residual/0")):
+            scalars = {event.step: event.value for event in read.Scalars(name)}
             wanted = {row["step"]: row[key] for row in rows if row["step"] % 4 == 0 or row is rows[-1]}
             assert scalars == pytest.approx(wanted)
+        assert {key: read.Scalars(key)[-1].value for key in SUMMARY} == pytest.approx(WANTED)
 
 
 # SQLAlchemy 2.1 deprecates a loader that MLflow 3.17 still uses; nothing of ours is involved.
@@ -61,10 +69,11 @@ def test_mlflow_has_every_curve_and_says_what_a_run_is_of(tmp_path):
     runs = {run.info.run_name: run for run in client.search_runs([client.get_experiment_by_name("eigexp").experiment_id])}
     assert set(runs) == set(kept) == {"a", "b", "c"}
     for id, rows in kept.items():
-        history = client.get_metric_history(runs[id].info.run_id, "eigenvalue/0")
+        history = client.get_metric_history(runs[id].info.run_id, "top/1/eigenvalue")
         wanted = {row["step"]: row["eigenvalue/0"] for row in rows if row["step"] % 4 == 0 or row is rows[-1]}
         assert {metric.step: metric.value for metric in history} == wanted
         assert runs[id].info.status == "FINISHED"
+        assert {key: runs[id].data.metrics[key] for key in SUMMARY} == pytest.approx(WANTED)
         tags = runs[id].data.tags
         assert (tags["model"], tags["layer"], tags["image"]) == ("network", "output", id)
 

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import math
 
 import numpy as np
 import pytest
@@ -47,15 +48,15 @@ def test_offline_wandb_has_every_eigenvalue_in_one_run_a_result(tmp_path, monkey
     assert logger.runs == []
     for name in ("aaa", "bbb", "ccc"):
         path = closed(tmp_path, name)
-        rows = [row for row in history(path) if "eigenvalue/0" in row]
-        assert [row["eigenvalue/0"] for row in rows] == [row["eigenvalue/0"] for row in kept[name]]
+        rows = [row for row in history(path) if "top/1/eigenvalue" in row]
+        assert [row["top/1/eigenvalue"] for row in rows] == [row["eigenvalue/0"] for row in kept[name]]
         assert [row["solver/step"] for row in rows] == list(range(1, 31))
         assert [row["solver/fisher_vector_products"] for row in rows] == [row["fisher_vector_products"] for row in kept[name]]
         assert any(key.startswith("figure/distortions") for row in history(path) for key in row)
         summaries = [r.summary for r in records(path) if r.WhichOneof("record_type") == "summary"]
         assert any(item.key == "status" and item.value_json == '"budget"' for s in summaries for item in s.update)
         run = next(r.run for r in records(path) if r.WhichOneof("record_type") == "run")
-        assert (run.run_id, run.project, run.display_name) == (name, "eigexp", f"network {name}")
+        assert (run.run_id, run.project, run.display_name) == (name, "eigexp", f"network {name} {name}")
 
 
 def test_wandb_sees_every_nth_step(tmp_path):
@@ -106,19 +107,27 @@ def test_curves_are_those_of_the_store(sent):
             own = kept[row["solver/step"]]
             assert row["solver/fisher_vector_products"] == own["fisher_vector_products"]
             for key in row:
-                if key.startswith(("eigenvalue/", "residual/")):
-                    assert row[key] == pytest.approx(own[key], rel=1e-12)
+                end, _, quantity = key.partition("/1/")
+                if quantity:
+                    wanted = own[f"{quantity}/{0 if end == 'top' else result.record['n'] - 1}"]
+                    assert row[key] == pytest.approx(wanted, rel=1e-12)
+            assert {key for key in row if "/1/" in key} == {
+                f"{end}/1/{what}" for end in ("top", "bottom") for what in ("eigenvalue", "residual")
+            }
 
 
-def test_runs_are_grouped_by_model_and_image(sent):
-    for (_, path), image in zip(sent, ("camera", "coins"), strict=True):
-        (first, *_) = kind(path, "run")
-        assert (first.run_group, first.job_type, list(first.tags)) == ("ln", image, ["pilot"])
+def test_runs_have_names_groups_tags_and_settings_that_tell_them_apart(sent):
+    for (result, path), image in zip(sent, ("camera", "coins"), strict=True):
+        first, *_, last = kind(path, "run")
+        assert (first.run_group, first.job_type, list(first.tags)) == ("ln", "krylov", ["pilot"])
+        assert list(last.tags) == ["pilot", "verified"]
+        assert first.display_name == f"ln {image} 24x24 {result.id[:8]}"
         known = config(path)
         assert (known["model_name"], known["layer_name"], known["image_name"]) == ("ln", "output", image)
-        assert known["solver"]["k"] == 1
+        assert (known["solver_k"], known["seed"], known["dtype"]) == (1, 0, "float32")
+        assert not any("." in key for key in known)
     axes = {metric.name or metric.glob_name: metric.step_metric for metric in kind(sent[0][1], "metric")}
-    assert axes["eigenvalue/*"] == axes["residual/*"] == axes["solver/fisher_vector_products"] == "solver/step"
+    assert axes["top/*"] == axes["bottom/*"] == axes["solver/fisher_vector_products"] == "solver/step"
 
 
 def test_pictures_have_their_pixels_and_captions(sent):
@@ -158,8 +167,14 @@ def test_the_artifact_is_pairs_and_record(sent):
             assert entry.local_path == str(result.folder / name)
 
 
-def test_the_summary_is_the_record(sent):
+def test_the_summary_compares_results(sent):
     for result, path in sent:
-        known = summary(path)
-        for key in ("id", "status", "verified", "eigenvalues", "intervals", "residuals", "evidence", "fisher_vector_products"):
-            assert known[key] == result.record[key], key
+        known, record = summary(path), result.record
+        for key in ("id", "status", "method", "fisher_vector_products"):
+            assert known[key] == record[key], key
+        assert (known["evidence_top"], known["evidence_bottom"]) == (record["evidence"]["top"], record["evidence"]["bottom"])
+        assert known["verified"] is record["verified"] is True
+        (top, bottom), (low, _), (_, high) = record["eigenvalues"], *record["intervals"]
+        numbers = {"lambda_max": top, "lambda_min_bound": high, "D_lower": 0.5 * math.log(low / high), "threshold_top": top**-0.5}
+        assert {key: known[key] for key in numbers} == pytest.approx(numbers)
+        assert bottom <= high

@@ -1,6 +1,5 @@
 """Log eigenvalues, residuals and Fisher-vector products against the solver's step, to any Lightning logger."""
 
-import math
 from typing import Any
 
 from lightning.pytorch import Trainer
@@ -8,18 +7,18 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 
 from eigexp.errors import ConfigurationError
 from eigexp.solvers.base import Progress
+from eigexp.store.metric_names import row_metrics
 from eigexp.training.callbacks.task import TaskCallback
 from eigexp.training.loggers import ResultLogger
 from eigexp.training.module import EigenModule
-
-_NOT_METRICS = ("step", "fisher_vector_products", "seconds", "phase")
 
 
 class EigenvalueCurves(TaskCallback):
     """Keeps one row per step and image, and sends rows to loggers in batches: 15 us per step, where `self.log` takes 300 us per value.
 
-    Loggers get "eigenvalue/<eigenindex>", "residual/<eigenindex>", "solver/step" and "solver/fisher_vector_products". With several images
-    in a run, each key has the prefix "<image name>/". Rows are part of checkpoints, so curves are complete after a resume.
+    Loggers get "top/1/eigenvalue", "bottom/1/residual", "solver/step" and "solver/fisher_vector_products", see
+    `eigexp.store.metric_names`. With several images in a run, each key has the prefix "<image name>/". Rows are part of checkpoints, so
+    curves are complete after a resume.
 
     Args:
         buffer: number of rows to collect before they are sent.
@@ -92,16 +91,17 @@ class EigenvalueCurves(TaskCallback):
 
     def _send(self, logger: Logger, pending: list[tuple[int, dict[str, Any], int, bool]], module: EigenModule) -> None:
         assert module.task is not None
-        names = module.task.names
+        names, n = module.task.names, module.operator.shape.n
         for image, row, step, last in pending:
             if row["step"] % self.every and not last:
                 continue
             if isinstance(logger, ResultLogger):
                 if not (last or logger.wants(image, row["step"], row["seconds"])):
                     continue
-                logger.log_image_metrics(image, _metrics(row), row["step"])
+                logger.log_image_metrics(image, row_metrics(row, n), row["step"])
             else:
-                logger.log_metrics(_metrics(row, "" if len(names) == 1 else f"{names[image]}/"), step)
+                prefix = "" if len(names) == 1 else f"{names[image]}/"
+                logger.log_metrics({prefix + key: value for key, value in row_metrics(row, n).items()}, step)
 
     def _send_again(self, trainer: Trainer, module: EigenModule) -> None:
         """Send the rows from before a resume to loggers that overwrite a run, such as CSV; the others have them."""
@@ -117,14 +117,3 @@ def _row(p: Progress, seconds: float) -> dict[str, Any]:
         row[f"eigenvalue/{index}"] = value
         row[f"residual/{index}"] = residual
     return row
-
-
-def _metrics(row: dict[str, Any], prefix: str = "") -> dict[str, float]:
-    metrics = {
-        f"{prefix}solver/step": row["step"],
-        f"{prefix}solver/fisher_vector_products": row["fisher_vector_products"],
-    }
-    for key, value in row.items():
-        if key not in _NOT_METRICS and math.isfinite(value):
-            metrics[prefix + key] = value
-    return metrics

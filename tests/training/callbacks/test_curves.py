@@ -31,7 +31,7 @@ def test_every_step_is_logged_with_its_own_step_keys():
     recorder, curves = Recorder(), EigenvalueCurves(buffer=7)
     work = fit(curves, recorder, [task("a")])
     assert [m["solver/step"] for m, _ in recorder.seen] == list(range(1, 31)) == [step for _, step in recorder.seen]
-    assert [m["eigenvalue/0"] for m, _ in recorder.seen] == work.state.images[0].history.tolist()
+    assert [m["top/1/eigenvalue"] for m, _ in recorder.seen] == work.state.images[0].history.tolist()
     assert all(m["solver/fisher_vector_products"] == m["solver/step"] for m, _ in recorder.seen)
     assert [row["step"] for row in curves.rows[0]] == list(range(1, 31))
 
@@ -75,7 +75,7 @@ def test_csv_files_are_whole_after_a_resume(tmp_path, make):
     files = sorted(tmp_path.rglob("metrics.csv"), key=lambda p: p.stat().st_mtime_ns)
     rows = list(csv.DictReader(files[-1].read_text().splitlines()))
     assert [int(row["solver/step"]) for row in rows] == list(range(1, 31))
-    assert [float(row["eigenvalue/0"]) for row in rows] == work.state.images[0].history.tolist()
+    assert [float(row["top/1/eigenvalue"]) for row in rows] == work.state.images[0].history.tolist()
     assert [row["step"] for row in curves.rows[0]] == list(range(1, 31))
 
 
