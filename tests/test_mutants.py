@@ -41,13 +41,18 @@ def run(tree, *options):
 
 
 def test_killed_and_surviving_slips_are_counted(tree):
-    done = run(tree)
+    done = run(tree, "--record", str(tree / "outcomes"))
     assert done.returncode == 1  # a third of them survives
     lines = done.stdout.splitlines()
     assert "| sums.py | 3 | 2 | 1 |".replace(".py", "") in lines
     assert lines[-1] == "survived: eigexp/sums.py: abs(a)  ->  a. Nobody asks."
     assert sum(line.startswith("killed") for line in lines) == 2
     assert "a + b" in (tree / "eigexp/sums.py").read_text()
+    again = run(tree, "--record", str(tree / "outcomes"))
+    assert sorted(again.stdout.splitlines()) == sorted(line for line in lines if not line.startswith(("killed", "SURVIVED")))
+    with (tree / "tests/test_sums.py").open("a") as file:
+        file.write("\n\ndef test_size():\n    from eigexp.sums import size\n\n    assert size(-1) == 1\n")
+    assert run(tree, "--record", str(tree / "outcomes")).returncode == 0  # another test: what was known holds no longer
 
 
 def test_tests_that_fail_by_themselves_kill_nothing(tree):

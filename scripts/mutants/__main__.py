@@ -1,6 +1,7 @@
 """The command: try every slip, print a line for each and a table at the end."""
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -20,19 +21,36 @@ def main(root: Path = ROOT) -> int:
         print("\n".join(faults))
         return 1
     os.environ["OMP_NUM_THREADS"] = "1"
+    found = recorded(chosen.record, mutants, root)
+    waiting = [mutant for mutant in mutants if mutant not in {outcome.mutant for outcome in found}]
     with copied_tree(root) as tree:
-        tests = sorted({test for mutant in mutants for test in mutant.tests})
-        code, output, names = baseline(tree, tests)
+        tests = sorted({test for mutant in waiting for test in mutant.tests})
+        code, output, names = baseline(tree, tests) if tests else (0, "", [])
         if code:
             print(output + "The tests fail without any slip. Fix them first.")
             return 1
         preload(names)
-        found = []
-        for outcome in outcomes(tree, mutants, chosen.jobs, chosen.limit):
+        for outcome in outcomes(tree, waiting, chosen.jobs, chosen.limit):
             found.append(outcome)
             print(line(outcome), flush=True)
+            record(chosen.record, outcome, tree)
     print(table(found))
     return int(sum(outcome.killed for outcome in found) < LEAST_KILLED * len(found))
+
+
+def record(path: Path | None, outcome: Outcome, tree: Path) -> None:
+    """Append an outcome to the file of outcomes, if there is one."""
+    if path is not None:
+        with path.open("a") as file:
+            print(json.dumps({"change": outcome.mutant.digest(tree), "seconds": outcome.seconds, "by": outcome.by}), file=file)
+
+
+def recorded(path: Path | None, mutants: Sequence[Mutant], root: Path) -> list[Outcome]:
+    """The outcomes of a file that still hold: the slip, its file and its tests are as they were."""
+    lines = path.read_text().splitlines() if path is not None and path.is_file() else []
+    known = {row["change"]: row for row in map(json.loads, lines)}
+    digests = {mutant: mutant.digest(root) for mutant in mutants}
+    return [Outcome(m, known[digest]["seconds"], known[digest]["by"]) for m, digest in digests.items() if digest in known]
 
 
 def line(outcome: Outcome) -> str:
@@ -60,6 +78,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m scripts.mutants", description=words, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", metavar="PART", help="the slips whose file's path holds this text; default: all")
     parser.add_argument("--list", type=Path, default=LIST, metavar="FILE", help="another list of slips")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="keep outcomes there; those it holds are not tried again")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at a time; default: one a core")
     parser.add_argument("--limit", type=float, default=300.0, metavar="SECONDS", help="for the tests of one slip; default 300")
     return parser.parse_args()

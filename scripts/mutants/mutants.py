@@ -1,5 +1,6 @@
 """The list of slips, and how one is applied."""
 
+import hashlib
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,12 @@ class Mutant:
             return f"{self.words}: nothing changes"
         missing = [test for test in self.tests if not (root / test.partition("::")[0]).is_file()]
         return f"{self.words}: there is no {missing[0]}" if missing or not self.tests else None
+
+    def digest(self, root: Path = ROOT) -> str:
+        """SHA-256 of the change, the file as it is and the tests' files: a recorded outcome holds as long as this is the same."""
+        files = [self.file, *(test.partition("::")[0] for test in self.tests)]
+        parts = [self.before.encode(), self.after.encode(), *map(str.encode, self.tests), *((root / file).read_bytes() for file in files)]
+        return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
     def apply(self, root: Path) -> None:
         """Write the change into a tree."""

@@ -22,23 +22,22 @@ FAILED, TIMED_OUT = 1, -1
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the tests of one slip ended: pytest's exit code, -1 at the time limit; seconds; and what they printed."""
+    """How the tests of one slip ended.
+
+    Attributes:
+        mutant: the slip.
+        seconds: that its tests took.
+        by: the test that noticed, in pytest's words, or "the time limit"; empty if none did.
+    """
 
     mutant: Mutant
-    code: int
     seconds: float
-    output: str
+    by: str
 
     @property
     def killed(self) -> bool:
         """A test failed, could not be collected, or did not end."""
         return bool(self.by)
-
-    @property
-    def by(self) -> str:
-        """The test that noticed, in pytest's words."""
-        lines = [line for line in self.output.splitlines() if line.startswith(("FAILED ", "ERROR "))]
-        return lines[0].split()[1] if lines else "the time limit" if self.code == TIMED_OUT else ""
 
 
 @contextmanager
@@ -108,10 +107,15 @@ def outcomes(tree: Path, mutants: Sequence[Mutant], jobs: int, limit: float) -> 
                 os.killpg(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
             code = os.waitstatus_to_exitcode(status) if done else TIMED_OUT
-            yield Outcome(mutant, code, seconds, (folder / "output").read_text())
+            yield Outcome(mutant, seconds, _noticed(code, (folder / "output").read_text()))
             shutil.rmtree(folder, ignore_errors=True)
             del running[pid]
         time.sleep(0.02)
+
+
+def _noticed(code: int, output: str) -> str:
+    lines = [line for line in output.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    return lines[0].split()[1] if lines else "the time limit" if code == TIMED_OUT else ""
 
 
 def _start(tree: Path, folder: Path, mutant: Mutant) -> int:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from eigexp.errors import CheckpointError, StoreError
-from eigexp.training import AtomicCheckpointIO, TaskData
+from eigexp.training import AtomicCheckpointIO, TaskData, checkpoint
 from tests.training.toys import SaveAt, module, task, trainer
 
 
@@ -15,6 +15,7 @@ def test_round_trip_leaves_one_file(tmp_path):
         io.save_checkpoint({"x": torch.tensor(value), "words": ["a"]}, path)
     assert io.load_checkpoint(path)["x"] == 2
     assert [p.name for p in path.parent.iterdir()] == ["a.ckpt"]
+    (path.parent / ".a.ckpt.tmp").touch()  # of a save that was killed
     io.remove_checkpoint(path)
     assert not list(path.parent.iterdir())
 
@@ -30,6 +31,20 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(StoreError, match=r"No space left on device. The disk is full: free some space"):
         io.save_checkpoint({"x": 2}, path)
     assert io.load_checkpoint(path)["x"] == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["a.ckpt"]
+
+
+@pytest.mark.parametrize("chunk", [None, 100])
+def test_a_changed_byte_anywhere_is_noticed(tmp_path, monkeypatch, chunk):
+    if chunk:
+        monkeypatch.setattr(checkpoint, "_CHUNK_BYTES", chunk)
+    io, path = AtomicCheckpointIO(), tmp_path / "a.ckpt"
+    io.save_checkpoint({"x": torch.arange(1000)}, path)
+    whole = path.read_bytes()
+    for at in (50, len(whole) // 2, len(whole) - 200, len(whole) - 1):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(CheckpointError, match=r"a\.ckpt was changed after it was written"):
+            io.load_checkpoint(path)
 
 
 @pytest.mark.parametrize("keep", [0, 10, 0.5, 0.99])

@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from eigexp.errors import CheckpointError, ConfigurationError
+from eigexp.images import Image
 from eigexp.training import Task, TaskData
-from tests.training.toys import Network, Power, SaveAt, module, numbers, same, task, trainer
+from tests.training.toys import Network, Power, SaveAt, ToyModule, module, numbers, same, task, trainer
 
 
 def fitted(tasks, *callbacks, solver=None, resume=None, **settings):
@@ -132,6 +133,25 @@ def test_a_checkpoint_of_other_settings_is_refused_by_name(tmp_path):
         fitted([task("a", dtype=torch.float64)], resume=path)
 
 
+def test_a_resumed_task_keeps_the_method_that_auto_chose(tmp_path):
+    path = tmp_path / "x.ckpt"
+    trainer(SaveAt(1, path)).fit(ToyModule(Power(), linearise="auto"), TaskData([task("a")]))
+    saved = torch.load(path, weights_only=True)
+    assert saved["eigexp"]["method"] == "dense"
+    saved["eigexp"]["method"] = "double_backward"
+    torch.save(saved, path)
+    work = ToyModule(Power(), linearise="auto")
+    trainer(max_steps=2).fit(work, TaskData([task("a")]), ckpt_path=path)
+    assert work.operator.method == "double_backward"
+
+
+def test_the_seed_of_the_module_draws_the_first_vectors():
+    works = [module(seed=seed) for seed in (0, 1, 1)]
+    for work in works:
+        trainer(max_steps=1).fit(work, TaskData([task("a")]))
+    assert same(numbers(works[1]), numbers(works[2])) and not same(numbers(works[0]), numbers(works[1]))
+
+
 def test_a_checkpoint_of_another_task_is_refused(tmp_path):
     path = tmp_path / "x.ckpt"
     fitted([task("a")], SaveAt(5, path))
@@ -171,6 +191,9 @@ def test_a_task_without_ids_or_with_unequal_images_is_refused():
         Task(task("a").images, Network(), ())
     with pytest.raises(ConfigurationError, match="There are no tasks"):
         TaskData([])
+    small, grown = task("a").images[0], Image("b", task("a").images[0].pixels.repeat(1, 2, 2))
+    with pytest.raises(ConfigurationError, match=r"shapes .* cannot share a batch"):
+        Task((small, grown), Network(), ("a", "b"))
 
 
 def test_a_module_without_a_task_says_what_to_do():

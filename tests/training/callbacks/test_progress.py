@@ -129,6 +129,7 @@ def test_time_left_follows_the_slope():
     left = TimeLeft()
     for second in range(10):
         left.add(second, 10.0**-second)
+        assert (left.seconds(second, progress()) is None) == (second < 2)  # two points are no trend
     assert left.seconds(9, progress(1e-9)) == 0  # beyond the tolerance
     left = TimeLeft()
     for second in range(10):
