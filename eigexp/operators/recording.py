@@ -31,7 +31,7 @@ _LIKE_CONSTANTS = {aten._new_zeros_with_same_feature_meta.default, aten.zeros_li
 
 
 @dataclass(frozen=True)
-class Result:
+class Reference:
     """Refer to the result of an earlier operation; number 0 is the tangent of the images."""
 
     number: int
@@ -39,7 +39,7 @@ class Result:
 
 @dataclass(frozen=True, eq=False)
 class Operation:
-    """One operation on tangents; its arguments are constants, `Result`s, or lists of these."""
+    """One operation on tangents; its arguments are constants, `Reference`s, or lists of these."""
 
     function: OpOverload
     arguments: tuple[Any, ...]
@@ -49,7 +49,7 @@ class Operation:
     @property
     def inputs(self) -> list[int]:
         """Return the numbers of the results that it reads."""
-        return [a.number for a in tree_leaves((self.arguments, dict(self.keywords))) if isinstance(a, Result)]
+        return [a.number for a in tree_leaves((self.arguments, dict(self.keywords))) if isinstance(a, Reference)]
 
     @property
     def watched(self) -> list[Tensor]:
@@ -208,11 +208,11 @@ class _Recorder(TorchDispatchMode):
         return sum(t.untyped_storage()._cdata == memory for t in self._numbers) == 1
 
     def _arguments(self, args: Any, kwargs: Any, watched: bool = True) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Replace tangents by `Result`s; keep the rest, `watched` for later writes."""
+        """Replace tangents by `Reference`s; keep the rest, `watched` for later writes."""
         leaves = [a for a in tree_leaves((args, kwargs)) if isinstance(a, Tensor) and a not in self._numbers]
         self._constants += [(a, a._version) for a in leaves if watched and not a.is_inference()]
         return tree_map(
-            lambda a: Result(self._numbers[a]) if isinstance(a, Tensor) and a in self._numbers else a, (tuple(args), dict(kwargs))
+            lambda a: Reference(self._numbers[a]) if isinstance(a, Tensor) and a in self._numbers else a, (tuple(args), dict(kwargs))
         )
 
     def _number(self, result: Tensor, anew: bool = False) -> int:
@@ -257,7 +257,7 @@ def _is_layout_of(t: Tensor, size: Sequence[int], stride: Sequence[int], offset:
 
 
 def _taker(values: dict[int, Tensor]) -> Callable[[Any], Any]:
-    return lambda a: values[a.number] if type(a) is Result else a
+    return lambda a: values[a.number] if type(a) is Reference else a
 
 
 def _kind(t: Tensor) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map
 
-from eigexp.operators.recording import LinearProgram, Operation, Recording, Result
+from eigexp.operators.recording import LinearProgram, Operation, Recording, Reference
 from eigexp.operators.scaling import MULTIPLY
 
 aten = torch.ops.aten
@@ -87,9 +87,9 @@ def _adds_zero(operation: Operation) -> bool:
     """Return whether a constant is added to, or taken from, a tangent, and is zero."""
     if operation.function not in (aten.add.Tensor, aten.sub.Tensor):
         return False
-    if operation.function is aten.sub.Tensor and not isinstance(operation.arguments[0], Result):
+    if operation.function is aten.sub.Tensor and not isinstance(operation.arguments[0], Reference):
         return False
-    constant = operation.arguments[1 if isinstance(operation.arguments[0], Result) else 0]
+    constant = operation.arguments[1 if isinstance(operation.arguments[0], Reference) else 0]
     return isinstance(constant, Tensor) and not constant.any()
 
 
@@ -117,7 +117,7 @@ def _merge_factors(before: Operation, operation: Operation) -> Operation | None:
     if before.function is MULTIPLY and isinstance(before.arguments[1], Tensor):
         return replace(operation, arguments=(before.arguments[0], before.arguments[1] * factor))
     # Argument 6 is `transposed`: there the first axis of the weight is the input's. A derivative has no bias to be scaled.
-    if before.function is aten.convolution.default and not before.arguments[6] and isinstance(before.arguments[0], Result):
+    if before.function is aten.convolution.default and not before.arguments[6] and isinstance(before.arguments[0], Reference):
         weight = before.arguments[1]
         if isinstance(weight, Tensor) and _is_per_channel(factor, weight):
             scaled = weight * factor.reshape(-1, *[1] * (weight.ndim - 1))
@@ -135,7 +135,7 @@ def _merge_padding(before: Operation, operation: Operation) -> Operation | None:
     if before.function is not aten.constant_pad_nd.default or operation.function is not aten.convolution.default:
         return None
     # A convolution can pad with zeros alone; it must not be transposed (argument 6), whose padding crops.
-    if operation.arguments[6] or not isinstance(operation.arguments[0], Result) or any(before.arguments[2:]):
+    if operation.arguments[6] or not isinstance(operation.arguments[0], Reference) or any(before.arguments[2:]):
         return None
     axes = len(operation.arguments[4])
     # constant_pad_nd lists (before, after) from the last axis to the first; convolutions have one number per axis, in order.
@@ -148,7 +148,7 @@ def _merge_padding(before: Operation, operation: Operation) -> Operation | None:
 
 def _renamed(operation: Operation, same: dict[int, int]) -> Operation:
     def rename(a: Any) -> Any:
-        return Result(same[a.number]) if isinstance(a, Result) and a.number in same else a
+        return Reference(same[a.number]) if isinstance(a, Reference) and a.number in same else a
 
     if not same.keys() & set(operation.inputs):
         return operation

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from eigexp.errors import ConfigurationError, EigexpError
 from eigexp.store import Store
@@ -23,6 +23,7 @@ from eigexp.sweep.lock import LOCK, task_lock
 
 if TYPE_CHECKING:
     from eigexp.experiment.plan_cache import PlanCache
+    from eigexp.experiment.run import RunOutcome
 
 log = logging.getLogger(__name__)
 LOG = "log.txt"
@@ -49,26 +50,7 @@ class TaskReport:
     message: str = ""
 
 
-class RunOutcome(Protocol):
-    """What a worker reads of the outcome of `eigexp.experiment.run.run`."""
-
-    @property
-    def signum(self) -> int | None:
-        """The signal that stopped it."""
-        ...
-
-    @property
-    def exit_code(self) -> int:
-        """0 converged, 3 stopped on budget or not computed."""
-        ...
-
-    @property
-    def reason(self) -> str:
-        """Why results were not computed; empty if all were."""
-        ...
-
-
-RunTask = Callable[[dict[str, Any], list[str], "PlanCache"], RunOutcome]
+RunTask = Callable[[dict[str, Any], list[str], "PlanCache"], "RunOutcome"]
 
 
 class SignalReceived(BaseException):

@@ -7,7 +7,7 @@ from torch.autograd import forward_ad
 
 from eigexp.errors import ModelError, OperatorError
 from eigexp.operators import linearise
-from eigexp.operators.recording import Operation, Recording, Result, record
+from eigexp.operators.recording import Operation, Recording, Reference, record
 from eigexp.operators.scaling import MULTIPLY, as_scaling
 from eigexp.operators.simplification import simplify
 
@@ -17,7 +17,7 @@ F64 = torch.float64
 
 def program(*operations, kinds=None):
     """The shortened program of operations in a row, each (function, arguments after the first)."""
-    rows = [Operation(function, (Result(i), *arguments), {}, (i + 1,)) for i, (function, *arguments) in enumerate(operations)]
+    rows = [Operation(function, (Reference(i), *arguments), {}, (i + 1,)) for i, (function, *arguments) in enumerate(operations)]
     return simplify(Recording(rows, len(rows), kinds or {i: ((1, 1, 4, 4), F64, "cpu") for i in range(len(rows) + 1)}))
 
 
@@ -84,7 +84,7 @@ def test_a_sum_is_left_out_only_if_it_adds_nothing():
 
 def test_a_change_of_precision_is_no_copy():
     kinds = {0: ((2,), torch.float32, "cpu"), 1: ((2,), F64, "cpu")}
-    operation = Operation(aten._to_copy.default, (Result(0),), {"dtype": F64}, (1,))
+    operation = Operation(aten._to_copy.default, (Reference(0),), {"dtype": F64}, (1,))
     assert simplify(Recording([operation], 1, kinds))(torch.ones(2)).dtype == F64
 
 
