@@ -77,7 +77,7 @@ class Trivial(EigenModule):
     """An EigenModule over the identity of sixteen pixels."""
 
     def linearise_task(self, task: Task, *, method: str) -> Operator:
-        """The identity."""
+        """Return the identity."""
         return DenseOperator(torch.eye(16).expand(len(task.ids), 16, 16))
 
 

@@ -67,7 +67,7 @@ def test_plenoptic_is_counted_by_columns_through_its_own_functions(results):
 
 def test_markdown_has_a_row_a_case_and_a_column_a_method(results):
     both = copy.deepcopy(results)
-    both["cases"].append(both["cases"][0] | {"words": "another"})
+    both["cases"].append(both["cases"][0] | {"label": "another"})
     rows = [line for line in markdown(both).splitlines() if line.startswith("| ")]
     assert [row.split(" | ")[0] for row in rows] == ["| case", "| LN, 16²", "| another"]
     assert all(row.count("|") == rows[0].count("|") for row in rows)

@@ -22,6 +22,10 @@ PRIVATE_WORDS = re.compile(
     \btorn\b|\bupkeep\b|\bstandings?\b|not\sto\sbe\strusted|has\sserved|\bis\sno\s(?:text|figure|number|solver|noise)\b""",
     re.VERBOSE | re.IGNORECASE,
 )
+# A docstring says what its function does: "Return the pixels", and not "The pixels", "Pixels" or "Returns the pixels".
+NOT_A_VERB = re.compile(
+    r"(?i:an?|the|its?|this|each|every|whether|what|how|where|from|for|to|in|one|some|as|with|shape|luminance|colour|same)\b|[^A-Z]|\w+(?<!s)s\b"
+)
 READ_BY_PEOPLE = [
     *MODULES,
     *sorted((ROOT / "conf").rglob("*.yaml")),
@@ -45,6 +49,15 @@ def code_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     body = node.body[1:] if ast.get_docstring(node) is not None else node.body
     signature = node.body[0].lineno - node.lineno
     return max(1, signature) + (body[-1].end_lineno - body[0].lineno + 1 if body else 0)  # pyright: ignore[reportOptionalOperand]
+
+
+def first_lines() -> Iterator[str]:
+    """The first line of the docstring of every function that is no property, after its place."""
+    for path in (*MODULES, *sorted((ROOT / "scripts").glob("*.py")), *sorted((ROOT / "scripts").glob("[bt]*/*.py"))):
+        for node in ast.walk(ast.parse(path.read_text())):
+            text = ast.get_docstring(node) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else None
+            if text and not any("property" in ast.unparse(decorator) for decorator in node.decorator_list):  # pyright: ignore[reportAttributeAccessIssue]
+                yield f"{path.relative_to(ROOT)}:{node.name}: {text.splitlines()[0]}"  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def comment_lines(path: Path) -> int:
@@ -84,6 +97,10 @@ def test_words_are_plain():
         for match in PRIVATE_WORDS.finditer(line)
     ]
     assert found == []
+
+
+def test_docstrings_of_functions_are_imperative():
+    assert [text for text in first_lines() if NOT_A_VERB.match(text.partition(": ")[2])] == []
 
 
 def test_the_readme_is_one_page():

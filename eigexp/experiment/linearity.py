@@ -67,7 +67,7 @@ class Responses:
         return {}
 
     def _respond(self, values: NDArray[Any]) -> Tensor:
-        """The last few references are kept: each is asked for many times."""
+        """Return the response to an image. The last few references are kept, because each is needed many times."""
         image = np.ascontiguousarray(values, dtype=np.float64)
         key = image.tobytes()
         if key not in self._kept:

@@ -29,7 +29,7 @@ class StoreWriter:
     module: EigenModule
 
     def write_task(self, task: Task, eigenpairs: list[EigenPairs], curves: Sequence[list[dict[str, Any]]], seconds: float) -> list[Any]:
-        """Returns for each image what loggers show: record, figures, pictures and files.
+        """Store the results of a task. Return for each image what loggers show: record, figures, pictures and files.
 
         Raises:
             StoreError: if the disk refuses them; nothing half-written counts.
@@ -69,7 +69,7 @@ def _notes(model: str, config: Mapping[str, Any]) -> list[str]:
 
 
 def _figures(arrays: Mapping[str, Any], record: Mapping[str, Any], curves: list[dict[str, Any]], scale: float | None) -> dict[str, bytes]:
-    """The PNG files of a result. A figure that cannot be drawn costs a warning, never the numbers."""
+    """Return the PNG files of a result. A figure that cannot be drawn costs a warning, never the numbers."""
     try:
         return {"distortions.png": figure_png(distortion_figure(arrays, record, curves, scale=scale))}
     except Exception:

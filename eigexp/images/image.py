@@ -28,7 +28,7 @@ class Image:
 
 
 def pixels_digest(pixels: Tensor) -> str:
-    """SHA-256 over dtype, shape and little-endian bytes, hexadecimal."""
+    """Return the hexadecimal SHA-256 over dtype, shape and little-endian bytes."""
     array = pixels.detach().cpu().contiguous().numpy()
     digest = hashlib.sha256(f"{array.dtype} {array.shape} ".encode())
     digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())

@@ -18,7 +18,7 @@ _AS_THEY_ARE = ("L", "LA", "RGB", "RGBA", "F", "I;16", "I;16B", "I;16L", "1")
 
 
 def read_image(path: Path) -> NDArray[np.float64]:
-    """The pixels of an image file: shape (h, w, c) with one or three channels, float64, in [0, 1] by the range of the file's own dtype.
+    """Return the pixels of an image file, shape (h, w, c) with c = 1 or 3, float64, scaled to [0, 1] by the range of the file's dtype.
 
     An opacity channel is dropped, a palette and CMYK become RGB, and a photograph is turned upright as its EXIF tag says.
 
@@ -37,7 +37,7 @@ def read_image(path: Path) -> NDArray[np.float64]:
 
 
 def to_unit_range(array: NDArray, name: str) -> NDArray[np.float64]:
-    """Pixels as float64 in [0, 1]: unsigned integers over their dtype's largest value, booleans as 0 and 1, floats as they are.
+    """Return pixels as float64 in [0, 1]: unsigned integers over their dtype's largest value, booleans as 0 and 1, floats as they are.
 
     Raises:
         ImageError: if the dtype is signed or complex, or a float lies outside [0, 1] or is NaN.
@@ -59,7 +59,7 @@ def to_unit_range(array: NDArray, name: str) -> NDArray[np.float64]:
 
 
 def drop_opacity(array: NDArray[np.float64], name: str) -> NDArray[np.float64]:
-    """Pixels (h, w) or (h, w, c) as (h, w, 1) or (h, w, 3), without an opacity channel.
+    """Return pixels (h, w) or (h, w, c) as (h, w, 1) or (h, w, 3), without an opacity channel.
 
     Raises:
         ImageError: if there are not one to four channels.
@@ -97,7 +97,7 @@ def _read_tiff(path: Path) -> NDArray:
 
 
 def _read_deep_png(path: Path) -> NDArray:
-    """Colour or opacity at 16 bits, which Pillow would cut to 8."""
+    """Read colour or opacity of 16 bits, which Pillow would reduce to 8."""
     try:
         from torchvision.io import ImageReadMode, decode_image
     except ImportError as error:  # announced for a later torchvision
@@ -109,7 +109,7 @@ def _read_deep_png(path: Path) -> NDArray:
 
 
 def _read_pnm(path: Path) -> NDArray:
-    """Binary PGM and PPM, whose range is the largest value that the header names: https://netpbm.sourceforge.net/doc/pgm.html."""
+    """Read a binary PGM or PPM, whose range is the largest value that its header names: https://netpbm.sourceforge.net/doc/pgm.html."""
     data = path.read_bytes()
     header = _PNM_HEADER.match(data)
     if header is None:

@@ -18,7 +18,7 @@ Size = int | Sequence[int] | None
 
 
 def check_size(size: Size) -> tuple[int, int] | None:
-    """(height, width) of the images wanted; None for images at their own size.
+    """Return the wanted (height, width); None keeps each image's own size.
 
     Raises:
         ImageError: if `size` is neither null, a positive whole number nor two of them.
@@ -32,7 +32,7 @@ def check_size(size: Size) -> tuple[int, int] | None:
 
 
 def transform(array: Float64[np.ndarray, "h w c"], size: tuple[int, int] | None, grey: bool | None) -> Float32[Tensor, "_ _ _"]:
-    """Pixels (h, w, 1 or 3) as (c, h, w) float32 in [0, 1].
+    """Return pixels (h, w, 1 or 3) as (c, h, w) float32 in [0, 1].
 
     Args:
         array: float64 in [0, 1].
@@ -47,7 +47,7 @@ def transform(array: Float64[np.ndarray, "h w c"], size: tuple[int, int] | None,
 
 
 def to_grey(pixels: Float[Tensor, "c h w"]) -> Float[Tensor, "1 h w"]:
-    """Luminance (1, h, w) of (3, h, w); grey images stay as they are."""
+    """Return the luminance (1, h, w) of a colour image (3, h, w); grey images stay as they are."""
     if pixels.shape[0] == 1:
         return pixels
     red, green, blue = pixels
@@ -55,7 +55,7 @@ def to_grey(pixels: Float[Tensor, "c h w"]) -> Float[Tensor, "1 h w"]:
 
 
 def scale_to_cover(pixels: Float[Tensor, "c h w"], size: tuple[int, int]) -> Float[Tensor, "c _ _"]:
-    """The image scaled, antialiased and in proportion, until it just covers (height, width).
+    """Scale an image, antialiased and in proportion, until it just covers (height, width).
 
     Computed in float64 and rounded to multiples of 2^-20, so that processors that add in another order give the same bytes.
     """
@@ -69,6 +69,6 @@ def scale_to_cover(pixels: Float[Tensor, "c h w"], size: tuple[int, int]) -> Flo
 
 
 def center_crop(pixels: Float[Tensor, "*more h w"], size: tuple[int, int]) -> Float[Tensor, "*more {size[0]} {size[1]}"]:
-    """The central (height, width) of a larger image; of an odd margin, the larger half is cut at the bottom and the right."""
+    """Return the central (height, width) of a larger image; of an odd margin, the larger half is cut at the bottom and the right."""
     top, left = (pixels.shape[-2] - size[0]) // 2, (pixels.shape[-1] - size[1]) // 2
     return pixels[..., top : top + size[0], left : left + size[1]]

@@ -33,7 +33,7 @@ def _chunk(name: bytes, data: bytes) -> bytes:
 
 
 def _entropy(content: bytes) -> float:
-    """Bits a byte, if bytes were independent."""
+    """Return the bits per byte, as if bytes were independent."""
     counts = np.bincount(np.frombuffer(content, np.uint8))
     shares = counts[counts > 0] / len(content)
     return float(-(shares * np.log2(shares)).sum())

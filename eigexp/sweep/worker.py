@@ -198,7 +198,7 @@ def json_reporter() -> Callable[[TaskReport], None]:
 
 
 def raise_on_signals() -> None:
-    """From here on, a signal outside a fit raises SignalReceived. Signals that were blocked until now arrive."""
+    """Let signals outside a fit raise SignalReceived from here on. Signals that were blocked until now arrive."""
     for number in SIGNALS:
         signal.signal(number, _raise)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)

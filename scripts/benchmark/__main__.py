@@ -1,4 +1,4 @@
-"""The command: measure, or present what was measured."""
+"""The command: measure, or present earlier measurements."""
 
 import argparse
 import json
@@ -10,13 +10,13 @@ from scripts.benchmark import __doc__ as about
 from scripts.benchmark.cases import ALL, COSTS, QUICK, Case
 from scripts.benchmark.measure import batch_cost, machine, product_cost, run_case, warm_up
 from scripts.benchmark.methods import METHODS, SEED, TOL
-from scripts.benchmark.present import batch_words, cost_words, figure, header, markdown
+from scripts.benchmark.present import batch_line, cost_line, figure, header, markdown
 from scripts.benchmark.relative import CASES as RELATIVE
 from scripts.benchmark.relative import relative_bottom, relative_lines
 
 
 def main() -> None:
-    """Parse, measure or read, write."""
+    """Run the command."""
     chosen = _arguments()
     results = json.loads(chosen.source.read_text()) if chosen.source else measure(chosen)
     _save(chosen.json, results)
@@ -40,9 +40,9 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
         print("\nCost of a product")
         for name in COSTS:
             results["costs"].append(product_cost(Case.of(name)))
-            print("  " + cost_words(results["costs"][-1]), flush=True)
+            print("  " + cost_line(results["costs"][-1]), flush=True)
         results["batch"] = batch_cost()
-        print("  " + batch_words(results["batch"]), flush=True)
+        print("  " + batch_line(results["batch"]), flush=True)
         results["relative"] = []
         for name in RELATIVE[: 1 if chosen.quick else None]:
             results["relative"].append(relative_bottom(Case.of(name), chosen.cap))
@@ -68,7 +68,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="write the measurements")
     parser.add_argument("--from", dest="source", type=Path, metavar="JSON", help="read measurements instead of measuring")
     parser.add_argument("--figure", type=Path, help="write a bar chart (PNG)")
-    parser.add_argument("--markdown", action="store_true", help="print the README's table")
+    parser.add_argument("--markdown", action="store_true", help="print the table of the docs")
     chosen = parser.parse_args()
     chosen.cases = chosen.cases or (QUICK if chosen.quick else ALL)
     chosen.cap = chosen.cap or (5.0 if chosen.quick else 60.0)

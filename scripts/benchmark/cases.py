@@ -59,8 +59,8 @@ class Case:
         raise SystemExit(f"--cases {name} is unknown. Give a model and a side, as in {', '.join(ALL)}.")
 
     @property
-    def words(self) -> str:
-        """Label for tables."""
+    def label(self) -> str:
+        """The label in tables."""
         return f"{MODELS[self.key][3]}, {self.size}²"
 
     @property

@@ -49,9 +49,9 @@ def run_case(case: Case, methods: list[str], cap: float, say: Callable[[str], No
     A, seconds = _linearised(case)
     truth = dense_truth(case) if A.shape.n <= DENSE_LIMIT else None
     method = getattr(A, "method", "")
-    record: Record = {"name": case.name, "words": case.words, "n": A.shape.n, "m": A.shape.m, "method": method, "truth": truth}
+    record: Record = {"name": case.name, "label": case.label, "n": A.shape.n, "m": A.shape.m, "method": method, "truth": truth}
     record["runs"] = runs = []
-    say(f"\n{case.words} ({case.name}): n = {A.shape.n}, m = {A.shape.m}{_truth_words(truth)}")
+    say(f"\n{case.label} ({case.name}): n = {A.shape.n}, m = {A.shape.m}{_truth_text(truth)}")
     for method in ["eigexp", *(m for m in methods if m != "eigexp")]:
         run = _run(case, method, A, seconds, cap)
         largest = truth["top"] if truth else (runs[0] if runs else run)["top"]["value"]
@@ -75,7 +75,7 @@ def run_line(run: Record) -> str:
     head = f"  {run['method']:<13}"
     if run["seconds"] is None:
         return f"{head} not run: {run['note']}"
-    ends = "  ".join(f"{end} {_error_words(run[end])}" for end in ("top", "bottom"))
+    ends = "  ".join(f"{end} {_error_text(run[end])}" for end in ("top", "bottom"))
     seconds = f"{run['seconds']:>8.2f} s ({run['processor_seconds']:.2f} of processor, {run['products']:.0%} in products)"
     return f"{head}{run['fvps']:>8.1f} FVPs {seconds} {run['ratio']:>7.1f}x  {ends}  {run['note']}"
 
@@ -85,11 +85,11 @@ def product_cost(case: Case) -> Record:
     model, image = case.model(), case.image
     with torch.no_grad():
         forward = _least(lambda: model(image))
-    record: Record = {"name": case.name, "words": case.words, "forward": forward, "ways": {}}
+    record: Record = {"name": case.name, "label": case.label, "forward": forward, "methods": {}}
     for method in ("program", "double_backward", "forward"):
         A = linearise(model, image, method=method)
         v = torch.randn(1, 1, A.shape.n, generator=torch.Generator().manual_seed(SEED))
-        record["ways"][method] = _least(lambda A=A, v=v: A.fisher(v))
+        record["methods"][method] = _least(lambda A=A, v=v: A.fisher(v))
     return record
 
 
@@ -208,11 +208,11 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _truth_words(truth: Record | None) -> str:
+def _truth_text(truth: Record | None) -> str:
     return f", true bottom / top = {truth['bottom'] / truth['top']:.1e}" if truth else ", no dense truth: errors are residuals"
 
 
-def _error_words(pair: Record) -> str:
+def _error_text(pair: Record) -> str:
     if not pair:
         return "-"
     return f"residual {pair['residual']:.0e}" if pair["error"] is None else f"error {pair['error']:.0e} (residual {pair['residual']:.0e})"

@@ -1,7 +1,7 @@
-"""eigexp and its peers, each as a function of one piece of work.
+"""eigexp and its peers: one function each, which solves one case.
 
-SciPy's svds runs on ARPACK alone. With PROPACK it took 330 to 370 products where it worked, and where J is singular it loops in LAPACK's
-errors, out of reach of a deadline.
+SciPy's svds is measured with ARPACK only. With PROPACK it took 330 to 370 products where it worked; where J is singular it does not return,
+and no time limit can stop it.
 """
 
 import time
@@ -27,7 +27,7 @@ TOL, SEED, DENSE_LIMIT = 1e-4, 0, 4096
 
 
 class Stopped(Exception):
-    """The time of a case is spent."""
+    """The time limit of a case is reached."""
 
 
 class Unsuitable(Exception):
@@ -36,7 +36,7 @@ class Unsuitable(Exception):
 
 @dataclass
 class Work:
-    """What a peer gets, and where it puts what it finds: (eigenvalue, vector (n,)) by end, "top" and "bottom"."""
+    """The input of a peer, and its results: `found` maps "top" and "bottom" to (eigenvalue, vector (n,))."""
 
     case: Case
     A: "Limited"
@@ -45,29 +45,29 @@ class Work:
     counted_elsewhere: float = 0.0
 
     def check(self) -> None:
-        """Raise Stopped when the time is spent."""
+        """Raise Stopped when the time limit is reached."""
         if time.perf_counter() > self.deadline:
             raise Stopped
 
     def fisher(self, v: np.ndarray) -> np.ndarray:
-        """F v for a vector (n,) or columns (n, k), float32."""
+        """Return F v for a vector (n,) or columns (n, k), float32."""
         rows = torch.from_numpy(np.ascontiguousarray(v.reshape(len(v), -1).T, dtype=np.float32))[None]
         return self.A.fisher(rows)[0].T.reshape(v.shape).numpy()
 
     def forward(self, v: np.ndarray) -> np.ndarray:
-        """J v for a vector (n,) or (n, 1), float32: (m,)."""
+        """Return J v, shape (m,), for a vector (n,) or (n, 1), float32."""
         return self.A.apply(torch.from_numpy(np.ascontiguousarray(v, dtype=np.float32)).view(1, 1, -1)).flatten().numpy()
 
     def back(self, u: np.ndarray) -> np.ndarray:
-        """J^T u for a vector (m,) or (m, 1), float32: (n,)."""
+        """Return J^T u, shape (n,), for a vector (m,) or (m, 1), float32."""
         return self.A.adjoint(torch.from_numpy(np.ascontiguousarray(u, dtype=np.float32)).view(1, 1, -1)).flatten().numpy()
 
     def keep(self, end: str, value: Any, vector: Any) -> None:
-        """Note a pair."""
+        """Store a pair."""
         self.found[end] = (float(value), torch.tensor(np.array(vector), dtype=torch.float32).flatten())
 
     def start(self, k: int = 1) -> np.ndarray:
-        """Random columns (n, k), float32, the same for every peer."""
+        """Return random columns (n, k), float32, the same for every peer."""
         return np.random.default_rng(SEED).standard_normal((self.A.shape.n, k)).astype(np.float32)
 
 
@@ -93,7 +93,7 @@ class Limited(CountedOperator):
 
 
 def linear_operator(shape: tuple[int, int], matvec: Callable[[np.ndarray], np.ndarray], **products: Any) -> Any:
-    """A float32 LinearOperator of SciPy, which PRIMME takes too."""
+    """Return a float32 LinearOperator of SciPy, which PRIMME accepts too."""
     from scipy.sparse.linalg import LinearOperator
 
     make: Any = LinearOperator
@@ -101,7 +101,7 @@ def linear_operator(shape: tuple[int, int], matvec: Callable[[np.ndarray], np.nd
 
 
 def solved(A: Operator, solver: Solver) -> list[EigenPairs]:
-    """A solver's pairs of every image, certified."""
+    """Solve, and return the certified pairs of every image."""
     state = solver.init(A, SEED)
     while not solver.done(state):
         state = solver.step(A, state)
@@ -109,7 +109,7 @@ def solved(A: Operator, solver: Solver) -> list[EigenPairs]:
 
 
 def fresh_residual(A: Operator, vector: Tensor) -> float:
-    """||F z - theta z|| of a vector (n,) made a unit z, by fresh products."""
+    """Return ||F z - theta z|| by fresh products, z being the vector (n,) scaled to unit norm."""
     z = vector / torch.linalg.vector_norm(vector)
     u = A.apply(z.view(1, 1, -1))
     theta = float(u.double().square().sum())
@@ -117,7 +117,7 @@ def fresh_residual(A: Operator, vector: Tensor) -> float:
 
 
 def eigexp_krylov(work: Work) -> str:
-    """The default solver and its certificate. Returns the evidence."""
+    """Run the default solver and its certificate. Return the evidence."""
     (pairs,) = solved(work.A, Krylov(tol=TOL))
     for i, end in ((0, "top"), (-1, "bottom")):
         work.keep(end, pairs.eigenvalues[i], pairs.eigendistortions[i])
@@ -125,7 +125,7 @@ def eigexp_krylov(work: Work) -> str:
 
 
 def plenoptic_power(work: Work) -> str:
-    """Plenoptic's Eigendistortion.synthesize with its defaults, on plenoptic's own front ends where it has them."""
+    """Run plenoptic's Eigendistortion.synthesize with its defaults, on plenoptic's own front ends where it has them."""
     po, own = import_module("plenoptic"), MODELS[work.case.key][1]
     autodiff, module = (import_module(f"plenoptic._synthesize.{name}") for name in ("autodiff", "eigendistortion"))
     product = autodiff._fisher_info_matrix_vector_product
@@ -153,7 +153,7 @@ def plenoptic_power(work: Work) -> str:
 
 
 def arpack(work: Work) -> str:
-    """Two runs: the top of F, then the top of lambda_1 - F, so that the tolerance is relative to lambda_1 at both ends."""
+    """Run ARPACK twice: largest of F, then largest of lambda_1 - F, so that both tolerances are relative to lambda_1."""
     from scipy.sparse.linalg import eigsh
 
     n, v0 = work.A.shape.n, work.start()[:, 0]
@@ -167,7 +167,7 @@ def arpack(work: Work) -> str:
 
 
 def arpack_both(work: Work) -> str:
-    """One run with which="BE" on F - shift, the shift about half of lambda_1, so that the tolerance is the same at both ends."""
+    """Run ARPACK once with which="BE" on F - shift, the shift about lambda_1 / 2, so that the tolerance is the same at both ends."""
     from scipy.sparse.linalg import eigsh
 
     n, v = work.A.shape.n, work.start()[:, 0]
@@ -183,7 +183,7 @@ def arpack_both(work: Work) -> str:
 
 
 def arpack_svds(work: Work) -> str:
-    """The largest and the smallest singular value of J, two runs; the tolerance at the bottom is relative to the smallest one."""
+    """Compute the largest and the smallest singular value of J in two runs; the second tolerance is relative to the smallest."""
     from scipy.sparse.linalg import svds
 
     n, m = work.A.shape.n, work.A.shape.m
@@ -196,7 +196,7 @@ def arpack_svds(work: Work) -> str:
 
 
 def scipy_lobpcg(work: Work) -> str:
-    """SciPy's, which is matrix-free; its tolerance is absolute, so lambda_1 is estimated by 5 power steps."""
+    """Run SciPy's matrix-free LOBPCG; its tolerance is absolute, so lambda_1 is estimated by 5 power steps."""
     from scipy.sparse.linalg import lobpcg
 
     n, v = work.A.shape.n, work.start()[:, 0]
@@ -211,9 +211,9 @@ def scipy_lobpcg(work: Work) -> str:
 
 
 def torch_lobpcg(work: Work) -> str:
-    """Takes a matrix only, whose making is counted: min(m, n) products with J or J^T."""
+    """Run torch.lobpcg, which needs a matrix; the min(m, n) products that make it are counted."""
     if work.A.shape.n > DENSE_LIMIT:
-        raise Unsuitable("takes no matrix-free operator, and F would be too large a matrix")
+        raise Unsuitable("needs a matrix, and F would be too large")
     J = dense_matrix(work.A)[0]
     F, X = J.T @ J, torch.from_numpy(work.start())
     tracker: Any = lambda _: work.check()  # noqa: E731
@@ -224,7 +224,7 @@ def torch_lobpcg(work: Work) -> str:
 
 
 def primme(work: Work) -> str:
-    """PRIMME's default method, tolerance relative to the norm of F, both ends one after the other."""
+    """Run PRIMME's default method for one end after the other; its tolerance is relative to the norm of F."""
     try:
         eigsh: Any = import_module("primme").eigsh
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""What was measured, as Markdown for the README and as a figure."""
+"""The measurements as Markdown for the docs and as a figure."""
 
 import math
 from typing import Any
@@ -15,14 +15,14 @@ _COLOURS = (*PALETTE, "#999999")
 
 
 def header(results: Record) -> str:
-    """The machine and the versions, one paragraph."""
+    """Return machine and versions as one paragraph."""
     m = results["machine"]
     versions = ", ".join(f"{name} {number or 'absent'}" for name, number in m["versions"].items())
     return f"{m['cpu']}, {m['cores']} cores, {m['torch_threads']} torch threads, Python {m['python']}; {versions}."
 
 
 def markdown(results: Record) -> str:
-    """The README's section: one row a case, one column a method."""
+    """Return the section of the docs: each row is a case, each column is a method."""
     methods = _methods(results)
     lines = [
         header(results),
@@ -36,7 +36,7 @@ def markdown(results: Record) -> str:
     for case in results["cases"]:
         runs = {run["method"]: run for run in case["runs"]}
         cells = " | ".join(_cell(runs.get(method)) for method in methods)
-        lines.append(f"| {case['words']} | {case['n']} | {case['m']} | {cells} |")
+        lines.append(f"| {case['label']} | {case['n']} | {case['m']} | {cells} |")
     lines += _cost_lines(results)
     for record in results.get("relative", []):
         lines += relative_lines(record)
@@ -44,14 +44,14 @@ def markdown(results: Record) -> str:
 
 
 def figure(results: Record) -> bytes:
-    """A PNG: bars of seconds and of products, a group for each case, hatched where a peer was stopped or failed."""
+    """Return a PNG: bars of seconds and of products, one group for each case, hatched where a peer was stopped or failed."""
     methods, cases = _methods(results), results["cases"]
     with house_style():
         drawn = new_figure(9.5, 1.2 + 0.115 * len(methods) * len(cases))
         left, right = drawn.subplots(1, 2, sharey=True)
         _bars(left, cases, methods, "seconds", "seconds")
         _bars(right, cases, methods, "fvps", "Fisher-vector products")
-        left.set_yticks(range(len(cases)), [case["words"] for case in cases])
+        left.set_yticks(range(len(cases)), [case["label"] for case in cases])
         left.set_ylim(len(cases) - 0.5, -0.5)
         patches = [Patch(color=_COLOURS[j % len(_COLOURS)], label=method) for j, method in enumerate(methods)]
         drawn.legend(handles=patches, loc="outside lower center", ncols=len(methods))
@@ -59,17 +59,17 @@ def figure(results: Record) -> bytes:
     return figure_png(drawn)
 
 
-def cost_words(record: Record) -> str:
-    """One line: what a product costs in forward passes."""
-    ways = ", ".join(f"{method} {seconds / record['forward']:.1f}" for method, seconds in record["ways"].items())
-    return f"{record['words']}: forward pass {1e3 * record['forward']:.2f} ms; FVP in forward passes: {ways}"
+def cost_line(record: Record) -> str:
+    """Return one line about the cost of a product in forward passes."""
+    methods = ", ".join(f"{method} {seconds / record['forward']:.1f}" for method, seconds in record["methods"].items())
+    return f"{record['label']}: forward pass {1e3 * record['forward']:.2f} ms; FVP in forward passes: {methods}"
 
 
-def batch_words(record: Record) -> str:
-    """One line: a batch against its images in turn."""
+def batch_line(record: Record) -> str:
+    """Return one line that compares a batch with its images one after the other."""
     ratio = record["in_turn"] / record["batch"]
     head = f"{record['images']} images, OnOff {record['size']}²"
-    return f"{head}: one batch {record['batch']:.2f} s, in turn {record['in_turn']:.2f} s ({ratio:.1f}x)"
+    return f"{head}: one batch {record['batch']:.2f} s, one after the other {record['in_turn']:.2f} s ({ratio:.1f}x)"
 
 
 def _bars(axes: Axes, cases: list[Record], methods: list[str], key: str, title: str) -> None:
@@ -108,6 +108,6 @@ def _cell(run: Record | None) -> str:
 
 
 def _cost_lines(results: Record) -> list[str]:
-    lines = [f"- {cost_words(record)}" for record in results.get("costs", [])]
-    lines += [f"- {batch_words(results['batch'])}"] if results.get("batch") else []
+    lines = [f"- {cost_line(record)}" for record in results.get("costs", [])]
+    lines += [f"- {batch_line(results['batch'])}"] if results.get("batch") else []
     return ["", *lines] if lines else []

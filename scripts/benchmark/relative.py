@@ -1,4 +1,4 @@
-"""What it costs to know a tiny bottom eigenvalue to 1 % of itself: eigexp's solvers and two peers, in float64."""
+"""The cost of the smallest eigenvalue to 1 % of itself, where it is tiny: eigexp's solvers and two peers, in float64."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -23,10 +23,10 @@ Solve = Callable[[Limited], tuple[float, Tensor]]
 
 
 def relative_bottom(case: Case, cap: float, methods: Sequence[str] | None = None) -> Record:
-    """Some methods (all, unless said) on one case: products, seconds, and how far its bottom is off, relative to itself."""
+    """Run methods (all by default) on one case. Return products, seconds, and the relative error of its smallest eigenvalue."""
     model, image = case.model().double(), case.image.double()
     A = linearise(model, image)
-    record: Record = {"name": case.name, "words": case.words, "n": A.shape.n, "m": A.shape.m, "rtol": RTOL, "cap": cap, "runs": []}
+    record: Record = {"name": case.name, "label": case.label, "n": A.shape.n, "m": A.shape.m, "rtol": RTOL, "cap": cap, "runs": []}
     dense = A.shape.n <= DENSE_LIMIT
     truth = _truth(A) if dense else None
     for method in METHODS if methods is None else methods:
@@ -41,8 +41,9 @@ def relative_bottom(case: Case, cap: float, methods: Sequence[str] | None = None
 
 
 def relative_lines(record: Record) -> list[str]:
-    """A table in Markdown."""
-    head = f"The bottom of {record['words']} to {record['rtol']:.0%} of itself, float64, n = {record['n']}, at most {record['cap']:g} s:"
+    """Return a table in Markdown."""
+    head = f"Smallest eigenvalue of {record['label']} to {record['rtol']:.0%} of itself, float64, n = {record['n']}"
+    head = f"{head}, time limit {record['cap']:g} s:"
     lines = ["", head, "", "| method | FVPs | seconds | error / λₙ | residual / λₙ |", "|---|---|---|---|---|"]
     for run in record["runs"]:
         known = "– | –" if run["value"] is None else f"{run['error']:.0e} | {run['residual']:.0e}"
@@ -77,7 +78,7 @@ def _by(solver: Solver) -> Solve:
 
 
 def _peer(name: str) -> Solve:
-    """SciPy's or PRIMME's `eigsh` at the lower end; SciPy's tolerance is relative to the eigenvalue, PRIMME's to the norm of F."""
+    """Return `eigsh` of SciPy or PRIMME at the lower end; SciPy's tolerance is relative to the eigenvalue, PRIMME's to the norm of F."""
 
     def solve(A: Limited) -> tuple[float, Tensor]:
         from scipy.sparse.linalg import LinearOperator

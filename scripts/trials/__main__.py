@@ -33,7 +33,7 @@ def main() -> int:
 
 
 def trials(name: str, seeds: int, *, quick: bool = False) -> Iterator[Claim]:
-    """The claims of one family, its progress on stderr; `quick` asks one variant a few questions, others for each family."""
+    """Return the claims of one family, with progress on stderr; `quick` asks one variant a few questions, others for each family."""
     began, family, found = time.monotonic(), FAMILIES[name], []
     questions = family.questions
     if quick:

@@ -44,7 +44,7 @@ class Claim:
 
 
 def ask(subject: Subject, question: Question, seed: int) -> list[EigenPairs]:
-    """The eigenpairs of each image, as a run certifies them."""
+    """Return the eigenpairs of each image, as a run certifies them."""
     solver, A = question.solver(), subject.operator(question.dtype)
     state = solver.init(A, seed)
     while not solver.done(state):
@@ -53,7 +53,7 @@ def ask(subject: Subject, question: Question, seed: int) -> list[EigenPairs]:
 
 
 def claims(family: str, variant: int, subject: Subject, question: Question, seed: int) -> list[Claim]:
-    """Every eigenvalue of every image, beside the truth."""
+    """Return every eigenvalue of every image, beside the truth."""
     found = []
     for image, pairs in enumerate(ask(subject, question, seed)):
         truth = subject.truth[image]
@@ -69,7 +69,7 @@ def claims(family: str, variant: int, subject: Subject, question: Question, seed
 
 
 def evidence_of(pairs: EigenPairs, i: int) -> str:
-    """The evidence of the end that pair i belongs to: the nearer one, where both were asked."""
+    """Return the evidence of the end that pair i belongs to: the nearer one, where both were asked."""
     top, bottom = pairs.evidence["top"], pairs.evidence["bottom"]
     if top is None or bottom is None:
         return (top or bottom) or "budget"

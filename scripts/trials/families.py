@@ -29,7 +29,7 @@ class Family:
 
 
 def photograph(variant: int, side: int = SIDE, *, grey: bool = True) -> Tensor:
-    """A crop or reduction of a photograph, (1, c, side, side)."""
+    """Return a crop or reduction of a photograph, (1, c, side, side)."""
     return SkimageImages(PHOTOGRAPHS[variant % len(PHOTOGRAPHS)], side, grey)[0].pixels[None]
 
 
@@ -55,7 +55,7 @@ def haar(values: Tensor, variant: int, m: int | None = None, shape: tuple[int, i
 
 
 def with_copies(values: Tensor, *, top: int = 1, bottom: int = 1, spread: float = 0.0) -> Tensor:
-    """The ends' values repeated, each copy smaller by a factor 1 - spread."""
+    """Repeat the values of the ends, each copy smaller by a factor 1 - spread."""
     values = values.clone()
     values[:top] = values[0] * (1 - spread * torch.arange(top))
     values[len(values) - bottom :] = values[-1] * (1 + spread * torch.arange(bottom).flip(0))
@@ -91,7 +91,7 @@ def lite(block: int, side: int, variant: int) -> Subject:
 
 
 def crop(variant: int, side: int) -> Tensor:
-    """The centre of a colour photograph at its own resolution."""
+    """Return the centre of a colour photograph at its own resolution."""
     pixels = SkimageImages(("astronaut", "coffee", "chelsea")[variant % 3], None, False)[0].pixels
     top, left = ((size - side) // 2 for size in pixels.shape[1:])
     return pixels[None, :, top : top + side, left : left + side].contiguous()

@@ -20,7 +20,7 @@ class LinearMap(nn.Module):
 
 
 def with_spectrum(values: Tensor, generator: torch.Generator) -> LinearMap:
-    """A map whose F has these eigenvalues (256,): equal ones stay equal to the last bit, in float32 too.
+    """Return a map whose F has these eigenvalues (256,): equal ones stay equal to the last bit, in float32 too.
 
     Its right singular vectors are a Hadamard matrix with random signs and places, whose entries are +-1/16.
     """
@@ -31,7 +31,7 @@ def with_spectrum(values: Tensor, generator: torch.Generator) -> LinearMap:
 
 
 def random_with_spectrum(values: Tensor, m: int, generator: torch.Generator) -> LinearMap:
-    """A map of n = len(values) pixels to m responses with random singular vectors; eigenvalues hold to float32's rounding."""
+    """Return a map of n = len(values) pixels to m responses with random singular vectors; eigenvalues hold to float32's rounding."""
     r = min(m, len(values))
     U, V = (torch.linalg.qr(torch.randn(size, r, generator=generator, dtype=torch.float64))[0] for size in (m, len(values)))
     return LinearMap(U * values[:r].sqrt() @ V.mT)
@@ -50,7 +50,7 @@ class MirrorSum(nn.Module):
 
 
 def symmetric_kernels(count: int, channels: int, generator: torch.Generator) -> Tensor:
-    """Filters (count, channels, 3, 3) that quarter turns and mirrors leave alone."""
+    """Return filters (count, channels, 3, 3) that quarter turns and reflections leave unchanged."""
     values = torch.randn(3, count, channels, generator=generator) / 3
     place = torch.tensor([[2, 1, 2], [1, 0, 1], [2, 1, 2]])  # centre 0, sides 1, corners 2
     return values[place].permute(2, 3, 0, 1).contiguous()
@@ -74,7 +74,7 @@ class TurnEquivariant(nn.Module):
 
 
 def turned_alike(image: Tensor) -> Tensor:
-    """The nearest image (b, c, h, h) that quarter turns and mirrors leave alone; exact, its pixels being multiples of 1/512."""
+    """Return the nearest image (b, c, h, h) that quarter turns and reflections leave unchanged; exact for multiples of 1/512."""
     coarse = (image * 64).round() / 64
     turned = torch.stack([coarse.rot90(i, dims=(-2, -1)) for i in range(4)]).sum(0)
     return (turned + turned.mT) / 8

@@ -58,7 +58,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
 
 
 def build(name: str, seed: int) -> nn.Module:
-    """A network of NETWORKS, in evaluation mode; the global random state is left alone."""
+    """Return a network of NETWORKS, in evaluation mode; the global random state stays as it is."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return NETWORKS[name]().eval().requires_grad_(False)

@@ -31,7 +31,7 @@ def summary(claims: Sequence[Claim]) -> str:
 
 
 def row(claims: Sequence[Claim]) -> dict[str, str]:
-    """The figures of some claims, by column. Products are the median of a run, in Fisher-vector products."""
+    """Return the figures of some claims, by column. Products are the median of a run, in Fisher-vector products."""
     runs = {(c.family, c.variant, c.solver, c.dtype, c.seed, c.image): c.products for c in claims}
     verified = [c for c in claims if c.verified]
     return {
