@@ -1,6 +1,8 @@
 """`eigexp results` and `eigexp report`: stored results as a table, and as a page."""
 
 import argparse
+import shutil
+import sys
 
 from eigexp.cli.commands import Commands, add_store
 from eigexp.errors import ConfigurationError
@@ -12,9 +14,10 @@ def add(commands: Commands) -> None:
         "results",
         _results,
         "show stored results as a table, CSV, JSON or parquet",
-        examples=["eigexp results --where model=onoff --format csv", "eigexp results --columns model,image,bottom_high --output table.csv"],
+        examples=["eigexp results --where model=onoff --format csv", "eigexp results --pairs --where solver.k=3 --output pairs.csv"],
     )
     results.add_argument("--format", choices=("table", "csv", "json", "parquet"), default="table", help="format of the output")
+    results.add_argument("--pairs", action="store_true", help="one row for each eigenpair instead of each result")
     results.add_argument("--columns", metavar="NAME,..", help="columns in this order; by default all in csv, the main ones in a table")
     results.add_argument("--output", metavar="FILE", help="write to a file instead of the terminal; parquet needs it")
     results.add_argument("--sensitivity", dest="cross", action="store_true", help=argparse.SUPPRESS)  # its earlier name
@@ -36,17 +39,18 @@ def add_where(parser: argparse.ArgumentParser) -> None:
 
 def _results(options: argparse.Namespace, overrides: list[str]) -> int:
     from eigexp.store import Store
-    from eigexp.store.table import export, render
+    from eigexp.store.table import Shown, export, render
 
     store = Store(options.store)
     columns = options.columns.split(",") if options.columns else None
+    shown = Shown(columns, options.pairs, shutil.get_terminal_size().columns if sys.stdout.isatty() else None)
     if options.cross:
         print(_cross_rows(options))
     elif options.output:
-        export(store, options.output, options.format, options.where, columns)
+        export(store, options.output, options.format, options.where, shown)
         print(options.output)
     else:
-        print(render(store, options.format, options.where, columns))
+        print(render(store, options.format, options.where, shown))
     return 0
 
 

@@ -11,6 +11,14 @@ from eigexp.store.identity import Part, flat_settings, identity_of
 
 NOT_OF_THE_MODEL = ("name", "layer", "weights")  # keys of `model` that its constructor does not take
 _ONLY_WEIGHTS = "seed"  # of a registered model: it determines random weights, whose digest is in the identity
+_NOT_OF_PIXELS = (
+    "_target_",
+    "names",
+    "path",
+    "pattern",
+    "subset",
+    "batch_size",
+)  # keys of `images` that choose images, or how many at once
 _OPTIONAL = {"certify": "float64"}  # keys that join the identity where they differ from this
 
 
@@ -46,7 +54,8 @@ def result_identity(
 def result_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return every setting of what determines the numbers, defaults included, as a record keeps them."""
     more = {key: config.get(key, usual) for key, usual in _OPTIONAL.items()}
-    return flat_settings(parts_of(config), seed=config["seed"], dtype=config["dtype"], **more)
+    images = {f"images.{key}": value for key, value in config["images"].items() if key not in _NOT_OF_PIXELS}
+    return flat_settings(parts_of(config), seed=config["seed"], dtype=config["dtype"], **more) | images
 
 
 def _part(node: Mapping[str, Any] | None, key: str) -> Part | None:

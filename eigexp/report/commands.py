@@ -1,13 +1,12 @@
 """The commands that make a result, or a figure of it, again."""
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from eigexp.store.result import Result
 
 USUAL_STORE = "outputs/results"
-DIGITS = 8
 
 
 def run_command(result: Result) -> str:
@@ -36,15 +35,3 @@ def plot_command(root: Path, kind: str, *words: str) -> str:
 def where_words(where: Sequence[str]) -> list[str]:
     """Return conditions as options of the command."""
     return [word for condition in where for word in ("--where", condition)]
-
-
-def shortest(ids: Iterable[str]) -> dict[str, str]:
-    """Return each id's first eight digits, or as many as tell it from the others."""
-    known = sorted(ids)
-    apart = {id: 1 + max((_common(id, other) for other in known[max(at - 1, 0) : at + 2] if other != id), default=0)
-             for at, id in enumerate(known)}  # fmt: skip
-    return {id: id[: max(DIGITS, apart[id])] for id in known}
-
-
-def _common(one: str, other: str) -> int:
-    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from eigexp.report.cards import PageFigure
 from eigexp.report.chart import power_of_ten
-from eigexp.report.commands import DIGITS, plot_command
+from eigexp.report.commands import plot_command
 from eigexp.report.heatmap import Cell, HeatMaps, heat_figure, heat_svg
 from eigexp.store.cross_table import CrossTable
-from eigexp.store.labels import number
+from eigexp.store.labels import ID_DIGITS, number
 
 ENDS = ((0, "most noticeable distortion of"), (-1, "least noticeable distortion of"))
 FLOOR = 1e-8
@@ -62,7 +62,7 @@ def cross_charts(tables: Sequence[CrossTable], ids: Collection[str], root: Path)
         PageFigure(
             f"{_heading(table)}: rows are the layers whose distortions these are, columns the layers that see them.",
             Markup(heat_svg(heat_maps(table))),
-            plot_command(root, "cross", table.id[:DIGITS]),
+            plot_command(root, "cross", table.id[:ID_DIGITS]),
         )
         for table in shown
     ]

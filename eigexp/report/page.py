@@ -18,7 +18,7 @@ from markupsafe import Markup
 from eigexp import __version__
 from eigexp.errors import StoreError
 from eigexp.report.cards import CHOICES, HEADINGS, Card, PageFigure, make_card
-from eigexp.report.commands import plot_command, shortest, where_words
+from eigexp.report.commands import plot_command, where_words
 from eigexp.report.compare import comparison, comparison_chart
 from eigexp.report.cross_table import cross_charts
 from eigexp.report.pixels import check_scale
@@ -26,7 +26,7 @@ from eigexp.report.svg import chart_svg
 from eigexp.report.view import View
 from eigexp.store.cross_table import cross_tables
 from eigexp.store.files import write_atomically
-from eigexp.store.labels import duration
+from eigexp.store.labels import duration, shortest
 from eigexp.store.result import Result
 from eigexp.store.store import Store
 from eigexp.store.table import table

@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from eigexp.errors import ConfigurationError, nearest
 from eigexp.report.axes import chart_figure
 from eigexp.report.charts import KINDS, chosen_chart
-from eigexp.report.commands import DIGITS, shortest
 from eigexp.report.compare import comparison, comparison_figure, comparison_height
 from eigexp.report.cross_table import cross_figure
 from eigexp.report.curves import Quantity
@@ -23,7 +22,7 @@ from eigexp.report.view import View
 from eigexp.report.words import clipping_words
 from eigexp.store.cross_table import CrossTable, cross_tables
 from eigexp.store.files import write_atomically
-from eigexp.store.labels import number
+from eigexp.store.labels import ID_DIGITS, number, shortest
 from eigexp.store.result import Result
 from eigexp.store.store import Store
 from eigexp.store.table import table
@@ -179,7 +178,7 @@ def _layers_figure(table: CrossTable, settings: Settings) -> Figure:
 
 
 def _apart(path: Path, id: str, apart: bool) -> Path:
-    return path.with_name(f"{path.stem}-{id[:DIGITS]}{path.suffix}") if apart else path
+    return path.with_name(f"{path.stem}-{id[:ID_DIGITS]}{path.suffix}") if apart else path
 
 
 def _write(figure: Figure, path: Path, form: str, settings: Settings, notes: Sequence[str] = ()) -> Plotted:

@@ -5,12 +5,14 @@ only a bound is known, and the interval where it is wide. Bounds are rounded out
 """
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import Any, Literal
 
 VERIFIED = ("proven", "krylov")  # kinds of evidence that verify an end
 UNKNOWN = "-"
+ID_DIGITS = 8  # of an id, where it is written short
 Interval = tuple[float | None, float | None] | Sequence[float | None]
 Form = Literal["short", "long"]
 _LEAST_DIGITS = 2  # fewer that agree are written as an interval
@@ -24,6 +26,19 @@ _SLACK = 1 + 1e-9  # bounds such as 0.26 - 0.25 carry the rounding of their subt
 def layer_label(layer: str | Sequence[str] | None) -> str:
     """Return a layer's label: "output" for the model's own output, names joined by + for a concatenation."""
     return layer if isinstance(layer, str) and layer else "+".join(layer) if layer else "output"
+
+
+def natural(text: str) -> list[tuple[int, str]]:
+    """Return a key that sorts numbers within text by their value: layer 2 before layer 10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text)]
+
+
+def shortest(ids: Iterable[str]) -> dict[str, str]:
+    """Return each id's first eight digits, or as many as tell it from the others."""
+    known = sorted(set(ids))
+    apart = {id: 1 + max((_common(id, other) for other in known[max(at - 1, 0) : at + 2] if other != id), default=0)
+             for at, id in enumerate(known)}  # fmt: skip
+    return {id: id[: max(ID_DIGITS, apart[id])] for id in known}
 
 
 def duration(seconds: float | None) -> str:
@@ -144,6 +159,10 @@ def quantity_text(
         relation = _TYPESET.get(relation, relation)
     shown = relation if symbol or relation not in ("=", "in") else ""
     return " ".join(part for part in (symbol, shown, text) if part)
+
+
+def _common(one: str, other: str) -> int:
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def _known(value: float | None, low: float, high: float, form: Form, digits: int, typeset: bool) -> tuple[str, str]:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from eigexp.report.commands import plot_command, run_command, shortest, where_words
+from eigexp.report.commands import plot_command, run_command, where_words
 from eigexp.store import Store
+from eigexp.store.labels import shortest
 from tests.store.fakes import write_fake
 
 

@@ -5,13 +5,17 @@ import io
 import json
 
 import pytest
+import torch
 
 from eigexp.errors import ConfigurationError
 from eigexp.store import Store
 from eigexp.store import index as index_module
 from eigexp.store.index import INDEX
-from eigexp.store.table import COLUMNS, format_rows, frame, render, table
+from eigexp.store.rows import COLUMNS
+from eigexp.store.table import Shown, format_rows, frame, render, table
 from tests.store.fakes import fake_image, write_fake
+
+BOUNDED = torch.tensor([[9.99, 10.01], [0.0, 2.999e-6]], dtype=torch.float64)
 
 
 @pytest.fixture(scope="module")
@@ -67,15 +71,43 @@ def test_conditions_that_cannot_be_read(root, where, message):
 
 def test_formats(root):
     rows = table(Store(root))
-    assert json.loads(format_rows(rows, "json")) == rows
-    read = list(csv.DictReader(io.StringIO(format_rows(rows, "csv"))))
+    assert json.loads(format_rows(rows, "json", COLUMNS)) == rows
+    read = list(csv.DictReader(io.StringIO(format_rows(rows, "csv", COLUMNS))))
     assert float(read[0]["bottom"]) == 1e-4
-    lines = format_rows(rows).splitlines()
+    lines = render(Store(root)).splitlines()
     assert len(lines) == 6
-    assert lines[0].split()[:4] == ["id", "model", "layer", "image"]
+    assert lines[0].split()[:3] == ["id", "model", "image"]
     assert "0.0001" in lines[1]
     with pytest.raises(ConfigurationError, match=r"format=cvs is unknown. Did you mean csv"):
-        format_rows(rows, "cvs")
+        format_rows(rows, "cvs", COLUMNS)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 132, None])
+def test_a_narrow_terminal_loses_columns_but_never_a_bound(tmp_path, width):
+    for name in ("camera", "rocket"):
+        write_fake(tmp_path, "efficientnet_lite0", fake_image(name=name, seed=len(name)), k=1, intervals=BOUNDED)
+    lines = render(Store(tmp_path), shown=Shown(width=width)).splitlines()
+    for line in lines[1:]:
+        assert "10" in line and "<= 3e-06" in line and ">= 7.5" in line  # largest, smallest, D
+    if width and width >= 80:
+        assert max(map(len, lines)) <= width
+    assert ("FVPs" in lines[0]) == (width in (132, None))
+    assert ("evidence" in lines[0]) == (width is None or width > 80)
+
+
+def test_every_pair_has_a_row_with_its_bounds(tmp_path):
+    write_fake(tmp_path, k=2, evidence={"top": "krylov", "bottom": "budget"}, verified=False)
+    lines = render(Store(tmp_path), shown=Shown(pairs=True)).splitlines()
+    assert [line.split()[3:5] for line in lines] == [["end", "rank"], ["top", "1"], ["top", "2"], ["bottom", "2"], ["bottom", "1"]]
+    assert [" ".join(line.split()[5:7]).rstrip("0123456789.") for line in lines[1:]] == [
+        "10 ",
+        "9 ",
+        "[0.00017, 0.00023]?",
+        "[7e-05, 0.00013]?",
+    ]
+    read = list(csv.DictReader(io.StringIO(render(Store(tmp_path), "csv", shown=Shown(pairs=True)))))
+    assert [row["verified"] for row in read] == ["True", "True", "False", "False"]
+    assert all(float(row["threshold_low"]) <= float(row["threshold"]) <= float(row["threshold_high"]) for row in read)
 
 
 def test_render_filters_and_formats(root):
@@ -84,8 +116,8 @@ def test_render_filters_and_formats(root):
 
 def test_an_empty_store_has_an_empty_table(tmp_path):
     assert table(Store(tmp_path)) == []
-    assert format_rows([]).startswith("id")
-    assert format_rows([], "json") == "[]"
+    assert render(Store(tmp_path)).startswith("id")
+    assert format_rows([], "json", COLUMNS) == "[]"
 
 
 def test_index_gives_the_same_rows_and_may_be_damaged_or_deleted(tmp_path, always_indexed, monkeypatch):
