@@ -58,7 +58,16 @@ def test_intervals_hold_the_truth_where_a_result_is_verified(kind, k, dtype, see
     assert pairs.null_space.dimension_at_least >= n - m
 
 
-@pytest.mark.parametrize("name, side", [("onoff", 40), ("ln", 40), ("lgg", 40), ("onoff", 64), ("lgg", 64)])
+@pytest.mark.parametrize(
+    "name, side",
+    [
+        ("onoff", 40),
+        ("ln", 40),
+        ("lgg", 40),
+        pytest.param("onoff", 64, marks=pytest.mark.slow),
+        pytest.param("lgg", 64, marks=pytest.mark.slow),
+    ],
+)
 def test_front_ends_against_float64_truth(name, side):
     image = coins(side)
     exact = dense_matrix(linearise(FRONT_ENDS[name]().double(), image.double(), method="double_backward"))[0]

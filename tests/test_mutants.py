@@ -36,7 +36,7 @@ def tree(tmp_path):
 
 
 def run(tree, *options):
-    words = [sys.executable, "-c", PYTHON, str(tree), "--list", str(tree / "list.toml"), "--limit", "3", "--jobs", "2", *options]
+    words = [sys.executable, "-c", PYTHON, str(tree), "--list", str(tree / "list.toml"), "--limit", "2", "--jobs", "2", *options]
     return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
 
 

@@ -80,7 +80,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--list", type=Path, default=LIST, metavar="FILE", help="another list of slips")
     parser.add_argument("--record", type=Path, metavar="FILE", help="keep outcomes there; those it holds are not tried again")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at a time; default: one a core")
-    parser.add_argument("--limit", type=float, default=300.0, metavar="SECONDS", help="for the tests of one slip; default 300")
+    parser.add_argument(
+        "--limit", type=float, default=100.0, metavar="SECONDS", help="of processor time for the tests of one slip; default 100"
+    )
     return parser.parse_args()
 
 

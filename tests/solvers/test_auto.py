@@ -57,6 +57,7 @@ def test_it_computes_what_the_chosen_one_computes_and_says_why(problem, solver, 
     assert pairs.method == "auto"
 
 
+@pytest.mark.slow
 def test_a_relative_tolerance_takes_a_sparse_jacobian_where_there_is_one(caplog):
     A, solver = linearise(strided(3), noise(3, 40, 40)), Auto(bottom_rtol=0.01)
     with caplog.at_level(logging.INFO):
@@ -67,6 +68,7 @@ def test_a_relative_tolerance_takes_a_sparse_jacobian_where_there_is_one(caplog)
     assert differences(solver.step(A, through_disk(solver, first)).to_dict(), solver.step(A, first).to_dict()) == []
 
 
+@pytest.mark.slow
 def test_a_krylov_space_begins_where_the_jacobian_is_not_sparse_and_its_cost_counts(caplog):
     problem = Problem(1700, 1600, (linear(1600, 1.0, 0.5),))
     A, solver = CountedOperator(problem.operator()), Auto(bottom_rtol=0.01)
