@@ -1,8 +1,9 @@
 """A process that has imported everything, and forks `python -m eigexp ...` on request: a start costs hundredths of a second, not seconds.
 
-`python -m tests.warm.server FOLDER FD` listens at FOLDER/socket, and closes FD when it does. A request is a line of JSON
-{arguments, environment, cwd, group} with the three standard files; the replies are the pid, then the exit status as of os.waitpid, each on a line. Where a request's connection closes
-before its process has ended, the process is killed. The server ends when nobody is left who holds a connection without a request.
+`python -m tests.warm.server FOLDER FD` listens at FOLDER/socket, and closes FD when it does. A request is a line of JSON {arguments,
+environment, cwd, group} with the three standard files; the replies are the pid, then the exit status as of os.waitpid, each on a line.
+Where a request's connection closes before its process has ended, the process is killed. The server ends when nobody is left who holds a
+connection without a request.
 
 FOLDER/python is what such a process finds as sys.executable, so that the processes that it starts are forked here too.
 """
