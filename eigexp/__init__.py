@@ -3,8 +3,10 @@
 `import eigexp` is light: the public names load what they need, torch included, when they are first used.
 """
 
-from importlib import import_module, metadata
-from typing import TYPE_CHECKING, Any
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from eigexp.system.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from eigexp import io as io
@@ -22,25 +24,23 @@ try:
 except metadata.PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+uninstalled"
 
-_HOMES = {
-    "EigenPairs": "eigexp.pairs",
-    "Eigendistortion": "eigexp.synthesis",
-    "EigexpError": "eigexp.errors",
-    "Store": "eigexp.store",
-    "certify": "eigexp.certificates",
-    "linearise": "eigexp.operators",
-    "prepare_model": "eigexp.models",
-}
-
 __all__ = ["EigenPairs", "Eigendistortion", "EigexpError", "Store", "__version__", "certify", "linearise", "prepare_model"]
 
 
-def __getattr__(name: str) -> Any:
-    if name in ("io", "results"):
-        return import_module(f"eigexp.{name}")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'eigexp' has no attribute {name!r}. It has {', '.join(__all__)}.")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "EigenPairs": "eigexp.pairs",
+        "Eigendistortion": "eigexp.synthesis",
+        "EigexpError": "eigexp.errors",
+        "Store": "eigexp.store",
+        "certify": "eigexp.certificates",
+        "io": "",
+        "linearise": "eigexp.operators",
+        "prepare_model": "eigexp.models",
+        "results": "",
+    },
+)
 
 
 def __dir__() -> list[str]:

@@ -20,7 +20,7 @@ from eigexp.sweep.cost import CostEstimates
 from eigexp.system.memory import free_memory
 
 if TYPE_CHECKING:
-    from eigexp.training import Task
+    from eigexp.training.task import Task
 
 MIN_CONTRAST = 0.02  # standard deviation of the pixels, relative to their mean
 REPEATS = 3

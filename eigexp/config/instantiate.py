@@ -20,13 +20,13 @@ class Kind:
     """What a node must make.
 
     Attributes:
-        type: a class or a runtime-checkable Protocol.
+        type: a class or a runtime-checkable Protocol; or its dotted name, which is imported when an object is checked.
         noun: what a message calls it, with its article: "a noise".
         wanted: what to give instead of something else.
         required: an empty node is an error, too.
     """
 
-    type: type
+    type: type | str
     noun: str
     wanted: str
     required: bool = False
@@ -55,7 +55,7 @@ def construct(node: Mapping[str, Any] | None, path: str, *, kind: Kind | None = 
     target = located(str(node["_target_"]), path)
     settings = checked(target, {k: v for k, v in node.items() if k != "_target_"}, path, given=tuple(more))
     made = _made(path, lambda: instantiate({"_target_": node["_target_"], **settings}, _convert_="all", **more), str(node["_target_"]))
-    if kind and not isinstance(made, kind.type):
+    if kind and not isinstance(made, located(kind.type, path) if isinstance(kind.type, str) else kind.type):
         raise ConfigurationError(f"{path}._target_={node['_target_']} is not {kind.noun}. Give {kind.wanted}.")
     return made
 

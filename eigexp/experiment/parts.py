@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.loggers import Logger
 from torch import nn
 
 from eigexp.config.instantiate import Kind, construct
@@ -13,15 +11,16 @@ from eigexp.operators.noise import Noise
 from eigexp.operators.subspace import PixelSubspace
 from eigexp.solvers.base import Solver
 
+# Names for what needs Lightning, which takes most of a command's start: a plan that constructs none of it need not import it.
 KINDS: dict[str, Kind] = {
     "model": Kind(nn.Module, "a model", "a torch.nn.Module, or a function that returns one", required=True),
     "images": Kind(ImageSource, "an image source", "a subclass of eigexp.images.ImageSource", required=True),
     "noise": Kind(Noise, "a noise", "a subclass of eigexp.operators.noise.Noise"),
     "subspace": Kind(PixelSubspace, "a pixel subspace", "a subclass of eigexp.operators.subspace.PixelSubspace"),
     "solver": Kind(Solver, "a solver", "a subclass of eigexp.solvers.Solver", required=True),
-    "callbacks": Kind(Callback, "a callback", "a lightning.pytorch.Callback"),
-    "logger": Kind(Logger, "a logger", "a lightning.pytorch.loggers.Logger"),
-    "trainer": Kind(Trainer, "a Trainer", "a lightning.pytorch.Trainer, or a function that returns one", required=True),
+    "callbacks": Kind("lightning.pytorch.Callback", "a callback", "a lightning.pytorch.Callback"),
+    "logger": Kind("lightning.pytorch.loggers.Logger", "a logger", "a lightning.pytorch.loggers.Logger"),
+    "trainer": Kind("lightning.pytorch.Trainer", "a Trainer", "a lightning.pytorch.Trainer, or a function that returns one", required=True),
 }
 
 

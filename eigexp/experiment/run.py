@@ -9,7 +9,6 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from eigexp.experiment.cross_table import complete_tables
-from eigexp.experiment.fitting import Fitting
 from eigexp.experiment.parts import build
 from eigexp.experiment.plan_cache import PlanCache
 from eigexp.experiment.tasks import TaskList
@@ -83,6 +82,8 @@ def run(
     reused = [id for id in tasks.ids if _is_sound(store, id)]
     mine, signum = tasks.ids, None
     if len(reused) < len(tasks.ids):
+        from eigexp.experiment.fitting import Fitting  # with Lightning, which nothing else here needs
+
         mine, signum = Fitting(plain, store, solver, tasks).share(on_ready)
     return _outcome(plain, store, tasks.among(mine), reused, signum)
 

@@ -15,7 +15,7 @@ from eigexp.models.layers import Layer
 from eigexp.store import result_id
 from eigexp.store.cross_table import table_id
 from eigexp.store.labels import layer_label
-from eigexp.training import Task
+from eigexp.training.task import Task
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 

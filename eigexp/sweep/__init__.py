@@ -1,7 +1,11 @@
-"""Sweeps: a plan of tasks, the launchers and the callback that compute it, and the status of each task."""
+"""Sweeps: a plan of tasks, the launchers and the callback that compute it, and the status of each task.
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+Each name is loaded when it is first used: `eigexp status` imports this package and needs neither torch nor Lightning.
+"""
+
+from typing import TYPE_CHECKING
+
+from eigexp.system.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from eigexp.sweep.callback import Sweep
@@ -12,17 +16,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Launcher", "Local", "Slurm", "Sweep", "make_plan"]
 
-_HOMES = {
-    "Launcher": "eigexp.sweep.launcher",
-    "Local": "eigexp.sweep.local",
-    "Slurm": "eigexp.sweep.slurm",
-    "Sweep": "eigexp.sweep.callback",
-    "make_plan": "eigexp.sweep.plan",
-}
-
-
-def __getattr__(name: str) -> Any:
-    # Loaded on first use: `eigexp status` imports this package and needs neither torch nor Lightning.
-    if name not in _HOMES:
-        raise AttributeError(f"module 'eigexp.sweep' has no attribute {name!r}. It has {', '.join(__all__)}.")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "Launcher": "eigexp.sweep.launcher",
+        "Local": "eigexp.sweep.local",
+        "Slurm": "eigexp.sweep.slurm",
+        "Sweep": "eigexp.sweep.callback",
+        "make_plan": "eigexp.sweep.plan",
+    },
+)

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from eigexp.config.expand import configurations
 from eigexp.config.instantiate import checked, located
+from eigexp.config.shipped import is_shipped
 from eigexp.errors import ConfigurationError
 from eigexp.experiment.networks import one_layer
 from eigexp.experiment.parts import build
@@ -93,8 +94,8 @@ def make_plan(overrides: Sequence[str]) -> Plan:
     configs: list[dict[str, Any]] = []
     cache, check = PlanCache(), SettingsCheck()
     for number, point, config in _most_layers_first(overrides):
-        config = with_group(config, group_name(overrides))
         check(config)
+        config = with_group(config, group_name(overrides))
         configs.append(config)
         for task in _tasks(config, cache, point, planned):
             planned.update(task.ids, task.tables)
@@ -125,12 +126,14 @@ class SettingsCheck:
         for path in ("solver", "noise", "subspace"):
             self._once(config.get(path), path)
         make_launcher(config["launcher"])
+        # What is as the package ships it is known to work. Constructing it would import Lightning, six times the start of all else here.
         for group in ("callbacks", "logger"):
             for name, node in (config.get(group) or {}).items():
-                self._once(node, f"{group}.{name}")
+                if not is_shipped(group, node, config):
+                    self._once(node, f"{group}.{name}")
         trainer = dict(config["trainer"])
-        target = trainer.pop("_target_", None)
-        if target:
+        shipped, target = is_shipped("trainer", trainer, config), trainer.pop("_target_", None)
+        if target and not shipped:
             checked(located(str(target), "trainer"), trainer, "trainer")
 
     def _once(self, node: Any, path: str) -> None:

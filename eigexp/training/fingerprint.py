@@ -6,8 +6,8 @@ from typing import Any
 import torch
 
 from eigexp.errors import CheckpointError
-from eigexp.training.data import Task
 from eigexp.training.settings import SolveSettings
+from eigexp.training.task import Task
 
 FORMAT = 2
 _PLAIN = (str, int, float, bool, type(None))

@@ -11,7 +11,7 @@ from typing_extensions import override
 from eigexp.errors import MissingDependencyError
 from eigexp.store.labels import layer_label
 from eigexp.store.metric_names import record_summary
-from eigexp.training.data import Task
+from eigexp.training.task import Task
 
 OpenRun = Callable[[Task, int], Logger]
 

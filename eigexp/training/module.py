@@ -10,12 +10,12 @@ from eigexp.errors import ConfigurationError
 from eigexp.operators import Noise, Operator, PixelSubspace, linearise
 from eigexp.pairs import EigenPairs
 from eigexp.solvers.base import Progress, Solver, SolverState
-from eigexp.training.data import Task
 from eigexp.training.fingerprint import check_fingerprint, fingerprint
 from eigexp.training.precision import full_precision
 from eigexp.training.settings import SolveSettings
 from eigexp.training.step_counter import StepCounter
 from eigexp.training.strategy import BlockStrategy
+from eigexp.training.task import Task
 from eigexp.training.task_state import KEY, TaskState, load_state, read_entry
 
 

@@ -11,9 +11,9 @@ from eigexp.errors import CheckpointError
 from eigexp.operators import Operator, SharedOperator
 from eigexp.pairs import EigenPairs
 from eigexp.solvers.base import Progress, Solver, SolverState
-from eigexp.training.data import Task
 from eigexp.training.fingerprint import FORMAT, check_fingerprint
 from eigexp.training.precision import full_precision
+from eigexp.training.task import Task
 
 KEY = "eigexp"  # of the entry in Lightning's checkpoint
 

@@ -11,8 +11,8 @@ from eigexp.errors import ConfigurationError, nearest
 from eigexp.store.identity import identity_words, settings_of
 from eigexp.store.labels import distortion_name, end_of, layer_label, pair_text
 from eigexp.store.metric_names import PATTERNS, STEP, record_summary
-from eigexp.training.data import Task
 from eigexp.training.loggers import ResultLogger, layer_of, need
+from eigexp.training.task import Task
 
 COLUMNS = (
     "model",

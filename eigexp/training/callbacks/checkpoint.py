@@ -12,8 +12,8 @@ from lightning.pytorch.callbacks import Checkpoint as LightningCheckpoint
 from eigexp.errors import ConfigurationError
 from eigexp.training.callbacks.task import TaskCallback
 from eigexp.training.checkpoint import AtomicCheckpointIO
-from eigexp.training.data import Task
 from eigexp.training.module import EigenModule
+from eigexp.training.task import Task
 
 _MIN_INTERVAL = 20  # times the duration of a save, so that saving by the clock takes at most 5 % of the time
 

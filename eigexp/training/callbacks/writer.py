@@ -8,9 +8,9 @@ from lightning.pytorch import Trainer
 from eigexp.pairs import EigenPairs
 from eigexp.training.callbacks.curves import EigenvalueCurves
 from eigexp.training.callbacks.task import TaskCallback
-from eigexp.training.data import Task
 from eigexp.training.loggers import ResultLogger
 from eigexp.training.module import EigenModule
+from eigexp.training.task import Task
 
 Curves = list[list[dict[str, Any]]]
 Written = Sequence[Mapping[str, Any]] | None

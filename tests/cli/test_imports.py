@@ -1,0 +1,77 @@
+"""What a command must not import: each starts with what it needs, and no command for a quick look waits for torch."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.sweep.sweeps import environment
+
+NEVER = {"tensorboard", "mlflow", "timm", "plenoptic", "skimage", "pandas", "submitit", "IPython", "pytest"}
+WATCHED = {"torch", "lightning", "torchvision", "sympy", "scipy", "matplotlib", "wandb", "hydra", "jinja2", "numpy", *NEVER}
+RUN = ["model=ln", "images.size=16", "logger=csv", "callbacks.progress.mode=quiet"]
+PLAN = {"torch", "hydra", "scipy", "numpy"}
+# A command in a store that has the result of the first one, and which of the watched packages it may import.
+MAY: dict[str, tuple[list[str], set[str]]] = {
+    # Lightning imports torchmetrics, which imports torchvision, SciPy's signals and matplotlib; and torch's compiler, which imports sympy.
+    "run": (["run", *RUN], {*PLAN, "lightning", "torchvision", "sympy", "matplotlib", "jinja2"}),
+    "run, stored": (["run", *RUN], PLAN),
+    "run --cfg": (["run", *RUN, "--cfg", "job"], {"hydra"}),
+    "sweep --dry-run": (["sweep", "model=ln,lg", "images.size=16", "--dry-run"], PLAN),
+    "models NAME": (["models", "ln", "images.size=16"], {*PLAN, "torchvision", "sympy"}),  # torchvision traces networks
+    "doctor NAME": (["doctor", "model=ln", "images.size=16"], {*PLAN, "sympy"}),
+    "help": (["--help"], set()),
+    "help of a command": (["sweep", "--help"], set()),
+    "models": (["models"], set()),
+    "results": (["results"], {"numpy"}),
+    "results as CSV": (["results", "--format", "csv"], {"numpy"}),
+    "status": (["status"], {"numpy"}),
+    "store": (["store", "verify"], {"numpy"}),
+    "plot": (["plot", "compare", "--output", "compare.svg"], {"numpy", "matplotlib", "jinja2"}),
+    "report": (["report"], {"numpy", "matplotlib", "jinja2"}),
+}
+# One process that imports nothing, and a fork of it for each command.
+FORKS = """
+import json, os, sys, traceback
+commands, watched = json.load(sys.stdin)
+for name, words in commands.items():
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        from eigexp.cli import main
+        os.dup2(2, 1)
+        try:
+            code = main(words)
+        except SystemExit as ended:
+            code = ended.code or 0
+        except Exception:
+            traceback.print_exc()
+            code = None
+        os.write(writing, json.dumps([code, [module for module in watched if module in sys.modules]]).encode())
+        os._exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    print(json.dumps([name, *json.loads(os.read(reading, 100_000))]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory):
+    """Exit code and watched packages of each command."""
+    asked = json.dumps([{name: words for name, (words, _) in MAY.items()}, sorted(WATCHED)])
+    folder = tmp_path_factory.mktemp("imports")
+    done = subprocess.run([sys.executable, "-c", FORKS], cwd=folder, env=environment(), input=asked, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return {name: (code, set(modules)) for name, code, modules in map(json.loads, done.stdout.splitlines())}
+
+
+@pytest.mark.parametrize("name", MAY)
+def test_a_command_imports_what_it_needs(imported, name):
+    code, modules = imported[name]
+    assert code == 0
+    assert modules <= MAY[name][1]
+
+
+def test_the_first_command_computes(imported):
+    assert "lightning" in imported["run"][1], "the packages would not be those of a run"

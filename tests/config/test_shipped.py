@@ -1,0 +1,44 @@
+"""Which parts of a configuration are as the package ships them."""
+
+import pytest
+from omegaconf import OmegaConf
+
+from eigexp.config.compose import compose
+from eigexp.config.shipped import is_shipped
+
+
+def found(*overrides):
+    config = OmegaConf.to_container(compose(["logger=[csv,wandb,tensorboard]", *overrides]))
+    assert isinstance(config, dict)
+    groups = {"trainer": config["trainer"], **{f"callbacks.{k}": v for k, v in config["callbacks"].items()}}
+    groups |= {f"logger.{k}": v for k, v in config["logger"].items()}
+    return {name for name, node in groups.items() if not is_shipped(name.partition(".")[0], node, config)}
+
+
+@pytest.fixture(autouse=True)
+def no_mode(monkeypatch):
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+
+
+def test_the_defaults_are_shipped_in_any_store():
+    assert found() == found("store=elsewhere") == set()
+
+
+@pytest.mark.parametrize(
+    ("override", "part"),
+    [
+        ("trainer.devices=2", "trainer"),
+        ("+trainer.limit_train_batches=3", "trainer"),
+        ("callbacks.checkpoint.path=elsewhere", "callbacks.checkpoint"),
+        ("callbacks.curves.every=0", "callbacks.curves"),
+        ("logger.wandb.mode=online", "logger.wandb"),
+        ("logger.csv._target_=mylab.log", "logger.csv"),
+    ],
+)
+def test_one_other_setting_is_noticed(override, part):
+    assert found(override) == {part}
+
+
+def test_a_variable_of_the_environment_is_no_default(monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "onlin")
+    assert found() == {"logger.wandb"}
