@@ -13,19 +13,21 @@ import pytest
 
 from eigexp.report.commands import run_command
 from eigexp.store import Store
+from tests.warm import commands as warm
 
 TINY = ["model=ln", "images.size=24", "logger=none"]
 
 
-def eigexp(*words, cwd, **env):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", **env}
-    return subprocess.run(
-        [sys.executable, "-m", "eigexp", *words], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
+
+
+def eigexp(*words, cwd):
+    return warm.run("-m", "eigexp", *words, cwd=cwd, env=ENVIRONMENT)
 
 
 def test_run_prints_the_result_folder_last_and_a_second_run_computes_nothing(tmp_path):
-    first = eigexp("run", *TINY, cwd=tmp_path)
+    command = [sys.executable, "-m", "eigexp", "run", *TINY]  # once without the warm server
+    first = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert first.returncode == 0, first.stderr
     folder = Path(first.stdout.splitlines()[-1])
     record = json.loads((folder / "record.json").read_text())
@@ -165,13 +167,8 @@ def test_an_unwritable_store_says_so(tmp_path):
 def test_a_signal_saves_and_the_same_command_finishes_with_the_same_numbers(tmp_path, signum):
     slow = ["model=onoff", "images.size=64", "logger=none", "solver.tol=1e-6", "solver.max_steps=300", "callbacks.progress.mode=quiet"]
     whole = eigexp("run", *slow, "store=whole", cwd=tmp_path)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "eigexp", "run", *slow, "store=torn", "callbacks.checkpoint.every_steps=3"],
-        cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    torn = ["-m", "eigexp", "run", *slow, "store=torn", "callbacks.checkpoint.every_steps=3"]
+    process = warm.start(*torn, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     checkpoints = tmp_path / "torn" / "checkpoints"
     deadline = time.monotonic() + 60
     while not list(checkpoints.glob("*.ckpt")) and time.monotonic() < deadline and process.poll() is None:

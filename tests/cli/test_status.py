@@ -3,14 +3,13 @@
 import json
 import os
 import signal
-import subprocess
 import time
 
 import pytest
 
 from eigexp.store import Store
 from eigexp.sweep.lock import is_locked
-from tests.sweep.sweeps import SLOW, SMALL, command, eigexp, environment, same_numbers, serial
+from tests.sweep.sweeps import SLOW, SMALL, begin, eigexp, same_numbers, serial
 
 WORDS = ["model=ln,lg", "images.names=[camera,coins]", *SMALL]
 
@@ -25,9 +24,9 @@ def wait_for(true, seconds=90):
 @pytest.fixture
 def abandoned(tmp_path):
     """A store in which workers do two slow tasks whose sweep was killed."""
-    store, quiet = Store(tmp_path / "outputs/results"), subprocess.DEVNULL
+    store = Store(tmp_path / "outputs/results")
     words = ["sweep", *WORDS[1:], "model=ln", *SLOW, "+callbacks.slow.seconds=2", "launcher.processes=2"]
-    process = subprocess.Popen(command(*words), cwd=tmp_path, env=environment(), stdout=quiet, stderr=quiet)
+    process = begin(tmp_path, *words)
     wait_for(lambda: len(list((store.root / "checkpoints").glob("*.ckpt"))) == 2)
     process.kill()
     process.wait()
@@ -63,9 +62,7 @@ def test_a_plan_says_what_is_done_partial_and_to_do_and_what_it_will_cost(tmp_pa
     assert first.stdout.splitlines()[-1].startswith(total) and first.stdout.strip().endswith("of unknown cost")
     assert [folder.name for folder in store.folders()] == store.ids()  # nothing was frozen
 
-    stopped = subprocess.Popen(
-        command("sweep", *WORDS, *SLOW, "+callbacks.slow.seconds=0.5"), cwd=tmp_path, env=environment(), stderr=subprocess.DEVNULL
-    )
+    stopped = begin(tmp_path, "sweep", *WORDS, *SLOW, "+callbacks.slow.seconds=0.5")
     wait_for(lambda: list((store.root / "checkpoints").glob("*.ckpt")))
     os.kill(stopped.pid, signal.SIGTERM)
     assert stopped.wait(60) == 128 + signal.SIGTERM

@@ -5,10 +5,13 @@ import pty
 import re
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
-RUN = [sys.executable, "-m", "eigexp", "run", "model=onoff", "images.size=40", "logger=none", "callbacks.progress.refresh_seconds=0"]
+from tests.warm import commands as warm
+
+RUN = ["-m", "eigexp", "run", "model=onoff", "images.size=40", "logger=none", "callbacks.progress.refresh_seconds=0"]
 COLOUR = re.compile(r"\x1b\[[0-9;]*\b(?:3[0-7]|9[0-7]|38;)[0-9;]*m")
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 UNSET = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "SLURM_JOB_ID")
@@ -22,10 +25,17 @@ def environment(**more):
 def on_a_terminal(cwd, *words, **env):
     """Standard output, and what a terminal of 120 columns got on standard error."""
     master, slave = pty.openpty()
-    process = subprocess.Popen(
-        [*RUN, *words], cwd=cwd, env=environment(COLUMNS="120", **env), stdin=slave, stdout=subprocess.PIPE, stderr=slave
-    )
-    os.close(slave)
+    with tempfile.TemporaryFile() as out:
+        process = warm.start(*RUN, *words, cwd=cwd, env=environment(COLUMNS="120", **env), stdin=slave, stdout=out, stderr=slave)
+        os.close(slave)
+        seen = _read(master)
+        assert process.wait() == 0, seen.decode()
+        out.seek(0)
+        return out.read().decode(), seen.decode()
+
+
+def _read(master):
+    """What the terminal gets, until its last writer has gone."""
     seen = b""
     while True:
         try:
@@ -35,15 +45,14 @@ def on_a_terminal(cwd, *words, **env):
         if not part:
             break
     os.close(master)
-    assert process.stdout is not None
-    out = process.stdout.read().decode()
-    process.stdout.close()
-    assert process.wait() == 0, seen.decode()
-    return out, seen.decode()
+    return seen
 
 
 def in_a_log(cwd, *words, **env):
-    return subprocess.run([*RUN, *words], cwd=cwd, env=environment(**env), capture_output=True, check=False)
+    if "PYTHONIOENCODING" not in env:
+        return warm.run(*RUN, *words, cwd=cwd, env=environment(**env))
+    command = [sys.executable, *RUN, *words]  # the interpreter reads it when it starts
+    return subprocess.run(command, cwd=cwd, env=environment(**env), capture_output=True, text=True, encoding="ascii", check=False)
 
 
 def test_a_terminal_gets_a_bar_that_goes_and_a_table_that_stays(tmp_path):
@@ -83,16 +92,16 @@ def test_a_log_is_lines_of_text(tmp_path, env):
         "images.grey=true",
     ]
     done = in_a_log(tmp_path, *words, **env)
-    assert done.returncode == 0, done.stderr.decode()
-    text = done.stderr.decode("ascii" if env else "utf-8")
-    assert not re.search(r"[\x00-\x08\x0b-\x1f]", text + done.stdout.decode())  # no carriage returns, no escape codes
+    assert done.returncode == 0, done.stderr
+    text = done.stderr
+    assert not re.search(r"[\x00-\x08\x0b-\x1f]", text + done.stdout)  # no carriage returns, no escape codes
     assert len(re.findall(r"step \d+, .* left$", text, re.MULTILINE)) > 2
     assert "converged after" in text and "verified" in text
 
 
 def test_quiet_leaves_the_table_alone(tmp_path):
     done = in_a_log(tmp_path, "callbacks.progress.mode=quiet")
-    lines = done.stderr.decode().splitlines()
+    lines = done.stderr.splitlines()
     assert [line.split()[0] for line in lines] == ["image", "camera", "1599"], lines
 
 

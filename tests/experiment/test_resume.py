@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import time
 
 import pytest
@@ -11,7 +10,7 @@ import torch
 from eigexp.cli import main
 from eigexp.store import Store
 from eigexp.store.maintenance import QUARANTINE, prune, verify
-from tests.sweep.sweeps import SLOW, SMALL, command, environment, same_numbers, serial
+from tests.sweep.sweeps import SLOW, SMALL, begin, same_numbers, serial
 
 WORDS = ["model=ln", "images.names=[camera]", "store=results", "callbacks.progress.mode=quiet", *SMALL]
 
@@ -20,7 +19,7 @@ WORDS = ["model=ln", "images.names=[camera]", "store=results", "callbacks.progre
 def interrupted(tmp_path_factory):
     """The checkpoint of a run that was stopped within its iteration, as bytes, and what the run gives uninterrupted."""
     folder = tmp_path_factory.mktemp("interrupted")
-    process = subprocess.Popen(command("run", *WORDS, *SLOW, "+callbacks.slow.seconds=0.1"), cwd=folder, env=environment())
+    process = begin(folder, "run", *WORDS, *SLOW, "+callbacks.slow.seconds=0.1", quiet=False)
     deadline = time.monotonic() + 90
     while not list(folder.glob("results/checkpoints/*.ckpt")):
         assert time.monotonic() < deadline and process.poll() is None

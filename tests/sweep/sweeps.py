@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ from eigexp.experiment.run import run
 from eigexp.store import Store
 from eigexp.store.maintenance import verify
 from eigexp.sweep.plan import make_plan
+from tests.warm import commands as warm
+from tests.warm.process import Process
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["images.size=32", "logger=none", "callbacks.checkpoint.every_steps=3"]
@@ -24,20 +25,21 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", **more}
 
 
-def command(*words: str) -> list[str]:
-    return [sys.executable, "-m", "eigexp", *words]
-
-
 def eigexp(folder: Path, *words: str, environment: Mapping[str, str] = environment()) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*words), cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=170)
+    """The command in a process of its own, to its end."""
+    return warm.run("-m", "eigexp", *words, cwd=folder, env=environment)
+
+
+def begin(folder: Path, *words: str, quiet: bool = True, alone: bool = False) -> Process:
+    """The command in a process of its own, and at the head of a group of its own if `alone`."""
+    out = subprocess.DEVNULL if quiet else None
+    return warm.start("-m", "eigexp", *words, cwd=folder, env=environment(), stdout=out, stderr=out, start_new_session=alone)
 
 
 def run_script(folder: Path, script: str) -> str:
     """The standard output of a Python script, run in a folder."""
     (folder / "script.py").write_text(script)
-    done = subprocess.run(
-        [sys.executable, "script.py"], cwd=folder, env=environment(), capture_output=True, text=True, check=False, timeout=170
-    )
+    done = warm.run("script.py", cwd=folder, env=environment())
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import time
 
 import pytest
@@ -19,7 +18,7 @@ from eigexp.sweep.task_status import DONE, PARTIAL, TO_DO, StatusReader
 from eigexp.sweep.worker import run_task
 from eigexp.training.trainer import make_trainer
 
-from tests.sweep.sweeps import SLOW, SMALL, command, eigexp, environment, same, same_numbers, serial  # isort: skip
+from tests.sweep.sweeps import SLOW, SMALL, begin, eigexp, same, same_numbers, serial  # isort: skip
 
 NETWORK = ["model._target_=tests.models.small_network.SmallNetwork", "model.name=small"]
 WORDS = [*NETWORK, *SMALL]
@@ -96,10 +95,7 @@ def test_a_task_is_done_when_its_tables_are(tmp_path):
 def test_killed_it_goes_on_and_the_table_comes(tmp_path, expected):
     words = [*WORDS, f"store='{tmp_path}'", "model.layer=[stem,head]", "launcher.processes=1"]
     store = Store(tmp_path)
-    quiet = subprocess.DEVNULL
-    process = subprocess.Popen(
-        command("sweep", *words, *SLOW), cwd=tmp_path, env=environment(), stdout=quiet, stderr=quiet, start_new_session=True
-    )
+    process = begin(tmp_path, "sweep", *words, *SLOW, alone=True)
     while process.poll() is None and not store.ids():
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)

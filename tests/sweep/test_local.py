@@ -1,22 +1,18 @@
 """Local sweeps: killed, failing, two at once, in odd folders; what is stored is never made again."""
 
 import json
-import multiprocessing
 import os
 import random
 import signal
-import subprocess
 import time
-from multiprocessing import forkserver
 
 import pytest
 
-import tests.sweep.forked
 from eigexp.store import Store
 from eigexp.store.maintenance import prune
 from eigexp.sweep.lock import is_locked
 
-from tests.sweep.sweeps import SLOW, SMALL, command, eigexp, environment, same_numbers, serial  # isort: skip
+from tests.sweep.sweeps import SLOW, SMALL, begin, eigexp, same_numbers, serial  # isort: skip
 
 SIX = ["model=ln,lg", "images.names=[camera,coins,coffee]", *SMALL, "launcher.processes=2"]
 KILLS = 10
@@ -27,31 +23,6 @@ def expected(tmp_path_factory):
     return serial(SIX, tmp_path_factory.mktemp("serial"))
 
 
-def start(folder, *words):
-    quiet = subprocess.DEVNULL
-    return subprocess.Popen(command("sweep", *words), cwd=folder, env=environment(), stdout=quiet, stderr=quiet, start_new_session=True)
-
-
-@pytest.fixture(scope="module")
-def forked():
-    """Starts a sweep in a group of its own, forked from a server that has loaded everything: no seconds of imports."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.sweep.forked"])
-    with pytest.MonkeyPatch.context() as patch:  # the server takes its environment when it starts
-        for key, value in environment().items():
-            patch.setenv(key, value)
-        forkserver.ensure_running()
-
-    def begin(folder, *words):
-        process = context.Process(target=tests.sweep.forked.sweep, args=(folder, words))
-        process.start()
-        while process.is_alive() and os.getpgid(process.pid) != process.pid:
-            time.sleep(0.001)
-        return process
-
-    return begin
-
-
 def store_in(folder):
     return Store(folder / "outputs" / "results")
 
@@ -60,18 +31,18 @@ def stamps(store):
     return {id: (store.path(id) / "record.json").stat().st_mtime_ns for id in store.ids()}
 
 
-def kill_again_and_again(begin, folder, kills, seed=0):
+def kill_again_and_again(folder, kills, seed=0):
     """Kills the process group of a sweep at random moments after its tasks have begun; nothing stored may change."""
     rng, store, seen, killed = random.Random(seed), store_in(folder), {}, 0
     while killed < kills and len(store.ids()) < 6:
-        process = begin(folder, *SIX[:-1], *SLOW)
-        while process.is_alive() and not any(is_locked(store, id) for id in _task_ids(store)):
+        process = begin(folder, "sweep", *SIX[:-1], *SLOW, alone=True)
+        while process.poll() is None and not any(is_locked(store, id) for id in _task_ids(store)):
             time.sleep(0.01)
         time.sleep(rng.uniform(0.0, 3.0))
-        if process.is_alive():
+        if process.poll() is None:
             killed += 1
             os.killpg(process.pid, signal.SIGKILL)
-        process.join()
+        process.wait()
         now = stamps(store)
         assert seen.items() <= now.items()
         seen = now
@@ -82,8 +53,8 @@ def _task_ids(store):
     return [folder.name for folder in store.folders()]
 
 
-def test_killed_at_random_moments(tmp_path, forked, expected):
-    killed, seen = kill_again_and_again(forked, tmp_path, KILLS)
+def test_killed_at_random_moments(tmp_path, expected):
+    killed, seen = kill_again_and_again(tmp_path, KILLS)
     assert killed >= 3 and seen
     done = eigexp(tmp_path, "sweep", *SIX)
     assert done.returncode == 0, done.stderr
@@ -114,7 +85,7 @@ def test_a_failing_task_stops_no_other_and_is_tried_again_when_asked(tmp_path, e
 def test_interrupted_it_saves_and_goes_on_and_two_at_once_write_the_same(tmp_path, expected):
     folder = tmp_path / "mit Leerzeichen – und ü"
     folder.mkdir()
-    first = start(folder, *SIX, *SLOW)
+    first = begin(folder, "sweep", *SIX, *SLOW, alone=True)
     store = store_in(folder)
     deadline = time.monotonic() + 60
     while not list((store.root / "checkpoints").glob("*.ckpt")):
@@ -124,7 +95,7 @@ def test_interrupted_it_saves_and_goes_on_and_two_at_once_write_the_same(tmp_pat
     assert first.wait(30) == 128 + signal.SIGINT
     assert list((store.root / "checkpoints").glob("*.ckpt"))
 
-    both = [start(folder, *SIX) for _ in range(2)]
+    both = [begin(folder, "sweep", *SIX) for _ in range(2)]
     assert [process.wait(120) for process in both] == [0, 0]
     assert same_numbers(store, expected) and len(store.ids()) == 6
 

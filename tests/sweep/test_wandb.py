@@ -14,6 +14,7 @@ from eigexp.store import Store
 from eigexp.sweep.group import group_name, with_group
 from eigexp.sweep.plan import make_plan
 from tests.sweep.sweeps import eigexp, environment
+from tests.warm.commands import python
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "wandb_sweep.yaml"
 
@@ -90,7 +91,7 @@ def test_the_example_is_started_as_the_agent_starts_it(tmp_path):
 
     program = tmp_path / "bin" / "eigexp"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m eigexp "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {python()} -m eigexp "$@"\n')
     program.chmod(0o755)
     around = environment(WANDB_SWEEP_ID="abc", WANDB_RUN_ID="given1")
     around["PATH"] = f"{program.parent}:{around['PATH']}"

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -11,14 +9,15 @@ import pytest
 from eigexp.errors import ConfigurationError
 from eigexp.store import Store
 from eigexp.training.processes import Processes
-from tests.sweep.sweeps import SLOW, SMALL, command, eigexp, environment, run_script, same_numbers, serial
+from tests.sweep.sweeps import SLOW, SMALL, begin, eigexp, environment, run_script, same_numbers, serial
+from tests.warm import commands as warm
 
 IMAGES = ["model=ln", "images.names=[camera,coins,coffee]", "trainer.accelerator=cpu", *SMALL]
 BLOCK = ["model=lg", "solver=power", "solver.k=3", "solver.tol=0.02", "images.names=[camera,coins]", "images.size=16"]
 BLOCK = [*BLOCK, "logger=none", "callbacks.checkpoint.every_steps=3", "trainer.accelerator=cpu"]
 WHO = ["+callbacks.who._target_=tests.sweep.slow.Who", "+callbacks.who.path=who.txt"]
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "eigexp"]
-OURS = [sys.executable, "-m", "eigexp"]
+TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "eigexp"]
+OURS = ["-m", "eigexp"]
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +26,7 @@ def expected(tmp_path_factory):
 
 
 def run(folder, launch, *words):
-    done = subprocess.run([*launch, "run", *words], cwd=folder, env=environment(), capture_output=True, text=True, check=False, timeout=120)
+    done = warm.run(*launch, "run", *words, cwd=folder, env=environment())
     assert done.returncode == 0, done.stderr
     return done
 
@@ -57,7 +56,7 @@ def test_a_block_is_shared_out_with_the_same_bits(tmp_path, expected, launch):
 
 def test_an_interrupted_block_goes_on_where_it_was(tmp_path, expected):
     words = [*BLOCK, "trainer.devices=2", "trainer.strategy=block", "store=results"]
-    process = subprocess.Popen(command("run", *words, *SLOW, "+callbacks.slow.seconds=0.2"), cwd=tmp_path, env=environment())
+    process = begin(tmp_path, "run", *words, *SLOW, "+callbacks.slow.seconds=0.2", quiet=False)
     checkpoints, deadline = tmp_path / "results" / "checkpoints", time.monotonic() + 60
     while not list(checkpoints.glob("*.ckpt")):
         assert time.monotonic() < deadline and process.poll() is None

@@ -1,7 +1,5 @@
 import logging
 import os
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from eigexp.training import AtomicCheckpointIO, TaskData, callbacks, loggers
 from eigexp.training.callbacks import Convergence, EigenvalueCurves, ResultWriter, SolverProgress
 from eigexp.training.trainer import make_trainer, quiet_lightning
 from tests.training.toys import module, task
+from tests.warm import commands as warm
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,6 +43,7 @@ def test_the_quiet_ends_with_the_block(caplog):
 def test_several_devices_share_the_tasks(tmp_path):
     script = """
 from tests.training.toys import module, task
+from tests.warm import commands as warm
 from eigexp.training import TaskData
 from eigexp.training.callbacks import ResultWriter
 from eigexp.training.trainer import make_trainer
@@ -55,7 +55,7 @@ host.fit(module(), TaskData([task("a"), task("b", "c"), task("d")]))
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     path = tmp_path / "job.py"
     path.write_text(script)
-    done = subprocess.run([sys.executable, path], env=environment, capture_output=True, text=True, timeout=100)
+    done = warm.run(str(path), cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
     assert sorted(done.stdout.splitlines()) == ["0 a 30", "0 d 60", "1 b c 30"]
 

@@ -1,5 +1,6 @@
-"""`python -m eigexp ...` as in a process of its own, forked from one warm server that all workers of a test run share."""
+"""Python in a process of its own, forked from one warm server that all workers of a test run share."""
 
+import atexit
 import fcntl
 import os
 import socket
@@ -16,30 +17,34 @@ _kept: dict[int, socket.socket] = {}  # the server lives as long as a test proce
 
 
 def start(
-    *words: str,
+    *arguments: str,
     cwd: Path,
     env: Mapping[str, str],
-    module: str = "eigexp",
     stdin: IO[Any] | int | None = None,
     stdout: IO[Any] | int | None = None,
     stderr: IO[Any] | int | None = None,
     start_new_session: bool = False,
 ) -> Process:
-    """Start a command and do not wait."""
-    return Process(["-m", module, *words], str(_server()), cwd, dict(env), stdin, stdout, stderr, start_new_session)
+    """Start `python ARGUMENTS` and do not wait. The arguments are -m and a module, or a script's path, and more."""
+    return Process(list(arguments), str(_server()), cwd, dict(env), stdin, stdout, stderr, start_new_session)
 
 
-def run(*words: str, cwd: Path, env: Mapping[str, str], module: str = "eigexp", timeout: float = 170) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, as subprocess.run with its output captured as text."""
+def run(*arguments: str, cwd: Path, env: Mapping[str, str], timeout: float = 170) -> subprocess.CompletedProcess[str]:
+    """Run `python ARGUMENTS` to its end, as subprocess.run with its output captured as text."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        process = start(*words, cwd=cwd, env=env, module=module, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+        process = start(*arguments, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
         try:
             process.wait(timeout)
         except subprocess.TimeoutExpired:
             process.kill()
             raise
         texts = [_text(file) for file in (out, err)]
-    return subprocess.CompletedProcess(["eigexp", *words], process.wait(), *texts)
+    return subprocess.CompletedProcess(["python", *arguments], process.wait(), *texts)
+
+
+def python() -> Path:
+    """An interpreter that gives what the server can run to it, for programs that start Python."""
+    return _server() / "python"
 
 
 def _text(file: IO[bytes]) -> str:
@@ -55,6 +60,7 @@ def _server() -> Path:
         with (folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             _kept[os.getpid()] = _connect(folder) or _launch(folder)
+        atexit.register(_kept[os.getpid()].close)
     return folder
 
 
@@ -72,7 +78,7 @@ def _launch(folder: Path) -> socket.socket:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
     ready, told = os.pipe()
     with (folder / "log").open("w") as log:
-        subprocess.Popen(
+        subprocess.run(
             [sys.executable, "-m", "tests.warm.server", str(folder), str(told)],
             cwd=ROOT,
             env=environment,
@@ -81,6 +87,7 @@ def _launch(folder: Path) -> socket.socket:
             stderr=log,
             pass_fds=[told],
             start_new_session=True,
+            check=True,
         )
     os.close(told)
     with os.fdopen(ready) as pipe:

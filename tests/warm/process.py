@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Process:
-    """`python ARGUMENTS` with arguments ["-m", module, ...], in a group of its own if asked; killed with its last reference."""
+    """`python ARGUMENTS`, with arguments ["-m", module, ...] or [script, ...]; killed when this process ends before it."""
 
     def __init__(
         self,

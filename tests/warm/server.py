@@ -1,4 +1,4 @@
-"""A process that has imported everything, and forks `python -m eigexp ...` on request: a start costs hundredths of a second, not seconds.
+"""A process that has imported everything, and forks `python -m eigexp ...` or a script on request, without seconds of imports.
 
 `python -m tests.warm.server FOLDER FD` listens at FOLDER/socket, and closes FD when it does. A request is a line of JSON {arguments,
 environment, cwd, group} with the three standard files; the replies are the pid, then the exit status as of os.waitpid, each on a line.
@@ -41,10 +41,10 @@ _LAZY = (
     "torch.distributed.run",
     "torch.func",
 )  # imported by commands when they need it
-_CLIENT = """#!{python} -IS
+_PYTHON = """#!{python} -IS
 import os, sys
-words = [word for word in sys.argv[1:] if word != "-u"]
-if words[:1] != ["-m"] or words[1] not in {modules}:
+words = [word for word in sys.argv[1:] if word != "-u"] or [""]
+if not (words[0].endswith(".py") or words[0] == "-m" and words[1] in {modules}):
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
 sys.path.insert(0, {root!r})
 from tests.warm.process import Process
@@ -61,10 +61,12 @@ os._exit(code)
 
 
 def main(folder: Path, ready: int) -> None:
-    """Import, listen, and serve until nobody is left."""
+    """Import, listen, and serve until nobody is left, as nobody's child."""
+    if os.fork():
+        os._exit(0)
     _import_everything()
     python = folder / "python"
-    python.write_text(_CLIENT.format(python=sys.executable, modules=MODULES, root=str(ROOT), folder=str(folder)))
+    python.write_text(_PYTHON.format(python=sys.executable, modules=MODULES, root=str(ROOT), folder=str(folder)))
     python.chmod(0o755)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(folder / "starting"))
@@ -189,14 +191,18 @@ class Server:
 
 
 def _run(arguments: Sequence[str]) -> NoReturn:
-    """`python -m MODULE ...` in this process, with the interpreter's exit codes."""
+    """`python -m MODULE ...` or `python SCRIPT.py ...` in this process, with the interpreter's exit codes."""
     code: Any = 1
     try:
         for option in filter(None, os.environ.get("PYTHONWARNINGS", "").split(",")):
             warnings._setoption(option)  # pyright: ignore[reportAttributeAccessIssue]
         _set_rank()
-        sys.argv = ["-m", *arguments[2:]]
-        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+        if arguments[0] == "-m":
+            sys.argv = ["-m", *arguments[2:]]
+            runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+        else:
+            sys.argv, sys.path[0] = list(arguments), os.path.dirname(os.path.abspath(arguments[0]))
+            runpy.run_path(arguments[0], run_name="__main__")
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
