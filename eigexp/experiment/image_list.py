@@ -1,12 +1,14 @@
 """The images of a configuration: what their results' ids need, known at once, and their pixels, read when a task begins."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from eigexp.errors import ConfigurationError, ImageError
 from eigexp.experiment.parts import build
 from eigexp.images import Image, ImageSource
+
+KEPT_BYTES = 2**28  # of pixels: a thousand grey photographs of 256x256
 
 
 @dataclass(frozen=True)
@@ -19,17 +21,19 @@ class ImageFacts:
 
 
 class ImageList:
-    """Images by position, each read once for its facts, and again for its pixels unless it is among the last few read.
+    """Images by position, each read once: its pixels stay in memory from when its facts are read until it is solved.
+
+    Those beyond `KEPT_BYTES` are read again when their task begins.
 
     Args:
         source: of the images.
-        keep: number of images that stay in memory.
         facts: of the images, where they are known already; then nothing is read before its pixels are asked for.
     """
 
-    def __init__(self, source: ImageSource, keep: int, facts: Sequence[ImageFacts] | None = None):
-        self._source, self._keep = source, keep
+    def __init__(self, source: ImageSource, facts: Sequence[ImageFacts] | None = None):
+        self._source, self._free = source, KEPT_BYTES
         self._read: dict[int, Image] = {}
+        self._asked: tuple[int, ...] = ()
         self._names = source.names()
         self.facts = tuple(facts) if facts is not None else tuple(self._facts_of(i) for i in range(len(source)))
 
@@ -46,29 +50,44 @@ class ImageList:
         for i, image in zip(indices, images, strict=True):
             if image.sha256 != self.facts[i].sha256:
                 raise ImageError(f"The image {image.name} changed while the run was going on. Start the run again.")
-        self._read = dict(zip(indices, images, strict=True))  # the next layer asks for the same
+        self._release(set(self._asked) - set(indices))
+        self._read.update(zip(indices, images, strict=True))  # the next layer asks for the same
+        self._asked = tuple(indices)
         return images
+
+    def _release(self, indices: Iterable[int]) -> None:
+        for i in indices:
+            self._read.pop(i, None)
 
     def _facts_of(self, i: int) -> ImageFacts:
         image = self._source[i]
-        self._read[i] = image
-        if len(self._read) > self._keep:
-            del self._read[next(iter(self._read))]
+        self._free -= image.pixels.nbytes
+        if self._free >= 0:
+            self._read[i] = image
         return ImageFacts(self._names[i], image.sha256, tuple(image.pixels.shape))
 
 
-def image_source(node: Mapping[str, Any]) -> tuple[ImageSource, int]:
-    """Return the source of an `images` node, narrowed to its `subset`, and its `batch_size`.
+def read_node(node: Mapping[str, Any]) -> tuple[dict[str, Any], list[str] | None, int]:
+    """Return the settings of an image source in an `images` node, its `subset` and its `batch_size`.
 
     Raises:
-        ConfigurationError: if the node describes no image source, or the batch size is not a positive whole number.
-        ImageError: if `subset` names an image that the source does not have.
+        ConfigurationError: if the batch size is not a positive whole number.
     """
     settings = dict(node)
     size, subset = settings.pop("batch_size", 1), settings.pop("subset", None)
     if not isinstance(size, int) or isinstance(size, bool) or size < 1:
         raise ConfigurationError(f"images.batch_size={size!r} must be a whole number of at least 1.")
+    return settings, subset, size
+
+
+def image_source(settings: Mapping[str, Any]) -> ImageSource:
+    """Return the source that the settings describe.
+
+    Raises:
+        ConfigurationError: if they describe no image source.
+        ImageError: if it has no image.
+    """
     source = build(settings, "images")
     if not len(source):
-        raise ImageError(f"images._target_={node['_target_']} gives no image. Give a source with at least one.")
-    return (source if subset is None else source.subset(subset)), size
+        raise ImageError(f"images._target_={settings['_target_']} gives no image. Give a source with at least one.")
+    return source

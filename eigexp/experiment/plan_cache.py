@@ -3,17 +3,19 @@
 from collections.abc import Mapping
 from typing import Any
 
-from eigexp.experiment.image_list import ImageFacts, ImageList, image_source
+from eigexp.experiment.image_list import ImageFacts, ImageList, image_source, read_node
 from eigexp.experiment.networks import Network, build_network
+from eigexp.images import ImageSource
 from eigexp.store.record import canonical_json
 
 
 class PlanCache:
-    """Keeps the last network that was built, and the facts of all images that were read."""
+    """Keeps the last network that was built, the sources of images, and the facts of all images that were read."""
 
     def __init__(self) -> None:
         self._node = ""
         self._network: Network | None = None
+        self._sources: dict[str, ImageSource] = {}
         self._facts: dict[str, tuple[ImageFacts, ...]] = {}
 
     def network(self, node: Mapping[str, Any]) -> Network:
@@ -25,9 +27,13 @@ class PlanCache:
         return self._network
 
     def images(self, node: Mapping[str, Any]) -> tuple[ImageList, int]:
-        """Return the images of an `images` node, and their `batch_size`."""
-        source, batch_size = image_source(node)
-        key = canonical_json({name: value for name, value in node.items() if name != "batch_size"})
-        images = ImageList(source, batch_size, self._facts.get(key))
+        """Return the images of an `images` node, and their `batch_size`. A folder is listed once for all its subsets."""
+        settings, subset, batch_size = read_node(node)
+        key = canonical_json(settings)
+        if key not in self._sources:
+            self._sources[key] = image_source(settings)
+        source = self._sources[key] if subset is None else self._sources[key].subset(subset)
+        key += canonical_json(subset)
+        images = ImageList(source, self._facts.get(key))
         self._facts[key] = images.facts
         return images, batch_size

@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
+from eigexp.config.compose import compose
 from eigexp.errors import ConfigurationError, EigexpError
+from eigexp.experiment import image_list, plan_cache
+from eigexp.experiment.plan_cache import PlanCache
+from eigexp.experiment.run import plain_config
 from eigexp.experiment.tasks import TaskList
 from eigexp.images import FileSource
 from eigexp.sweep.plan import make_plan
@@ -69,16 +73,52 @@ def test_one_store_a_sweep(tmp_path):
         make_plan([*SMALL, f"store='{tmp_path}/a','{tmp_path}/b'", "model=ln"])
 
 
-def test_a_plan_reads_each_image_once_and_a_task_its_own(tmp_path, monkeypatch):
+@pytest.fixture
+def folder(tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
     for i in range(6):
         Picture.fromarray(np.random.default_rng(i).integers(0, 255, (40, 40), dtype=np.uint8)).save(folder / f"p{i}.png")
+    return folder
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """Names of the images that were read, in order."""
     read = []
     real = FileSource.__getitem__
     monkeypatch.setattr(FileSource, "__getitem__", lambda self, i: read.append(self.names()[i]) or real(self, i))
+    return read
+
+
+def test_a_plan_reads_each_image_once_and_a_task_its_own(tmp_path, folder, read):
     found = plan(tmp_path, "model=ln,lg", "images=folder", f"images.path='{folder}'", "images.batch_size=2")
     assert sorted(read) == [f"p{i}" for i in range(6)]
     for task in found:
         read.clear()
         assert [image.name for image in TaskList(task.config)[0].images] == read == list(task.names)
+
+
+def test_a_worker_lists_a_folder_once_for_all_its_tasks(tmp_path, folder, read, monkeypatch):
+    found = plan(tmp_path, "model=ln", "images=folder", f"images.path='{folder}'")
+    listed = []
+    real = plan_cache.image_source
+    monkeypatch.setattr(plan_cache, "image_source", lambda settings: listed.append(settings["path"]) or real(settings))
+    read.clear()
+    cache = PlanCache()
+    for task in found:
+        assert [image.name for image in TaskList(task.config, cache).among(task.ids)[0].images] == list(task.names)
+    assert (len(found), len(listed)) == (6, 1)
+    assert sorted(read) == [f"p{i}" for i in range(6)]
+
+
+@pytest.mark.parametrize(("kept", "again"), [(2**28, 0), (2 * 40 * 40 * 4, 4)])
+def test_a_run_reads_each_image_once_while_memory_lasts(tmp_path, folder, read, monkeypatch, kept, again):
+    monkeypatch.setattr(image_list, "KEPT_BYTES", kept)
+    config = plain_config(compose(["model=ln", "images=folder", f"images.path='{folder}'", "images.size=40"]))
+    tasks = TaskList(config)
+    assert len(read) == len(tasks) == 6
+    for task in tasks:
+        assert task.images[0].pixels.shape == (1, 40, 40)
+    assert len(read) == 6 + again
+    assert len(tasks.images._read) == 1, "what is solved is released"
