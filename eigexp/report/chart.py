@@ -49,7 +49,10 @@ class Mark:
         role: what it belongs to, which chooses its colour: "top" or "bottom" of the spectrum, "m0" to "m6" for images, "other".
         title: what a pointer over it shows.
         shape: of the mark, 0 to 6, so that images differ by more than colour.
-        limit: "at most" (an arrow down) or "at least" (an arrow to the right) where only a bound is known, which is where the mark lies.
+        limit: "at most" (an arrow towards smaller values) or "at least" (towards larger ones) where only a bound is known, which is where
+            the mark lies.
+        hollow: whether it is not verified.
+        id: of the result, for pages that filter.
         span: lower and upper bound along the axis of values; None where there is no interval to draw.
     """
 
@@ -60,6 +63,8 @@ class Mark:
     shape: int = 0
     limit: Limit = ""
     span: tuple[float, float] | None = None
+    hollow: bool = False
+    id: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,9 +90,10 @@ class Chart:
         values: along which of them quantities, and so spans, lie.
         marks: of single quantities.
         lines: of curves.
-        bars: (y, end) of horizontal bars from zero.
+        means: (y, x) of short ticks across a row.
         notes: (y, text) at the right of a row.
         dividers: heights of lines that part groups of rows.
+        band: lower and upper end of a shaded range of the vertical axis.
         asked: height of a dotted line, the tolerance asked for; None without.
         legend: (role, shape, label).
         empty: what is said instead where there is nothing to show.
@@ -100,9 +106,10 @@ class Chart:
     values: Literal["x", "y"] = "y"
     marks: tuple[Mark, ...] = ()
     lines: tuple[Line, ...] = ()
-    bars: tuple[tuple[float, float], ...] = ()
+    means: tuple[tuple[float, float], ...] = ()
     notes: tuple[tuple[float, str], ...] = ()
     dividers: tuple[float, ...] = ()
+    band: tuple[float, float] | None = None
     asked: float | None = None
     legend: tuple[tuple[str, int, str], ...] = ()
     empty: str = ""
