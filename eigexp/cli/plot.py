@@ -19,6 +19,7 @@ def add(commands: Commands) -> None:
     plot.add_argument("kind", metavar="KIND", help="what the figures show, from the list below")
     plot.add_argument("ids", nargs="*", metavar="ID", help="results, by the first characters of their ids; compare takes all by default")
     plot.add_argument("--output", metavar="FILE", help="file ending in .pdf, .svg or .png; by default outputs/figures/KIND-ID.pdf")
+    plot.add_argument("--format", choices=("pdf", "svg", "png"), help="format of the file; by default the extension of --output, else pdf")
     plot.add_argument("--width", type=int, metavar="1|2", help="columns of a journal: 3.35 or 7 inches; by default the size suits a screen")
     plot.add_argument("--scale", type=float, metavar="NORM", help="norm of the distortions in pixel units; by default visible")
     plot.add_argument(
@@ -47,7 +48,9 @@ def _plot(options: argparse.Namespace, overrides: list[str]) -> int:
         quantity=options.quantity,
         dpi=options.dpi,
     )
-    for plotted in plot(Store(options.store), options.kind, options.ids, where=options.where, output=options.output, settings=settings):
+    for plotted in plot(
+        Store(options.store), options.kind, options.ids, where=options.where, output=options.output, form=options.format, settings=settings
+    ):
         for note in plotted.notes:
             print(note, file=sys.stderr)
         print(plotted.path)

@@ -1,11 +1,13 @@
 """Figures and pages from stored results, made without torch."""
 
-from eigexp.report.compare import comparison_figure
 from eigexp.report.cross_table import cross_figure
 from eigexp.report.curves import curves_figure
 from eigexp.report.distortions import distortion_figure
+from eigexp.report.grid import grid_figure
 from eigexp.report.page import write_page
 from eigexp.report.panels import panels_figure
+from eigexp.report.profile import profile_figure
+from eigexp.report.separation import comparison_figure
 from eigexp.report.spectrum import spectrum_figure
 from eigexp.report.stimuli import export_stimuli
 from eigexp.report.style import figure_bytes, figure_png
@@ -21,7 +23,9 @@ __all__ = [
     "export_stimuli",
     "figure_bytes",
     "figure_png",
+    "grid_figure",
     "panels_figure",
+    "profile_figure",
     "spectrum_figure",
     "thresholds_figure",
     "write_page",

@@ -25,6 +25,7 @@ class Axis:
         high: the value at the other end.
         ticks: values and their labels.
         log: whether the axis is logarithmic.
+        names: whether the ticks are names, which need room.
     """
 
     label: str
@@ -32,6 +33,7 @@ class Axis:
     high: float
     ticks: tuple[tuple[float, str], ...] = ()
     log: bool = False
+    names: bool = False
 
     def share(self, value: float) -> float:
         """Return where a value lies: 0 at `low`, 1 at `high`."""
@@ -69,13 +71,14 @@ class Mark:
 
 @dataclass(frozen=True)
 class Line:
-    """A curve: `minor` ones are thin. `label` is for the legend, `title` for a pointer."""
+    """A curve: `minor` ones are thin, `dashed` ones bounds. `label` is for the legend, `title` for a pointer."""
 
     points: tuple[tuple[float, float], ...]
     role: str
     title: str = ""
     label: str = ""
     minor: bool = False
+    dashed: bool = False
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,8 @@ KINDS = {
     "compare": Kind("all", caption="D of models and images"),
     "thresholds": Kind("all", caption="predicted thresholds of both distortions, and their table as CSV"),
     "cross": Kind("layers", caption="how each layer responds to the distortions of the others"),
+    "grid": Kind("all", caption="distortions: models and layers down, images across"),
+    "profile": Kind("all", caption="D and sensitivities against the depth of a network"),
 }
 
 

@@ -1,5 +1,6 @@
 """The commands that make a result, or a figure of it, again."""
 
+import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,24 +11,26 @@ USUAL_STORE = "outputs/results"
 
 
 def run_command(result: Result) -> str:
-    """Return the command that computes this result again: its record's own, else one with its frozen configuration."""
+    """Return the command that computes this result again: its record's own, else one with its frozen configuration.
+
+    Its folder is given from the current one, so that a page tells nothing of the machine it was made on.
+    """
     if given := result.record.get("command"):
         return str(given)
     if not result.config:
         return ""
-    return f"eigexp run --config-path={shlex.quote(str(result.folder))} --config-name=config store=outputs/again"
+    return f'eigexp run --config-path="$PWD"/{shlex.quote(_from_here(result.folder))} --config-name=config store=outputs/again'
 
 
 def plot_command(root: Path, kind: str, *words: str) -> str:
     """Return the command that draws a figure of a store's results again.
 
     Args:
-        root: of the store; left out where it is the usual one of the current folder, relative where it lies below.
+        root: of the store; left out where it is the usual one of the current folder, else given from there.
         kind: as `eigexp plot` knows it.
         words: ids and options.
     """
-    here = Path.cwd()
-    name = str(root.relative_to(here)) if root.is_relative_to(here) else str(root)
+    name = _from_here(root)
     store = [] if name == USUAL_STORE else ["--store", name]
     return shlex.join(["eigexp", "plot", kind, *words, *store])
 
@@ -35,3 +38,7 @@ def plot_command(root: Path, kind: str, *words: str) -> str:
 def where_words(where: Sequence[str]) -> list[str]:
     """Return conditions as options of the command."""
     return [word for condition in where for word in ("--where", condition)]
+
+
+def _from_here(path: Path) -> str:
+    return os.path.relpath(path, Path.cwd())

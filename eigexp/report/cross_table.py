@@ -63,6 +63,7 @@ def cross_charts(tables: Sequence[CrossTable], ids: Collection[str], root: Path)
             f"{_heading(table)}: rows are the layers whose distortions these are, columns the layers that see them.",
             Markup(heat_svg(heat_maps(table))),
             plot_command(root, "cross", table.id[:ID_DIGITS]),
+            ids=table.ids,
         )
         for table in shown
     ]

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from eigexp.report.axes import draw_chart
 from eigexp.report.curves import convergence
+from eigexp.report.panel import Channel, Panel, draw_panel
 from eigexp.report.pixels import Process, about_grey, add, as_picture, check_scale, default_scale
 from eigexp.report.spectrum import spectrum
-from eigexp.report.style import BOTTOM, MUTED, TOP, house_style, new_figure
+from eigexp.report.style import MUTED, house_style, new_figure
 from eigexp.report.view import View
 from eigexp.report.words import UNITS, clipping_words, d_words, evidence_words, shortened
 from eigexp.store.labels import distortion_name, duration, end_of, layer_label, number
 
-Channel = int | Sequence[int] | None
 PANEL = 2.75  # inches
 CURVES_WIDTH = 3.4
 FACT_INDENT = 58  # points
@@ -62,7 +62,7 @@ def _compose(view: View, positions: list[int], scale: float, channel: Channel, p
     figure.suptitle(_heading(view.record), x=0.012, ha="left", parse_math=False)
     grid = figure.add_gridspec(rows, 4, width_ratios=[PANEL, PANEL, PANEL, CURVES_WIDTH])
     image = process(view.image) if process else view.image
-    show_panel(figure.add_subplot(grid[0, 0]), image, channel, "image", _shape_words(view.image, channel))
+    draw_panel(figure.add_subplot(grid[0, 0]), Panel(image, "image", _shape_words(view.image, channel), channel=channel))
     for row, position in enumerate(positions):
         _show_alone(figure.add_subplot(grid[row, 1]), view, position, scale, channel)
         _show_added(figure.add_subplot(grid[row, 2]), view, position, scale, channel, process)
@@ -79,37 +79,13 @@ def _show_alone(axes: Axes, view: View, position: int, scale: float, channel: Ch
     if as_picture(shown, channel) is None:
         shown = scale * view.distortions[position]
         note = f"alone, peak {number(peak * scale, 2)}"
-    show_panel(axes, shown, channel, title, note, colour=colour_of(view, position))
+    draw_panel(axes, Panel(shown, title, note, role_of(view, position), channel))
 
 
 def _show_added(axes: Axes, view: View, position: int, scale: float, channel: Channel, process: Process | None) -> None:
     result = add(view.image, view.distortions[position], scale, process)
-    clipped = clipping_words(result.clipped, "values")
-    under = process(view.image) if process else view.image
-    show_panel(
-        axes, result.values, channel, f"image + {number(scale)} \u00d7 distortion", clipped, colour=colour_of(view, position), under=under
-    )
-
-
-def show_panel(
-    axes: Axes, values: NDArray[Any], channel: Channel, title: str, note: str, colour: str = "black", under: NDArray[Any] | None = None
-) -> None:
-    """Draw a panel: a picture, or a line for a signal (over the thin line of `under`), with a title above and a note below."""
-    axes.set_title(title, color=colour, parse_math=False)
-    axes.set_xlabel(note, color=MUTED, fontsize=8, labelpad=4)
-    axes.grid(visible=False)
-    picture = as_picture(values, channel)
-    if picture is not None:
-        axes.imshow(np.clip(picture, 0, 1), vmin=0, vmax=1, aspect="equal")
-        axes.set_xticks([])
-        axes.set_yticks([])
-        axes.spines[:].set_visible(False)
-        return
-    signal = values.reshape(-1)
-    if under is not None:
-        axes.plot(under.reshape(-1), color="#BBBBBB", linewidth=0.8)
-    axes.plot(signal, color=colour, linewidth=0.9, marker="o" if signal.size == 1 else None)
-    axes.margins(x=0.01)
+    title, under = f"image + {number(scale)} \u00d7 distortion", process(view.image) if process else view.image
+    draw_panel(axes, Panel(result.values, title, clipping_words(result.clipped, "values"), role_of(view, position), channel, under))
 
 
 def _facts(axes: Axes, view: View, scale: float) -> None:
@@ -160,6 +136,6 @@ def _aspect(image: NDArray[Any]) -> float:
     return float(np.clip(image.shape[-2] / image.shape[-1], 0.4, 2.0))
 
 
-def colour_of(view: View, position: int) -> str:
-    """Return the colour of a pair's end."""
-    return {"top": TOP, "bottom": BOTTOM}[end_of(int(view.eigenindex[position]), view.n)]
+def role_of(view: View, position: int) -> str:
+    """Return the end that a pair belongs to, which chooses its colour."""
+    return end_of(int(view.eigenindex[position]), view.n)

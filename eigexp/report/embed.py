@@ -13,7 +13,8 @@ from PIL import Image as PillowImage
 from eigexp.report.pixels import as_picture, to_bytes
 from eigexp.report.png import encode_png
 
-LONGEST_SIDE = 384
+LONGEST_SIDE, SHORTEST_SIDE = 384, 64
+BYTES_PER_PIXEL = 0.45  # of a distortion that is noise, with 15 grey levels on either side of zero
 GREY = 128
 STEPS = (127, 63, 31, 15, 7, 4, 3, 2)  # on either side of zero
 JPEG_QUALITIES = (90, 75, 50, 25)
@@ -36,19 +37,26 @@ class Embedded:
     size: int
 
 
-def reduction(shape: tuple[int, ...]) -> int:
-    """Return by how much a picture is averaged down to be at most LONGEST_SIDE long."""
-    return max(1, -(-max(shape[-2:]) // LONGEST_SIDE))
+def longest_side(count: int, most_bytes: int) -> int:
+    """Return how long the sides of so many pictures may be, that together they take about so many bytes."""
+    side = (most_bytes / max(count, 1) / BYTES_PER_PIXEL) ** 0.5
+    return int(min(max(side, SHORTEST_SIDE), LONGEST_SIDE))
 
 
-def embed_image(image: NDArray[Any], most_bytes: int) -> str:
+def reduction(shape: tuple[int, ...], side: int = LONGEST_SIDE) -> int:
+    """Return by how much a picture is averaged down to be at most `side` long."""
+    return max(1, -(-max(shape[-2:]) // side))
+
+
+def embed_image(image: NDArray[Any], most_bytes: int, side: int = LONGEST_SIDE) -> str:
     """Return a photograph as a data URI: PNG where that is small enough, else JPEG as good as fits.
 
     Args:
         image: in [0, 1], a picture by `is_picture`.
         most_bytes: what it may take, if the lowest quality allows.
+        side: at most so long.
     """
-    pixels = to_bytes(_picture(image))
+    pixels = to_bytes(_picture(image, side))
     content = encode_png(pixels)
     if len(content) <= most_bytes:
         return data_uri(content, "png")
@@ -60,9 +68,9 @@ def embed_image(image: NDArray[Any], most_bytes: int) -> str:
     return data_uri(content, "jpeg")
 
 
-def embed_distortion(distortion: NDArray[Any], most_bytes: int) -> Embedded:
+def embed_distortion(distortion: NDArray[Any], most_bytes: int, side: int = LONGEST_SIDE) -> Embedded:
     """Return a distortion about mid-grey as a PNG of at most so many bytes: smooth ones keep 255 levels, noise fewer, at least five."""
-    picture = _picture(distortion)
+    picture = _picture(distortion, side)
     peak = float(np.abs(picture).max(initial=0.0)) or 1.0
     content, used = b"", STEPS[-1]
     for steps in STEPS:
@@ -73,16 +81,16 @@ def embed_distortion(distortion: NDArray[Any], most_bytes: int) -> Embedded:
     return Embedded(data_uri(content, "png"), peak, used, len(content))
 
 
-def embed_distortions(distortions: Sequence[NDArray[Any]], most_bytes: int) -> list[Embedded]:
+def embed_distortions(distortions: Sequence[NDArray[Any]], most_bytes: int, side: int = LONGEST_SIDE) -> list[Embedded]:
     """Return several distortions within so many bytes together: what the smooth ones leave goes to the others."""
     share = most_bytes // max(len(distortions), 1)
-    first = [embed_distortion(distortion, share) for distortion in distortions]
+    first = [embed_distortion(distortion, share, side) for distortion in distortions]
     coarse = [found for found in first if found.steps < STEPS[0]]
     spare = most_bytes - sum(found.size for found in first)
     if not coarse or len(coarse) == len(first):
         return first
     return [
-        embed_distortion(distortion, found.size + spare // len(coarse)) if found.steps < STEPS[0] else found
+        embed_distortion(distortion, found.size + spare // len(coarse), side) if found.steps < STEPS[0] else found
         for distortion, found in zip(distortions, first, strict=True)
     ]
 
@@ -98,11 +106,11 @@ def _jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:
     return buffer.getvalue()
 
 
-def _picture(values: NDArray[Any]) -> NDArray[np.float64]:
+def _picture(values: NDArray[Any], side: int) -> NDArray[np.float64]:
     """Return a picture averaged down linearly, so that the image plus a distortion looks as it would from further away."""
     picture = as_picture(values)
     assert picture is not None
-    by = reduction(values.shape)
+    by = reduction(values.shape, side)
     height, width = (side // by * by for side in picture.shape[:2])
     blocks = picture[:height, :width].astype(np.float64).reshape(height // by, by, width // by, by, *picture.shape[2:])
     return blocks.mean(axis=(1, 3))

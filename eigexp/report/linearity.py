@@ -4,12 +4,13 @@ import csv
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eigexp.report.style import BOTTOM, COLUMNS, MUTED, TOP, house_style, new_figure
+from eigexp.report.axes import charts_figure
+from eigexp.report.chart import Chart, Line, Mark, linear_axis, log_axis
+from eigexp.report.style import COLUMNS
 from eigexp.store.labels import distortion_name, end_of, number
 
 CLOSE = 0.1  # of the prediction
@@ -97,49 +98,68 @@ def linearity_figure(rows: Sequence[Measured], title: str = "", columns: int = 1
         title: what it is of.
         columns: 1 or 2, of a journal.
     """
-    with house_style():
-        figure = new_figure(COLUMNS[columns], 5.3 if columns == 1 else 4.4)
-        above, below = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
-        above.set_title(title or "change of the response", parse_math=False)
-        for own in by_eigenindex(rows).values():
-            _draw(above, below, own)
-        above.set(xscale="log", yscale="log")
-        above.set_ylabel("\u2016f(x + \u03b1v) \u2212 f(x)\u2016  (response)")
-        below.axhspan(1 - CLOSE, 1 + CLOSE, color="#EDEDED", zorder=0)
-        below.set_ylim(0, max(1.5, below.get_ylim()[1]))
-        below.set_xlabel("norm of the distortion \u03b1  (pixel units)")
-        below.set_ylabel("measured /\npredicted")
-        figure.legend(*above.get_legend_handles_labels(), loc="outside lower center", ncols=columns)
-    return figure
+    return charts_figure(linearity_charts(rows, title), (COLUMNS[columns], 5.3 if columns == 1 else 4.4), (2, 1))
 
 
-def _draw(above: Axes, below: Axes, rows: Sequence[Measured]) -> None:
-    first = rows[0]
-    colour = {"top": TOP, "bottom": BOTTOM}[end_of(first.eigenindex, first.n)]
+def linearity_charts(rows: Sequence[Measured], title: str = "") -> tuple[Chart, Chart]:
+    """Return the two charts of `linearity_figure`: filled marks are of positive norms, hollow ones of negative."""
+    norms = [abs(row.alpha) for row in rows]
+    values = [row.measured for row in rows if row.measured > 0] + [end for own in by_eigenindex(rows).values() for end in _ends(own)]
+    ratios = [(row, ratio) for row in rows if (ratio := _ratio(row)) is not None]
+    across = log_axis("norm of the distortion \u03b1  (pixel units)", norms)
+    above = Chart(
+        title=title or "change of the response",
+        label="change of the response against the norm, measured and predicted",
+        x=replace(across, label=""),
+        y=log_axis("\u2016f(x + \u03b1v) \u2212 f(x)\u2016  (response)", values),
+        marks=tuple(_mark(row, row.measured) for row in rows if row.measured > 0),
+        lines=tuple(line for own in by_eigenindex(rows).values() for line in _predicted(own)),
+        legend=_legend(rows),
+    )
+    most = max([1.5, *(ratio for _, ratio in ratios)])
+    below = Chart(
+        title="",
+        label="measured over predicted change",
+        x=across,
+        y=linear_axis("measured /\npredicted", most, 3, 1.05),
+        marks=tuple(_mark(row, ratio) for row, ratio in ratios),
+        band=(1 - CLOSE, 1 + CLOSE),
+        asked=1.0,
+    )
+    return above, below
+
+
+def _mark(row: Measured, y: float) -> Mark:
+    negative = row.alpha < 0
+    return Mark(abs(row.alpha), y, end_of(row.eigenindex, row.n), f"norm {number(row.alpha)}: {number(y)}", int(negative), hollow=negative)
+
+
+def _ratio(row: Measured) -> float | None:
+    predicted = row.predicted if row.lower > 0 else row.predicted_at_most
+    return row.measured / predicted if predicted > 0 else None
+
+
+def _ends(rows: Sequence[Measured]) -> list[float]:
+    """Return the largest and the smallest predicted change of a distortion."""
+    return [y for line in _predicted(rows) for _, y in line.points]
+
+
+def _predicted(rows: Sequence[Measured]) -> list[Line]:
+    """Return the line that a distortion's eigenvalue predicts, or the bound where it may be zero."""
+    first, norms = rows[0], sorted({abs(row.alpha) for row in rows})
+    value = first.eigenvalue if first.lower > 0 else first.upper
+    if not value > 0:
+        return []
     name = distortion_name(first.eigenindex, first.n)
-    for sign, face in ((1, colour), (-1, "none")):
-        own = [row for row in rows if math.copysign(1, row.alpha) == sign]
-        x, y = [abs(row.alpha) for row in own], [row.measured or math.nan for row in own]
-        style = {
-            "color": colour,
-            "markerfacecolor": face,
-            "markersize": 4 if sign > 0 else 5.5,
-            "linestyle": "none",
-            "marker": "o" if sign > 0 else "s",
-        }
-        above.plot(x, y, label=f"{name}, {'+' if sign > 0 else chr(0x2212)}\u03b1", **style)
-        over = [row.measured / (row.predicted if row.lower > 0 else row.predicted_at_most or math.nan) for row in own]
-        below.plot(x, over, **style)
-    x = sorted({abs(row.alpha) for row in rows})
-    if first.lower > 0:
-        above.plot(
-            x,
-            [alpha * math.sqrt(first.eigenvalue) for alpha in x],
-            color=colour,
-            linewidth=1,
-            label=f"{name}, predicted \u03b1\u221a\u03bb",
-        )
-    elif first.upper > 0:
-        most = [alpha * math.sqrt(first.upper) for alpha in x]
-        above.plot(x, most, color=colour, linewidth=1, linestyle=(0, (4, 1.5)), label=f"{name}, at most (\u03bb's upper bound)")
-    below.axhline(1, color=MUTED, linewidth=0.8)
+    label = f"{name}, predicted \u03b1\u221a\u03bb" if first.lower > 0 else f"{name}, at most (\u03bb's upper bound)"
+    points = tuple((norm, norm * math.sqrt(value)) for norm in norms)
+    return [Line(points, end_of(first.eigenindex, first.n), label=label, dashed=not first.lower > 0)]
+
+
+def _legend(rows: Sequence[Measured]) -> tuple[tuple[str, int, str], ...]:
+    return tuple(
+        (end_of(index, own[0].n), shape, f"{distortion_name(index, own[0].n)}, {sign}\u03b1")
+        for index, own in by_eigenindex(rows).items()
+        for shape, sign in ((0, "+"), (1, "\u2212"))
+        if any((row.alpha < 0) == bool(shape) for row in own)
+    )

@@ -10,29 +10,31 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from eigexp import __version__
 from eigexp.errors import StoreError
-from eigexp.report.cards import CHOICES, HEADINGS, Card, PageFigure, make_card
+from eigexp.report.cards import HEADINGS, NUMBERS, Budget, Card, PageFigure, make_card
 from eigexp.report.commands import plot_command, where_words
-from eigexp.report.compare import comparison, comparison_chart
 from eigexp.report.cross_table import cross_charts
-from eigexp.report.pixels import check_scale
-from eigexp.report.svg import chart_svg
-from eigexp.report.view import View
+from eigexp.report.embed import LONGEST_SIDE, embed_image, longest_side
+from eigexp.report.page_grid import Grid, make_grid
+from eigexp.report.pixels import check_scale, is_picture
+from eigexp.report.separation import LEGEND, comparison_chart, groups
+from eigexp.report.svg import chart_svg, key_svg
 from eigexp.store.cross_table import cross_tables
 from eigexp.store.files import write_atomically
 from eigexp.store.labels import duration, shortest
-from eigexp.store.result import Result
-from eigexp.store.store import Store
-from eigexp.store.table import table
+from eigexp.store.selection import Selection
+from eigexp.store.store import ERROR, JOB, Store
 
-PAGE_BYTES = 24_000_000
-RESULT_BYTES = 176_000
+PICTURES = 8_000_000  # bytes of all distortions, before base64
+RESULT = 176_000  # of the distortions of one result, at most
+IMAGES = 1_000_000  # of all images
+_MOST_SIDE_BYTES = 60_000  # of one image
+_CHOICES = ("model", "layer", "image", "status")  # columns that have a menu of their values, beside the settings that differ
 log = logging.getLogger(__name__)
 
 
@@ -46,6 +48,15 @@ class Section:
     note: str = ""
 
 
+@dataclass(frozen=True)
+class Failure:
+    """A task that failed: its id, what it is of, and its error."""
+
+    id: str
+    name: str
+    message: str
+
+
 def write_page(
     store: Store, target: str | os.PathLike[str], *, where: Sequence[str] = (), scale: float | None = None, title: str = "eigexp report"
 ) -> Path:
@@ -54,8 +65,8 @@ def write_page(
     Args:
         store: the results.
         target: the HTML file; replaced whole.
-        where: conditions as in `table`.
-        scale: norm at which distortions are shown first; chosen for each result by default.
+        where: conditions as in `eigexp results --where`.
+        scale: norm at which distortions are shown first; chosen so that they are visible by default.
         title: of the page.
 
     Raises:
@@ -63,28 +74,41 @@ def write_page(
         ConfigurationError: if a condition or the scale cannot work.
     """
     check_scale(scale)
-    rows = table(store, where)
-    cards = list(_cards(store, rows, scale))
+    chosen = Selection.of_store(store, where)
+    side = longest_side(sum(len(row["pairs"]) for row in chosen.rows), PICTURES)
+    cards = list(_cards(store, chosen, side))
     if not cards:
         which = f" with {' and '.join(where)}" if where else ""
         raise StoreError(f"{store.root} has no result{which} to report. `eigexp run` computes one; `eigexp results` lists those stored.")
-    results = [store.read(card.id) for card in cards]
-    sections = [*overview(results, store.root, where), *_layers(store, [card.id for card in cards])]
-    content = page_html(cards, sections, title=title, source=store.root.name, cost=_cost(rows))
+    kept = {card.id for card in cards}
+    selection = Selection(tuple(row for row in chosen.rows if row["id"] in kept), chosen.beside)
+    grid = make_grid(cards, chosen.images, _images(store, selection, cards, side))
+    sections = [*overview(selection, store.root, where), *_layers(store, list(kept))]
+    content = page_html(cards, grid, sections, selection, title=title, source=store.root.name, failures=_failures(store), scale=scale)
     write_atomically(Path(target).absolute(), content.encode())
     return Path(target)
 
 
-def overview(results: Sequence[Result], root: Path, where: Sequence[str] = ()) -> list[Section]:
+def overview(selection: Selection, root: Path, where: Sequence[str] = ()) -> list[Section]:
     """Return the figures over all results of the page, in sections."""
-    views = [View.of_record(result.record) for result in results]
+    chart = comparison_chart(selection)
     compared = PageFigure(
-        "Each row is a model and layer, each mark is an image, and the bar is their mean. An open mark with an arrow is a lower bound: "
-        "the smallest eigenvalue may be zero.",
-        Markup(chart_svg(comparison_chart(comparison(views)))),
+        f"Each row is what was computed, each mark an image ({LEGEND}); the row with the largest verified D is first. The number "
+        "is the mean where every image has a verified value, else what all verified ones have at least.",
+        Markup(chart_svg(chart)),
         plot_command(root, "compare", *where_words(where)),
+        phone="" if chart.empty else Markup(chart_svg(chart, phone=True)),
+        legend=[(Markup(key_svg(role, shape)), name) for role, shape, name in chart.legend],
     )
-    return [Section("comparison", "D of models and images", [compared])]
+    return [Section("comparison", "D = \u00bd ln(\u03bb\u2081/\u03bb\u2099) of models and images", [compared])]
+
+
+def headline(selection: Selection) -> str:
+    """Return what a reader wants to know first: what separates most, and whether that is verified."""
+    best = next(iter(groups(selection, by_size=True)), None)
+    if best is None or not best.verified:
+        return "No D is verified."
+    return f"Largest verified D: {best.label.row} ({best.words}, {len(best.verified)} of {len(best.rows)} images verified)."
 
 
 def _layers(store: Store, ids: Sequence[str]) -> list[Section]:
@@ -101,17 +125,27 @@ def _layers(store: Store, ids: Sequence[str]) -> list[Section]:
     return [Section("layers", "Layers against each other", charts, note)] if charts else []
 
 
-def page_html(cards: Sequence[Card], sections: Sequence[Section], *, title: str, source: str, cost: str = "") -> str:
+def page_html(
+    cards: Sequence[Card], grid: Grid, sections: Sequence[Section], selection: Selection, *, title: str, source: str,
+    failures: Sequence[Failure] = (), scale: float | None = None,
+) -> str:  # fmt: skip
     """Return the whole page as text. Only its own script runs, whatever names the results have: all else is escaped and forbidden."""
-    script, style = _part("page.js"), _part("page.css")
+    script, style, columns = _part("page.js"), _part("page.css"), _columns(selection)
+    scales = sorted(card.scale for card in cards if card.is_picture)
     return _template().render(
         cards=cards,
-        headings=HEADINGS,
-        choices=[(HEADINGS[at], at, sorted({card.cells[at][1] for card in cards})) for at in CHOICES],
+        grid=grid,
+        columns=[(HEADINGS.get(name, name), name in NUMBERS) for name in columns],
+        choices=_choices(cards, columns, selection),
         sections=sections,
+        failures=failures,
+        headline=headline(selection),
+        common=selection.settings_in_common,
+        verified=sum(card.verified for card in cards),
+        scale=scale or (scales[len(scales) // 2] if scales else 1.0),
         title=title,
         source=source,
-        cost=cost,
+        cost=_cost(selection),
         style=Markup(style),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -120,19 +154,59 @@ def page_html(cards: Sequence[Card], sections: Sequence[Section], *, title: str,
     )
 
 
-def _cards(store: Store, rows: Sequence[dict[str, Any]], scale: float | None) -> Iterator[Card]:
-    budget = min(RESULT_BYTES, PAGE_BYTES // max(len(rows), 1))
+def _columns(selection: Selection) -> list[str]:
+    first, *rest = HEADINGS
+    layer = [name for name in rest if name != "layer" or any(row["layer"] for row in selection.rows)]
+    at = layer.index("n")
+    return [first, *layer[:at], *selection.differing, *layer[at:]]
+
+
+def _choices(cards: Sequence[Card], columns: Sequence[str], selection: Selection) -> list[tuple[str, int, list[str]]]:
+    """Return the name, column and values of each menu; a column of one value has none."""
+    found = []
+    for name in (*_CHOICES, *selection.differing):
+        if name in columns:
+            at = columns.index(name)
+            values = list(dict.fromkeys(card.cells[at][1] for card in cards))
+            if len(values) > 1:
+                found.append((name, at, values))
+    return found
+
+
+def _cards(store: Store, selection: Selection, side: int) -> Iterator[Card]:
+    budget, columns = Budget.of(len(selection.rows), side, min(PICTURES, RESULT * len(selection.rows))), _columns(selection)
     short = shortest(store.ids())
-    for row in rows:
+    for row in selection.rows:
+        id = row["id"]
         try:
-            result = store.read(row["id"])
-            yield make_card(result, row, scale, budget, root=store.root, short=short[row["id"]])
+            yield make_card(store.read(id), row, selection.labels[id], columns, budget, root=store.root, short=short[id])
         except StoreError as error:
             log.warning("Left out of the report: %s", error)
 
 
-def _cost(rows: Sequence[dict[str, Any]]) -> str:
-    return f"{sum(row['fisher_vector_products'] for row in rows):,.0f} products, {duration(sum(row['seconds'] for row in rows))} together"
+def _images(store: Store, selection: Selection, cards: Sequence[Card], side: int) -> dict[str, str]:
+    """Return each image once, by its label, as a data URI."""
+    first = {card.label.image: card.id for card in reversed(cards) if card.is_picture}
+    most = min(IMAGES // max(len(first), 1), _MOST_SIDE_BYTES if side < LONGEST_SIDE else 2 * _MOST_SIDE_BYTES)
+    pixels = {name: store.read(id).image for name, id in first.items()}
+    return {name: embed_image(image, most, side) for name, image in pixels.items() if is_picture(image.shape)}
+
+
+def _failures(store: Store) -> list[Failure]:
+    """Return the tasks that failed and have no result."""
+    found = []
+    for id in sorted(folder.name for folder in store.folders()):
+        error = None if store.has(id) else store.read_json(id, ERROR)
+        if error:
+            job = store.read_json(id, JOB) or {}
+            name = " ".join(str(part) for part in (job.get("model", ""), ", ".join(job.get("names", ()))) if part)
+            found.append(Failure(id, name, str(error.get("message", "unknown error"))))
+    return found
+
+
+def _cost(selection: Selection) -> str:
+    products, seconds = (sum(row[name] for row in selection.rows) for name in ("fisher_vector_products", "seconds"))
+    return f"{products:,.0f} products, {duration(seconds)} together"
 
 
 @cache

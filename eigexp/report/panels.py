@@ -5,7 +5,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from eigexp.report.distortions import Channel, colour_of, show_panel
+from eigexp.report.distortions import role_of
+from eigexp.report.panel import Channel, Panel, draw_panel
 from eigexp.report.pixels import about_grey, add, as_picture, check_scale, default_scale
 from eigexp.report.style import COLUMNS, house_style, new_figure
 from eigexp.report.view import View
@@ -42,7 +43,7 @@ def panels_figure(
         figure = new_figure(width, rows * (width / across * _aspect(view) + TEXT))
         grid = figure.add_gridspec(rows, across)
         note = f"norm of the\ndistortions: {number(scale)}"
-        show_panel(figure.add_subplot(grid[0, 0]), view.image, channel, "image\n", note)
+        draw_panel(figure.add_subplot(grid[0, 0]), Panel(view.image, "image\n", note, channel=channel))
         for at, position in enumerate(positions):
             row, column = divmod(at, in_a_row)
             places = [grid[row, 1 + 2 * column + i] for i in (0, 1)]
@@ -56,17 +57,15 @@ def clipping(view: View, scale: float, positions: Sequence[int]) -> list[tuple[s
 
 
 def _show_pair(figure: Figure, places: Sequence[Any], view: View, position: int, scale: float, channel: Channel) -> None:
-    distortion, colour = view.distortions[position], colour_of(view, position)
+    distortion, role = view.distortions[position], role_of(view, position)
     shown, peak = about_grey(distortion)
     if as_picture(shown, channel) is None:
         shown = scale * distortion
     title = f"{distortion_name(int(view.eigenindex[position]), view.n)}\n{view.eigenvalue_text(position, symbol='λ')}"
     note = f"grey = 0, black\nand white = \u00b1{number(peak * scale, 2)}"
-    show_panel(figure.add_subplot(places[0]), shown, channel, title, note, colour=colour)
+    draw_panel(figure.add_subplot(places[0]), Panel(shown, title, note, role, channel))
     total = add(view.image, distortion, scale)
-    show_panel(
-        figure.add_subplot(places[1]), total.values, channel, "added\n", clipping_words(total.clipped), colour=colour, under=view.image
-    )
+    draw_panel(figure.add_subplot(places[1]), Panel(total.values, "added\n", clipping_words(total.clipped), role, channel, view.image))
 
 
 def _aspect(view: View) -> float:

@@ -10,22 +10,24 @@ from matplotlib.figure import Figure
 from eigexp.errors import ConfigurationError, nearest
 from eigexp.report.axes import chart_figure
 from eigexp.report.charts import KINDS, chosen_chart
-from eigexp.report.compare import comparison, comparison_figure, comparison_height
 from eigexp.report.cross_table import cross_figure
 from eigexp.report.curves import Quantity
 from eigexp.report.distortions import distortion_figure
+from eigexp.report.grid import grid_figure, pictures_of
 from eigexp.report.panels import clipping, panels_figure
 from eigexp.report.pixels import check_scale, default_scale
+from eigexp.report.profile import networks, profile_figure
+from eigexp.report.separation import chart_height, comparison_figure
 from eigexp.report.style import COLUMNS, FORMATS, figure_bytes
-from eigexp.report.thresholds import thresholds_csv, thresholds_figure, thresholds_height, thresholds_table, thresholds_text
+from eigexp.report.thresholds import thresholds_csv, thresholds_figure, thresholds_text
 from eigexp.report.view import View
 from eigexp.report.words import clipping_words
 from eigexp.store.cross_table import CrossTable, cross_tables
 from eigexp.store.files import write_atomically
 from eigexp.store.labels import ID_DIGITS, number, shortest
 from eigexp.store.result import Result
+from eigexp.store.selection import Selection
 from eigexp.store.store import Store
-from eigexp.store.table import table
 
 FOLDER = Path("outputs/figures")
 _EARLIER_NAMES = {"sensitivity": "cross"}  # of kinds, in scripts that exist
@@ -76,6 +78,7 @@ def plot(
     *,
     where: Sequence[str] = (),
     output: str | Path | None = None,
+    form: str | None = None,
     settings: Settings | None = None,
 ) -> list[Plotted]:
     """Write figures of results, by their kind one for each result, one of all, or one for each cross table; `KINDS` lists them.
@@ -90,6 +93,7 @@ def plot(
         where: conditions as in `table`, where no ids are given; none means all.
         output: the file, its extension png, pdf or svg; with several figures each has its id before the extension.
             outputs/figures/<kind>-<id>.pdf by default.
+        form: "pdf", "svg" or "png"; by default the extension of `output`, else pdf.
         settings: how they are drawn.
 
     Raises:
@@ -100,15 +104,15 @@ def plot(
     if kind not in KINDS:
         raise ConfigurationError(f"unknown figure {kind!r}. {nearest(kind, tuple(KINDS))}")
     settings = settings or Settings()
-    path = Path(output) if output is not None else FOLDER / f"{kind}.pdf"
-    form = _form(path)
+    path = Path(output) if output is not None else FOLDER / f"{kind}.{form or 'pdf'}"
+    form = _form(path, form)
     of = KINDS[kind].of
     if of == "layers":
         tables = _tables(store, beginnings, where)
         return [_write(_layers_figure(t, settings), _apart(path, t.id, output is None or len(tables) > 1), form, settings) for t in tables]
-    ids = _chosen(store, kind, beginnings, where)
     if of == "all":
-        return _draw_all(kind, [store.read(id) for id in ids], path, form, settings)
+        return _draw_all(kind, store, _selected(store, kind, beginnings, where), path, form, settings)
+    ids = [row["id"] for row in _selected(store, kind, beginnings, where).rows]
     short = shortest(store.ids())
     apart = output is None or len(ids) > 1
     return [
@@ -117,22 +121,23 @@ def plot(
     ]
 
 
-def _chosen(store: Store, kind: str, beginnings: Sequence[str], where: Sequence[str]) -> list[str]:
+def _selected(store: Store, kind: str, beginnings: Sequence[str], where: Sequence[str]) -> Selection:
     if beginnings and where:
         raise ConfigurationError("Ids and --where exclude each other. Give one of them.")
-    if beginnings:
-        return [store.find(beginning) for beginning in beginnings]
-    ids = [row["id"] for row in table(store, where)]
-    if not ids or (KINDS[kind].of == "result" and len(ids) > 1 and not where):
-        what = f"{store.root} has {len(ids)} results{' with ' + ' and '.join(where) if where else ''}"
+    chosen = Selection.of_store(store, where, ids=[store.find(beginning) for beginning in beginnings] if beginnings else None)
+    count = len(chosen.rows)
+    if not count or (KINDS[kind].of == "result" and count > 1 and not where and not beginnings):
+        what = f"{store.root} has {count} results{' with ' + ' and '.join(where) if where else ''}"
         raise ConfigurationError(f"{what}: `eigexp plot {kind}` draws one. Give ids; `eigexp results` lists them.")
-    return ids
+    return chosen
 
 
-def _form(path: Path) -> str:
+def _form(path: Path, wanted: str | None) -> str:
     form = path.suffix.lower().removeprefix(".")
     if form not in FORMATS:
         raise ConfigurationError(f"output={path} has no known extension. Choose {', '.join('.' + f for f in FORMATS)}.")
+    if wanted not in (None, form):
+        raise ConfigurationError(f"--format {wanted} and --output {path} are different formats. Give one of them.")
     return form
 
 
@@ -148,21 +153,33 @@ def _draw_one(kind: str, result: Result, path: Path, form: str, settings: Settin
     return _write(figure, path, form, settings, notes)
 
 
-def _draw_all(kind: str, results: Sequence[Result], path: Path, form: str, settings: Settings) -> list[Plotted]:
-    if kind == "thresholds":
-        return _draw_thresholds(results, path, form, settings)
-    views = [View.of_record(result.record) for result in results]
-    height = comparison_height(comparison(views)) + (0.5 if settings.width == 1 else 0)
-    return [_write(comparison_figure(views, settings.size(height) if settings.width else None), path, form, settings)]
-
-
-def _draw_thresholds(results: Sequence[Result], path: Path, form: str, settings: Settings) -> list[Plotted]:
-    rows = thresholds_table(results)
-    size = settings.size(thresholds_height(rows) + (0.3 if settings.width == 1 else 0)) if settings.width else None
-    figure = _write(thresholds_figure(results, size), path, form, settings, thresholds_text(rows).splitlines())
+def _draw_all(kind: str, store: Store, selection: Selection, path: Path, form: str, settings: Settings) -> list[Plotted]:
+    if kind == "grid":
+        views = pictures_of([(row["id"], View.of(store.read(row["id"]))) for row in selection.rows])
+        if not views:
+            raise ConfigurationError("none of the results has a picture. `eigexp plot compare` shows D of signals, too.")
+        return [_write(grid_figure(selection, views, settings.width or 2, scale=settings.scale), path, form, settings)]
+    if kind == "profile":
+        return _draw_profiles(selection, path, form, settings)
+    size = settings.size(chart_height(selection, narrow=settings.width == 1)) if settings.width else None
+    if kind == "compare":
+        return [_write(comparison_figure(selection, size), path, form, settings)]
+    figure = _write(thresholds_figure(selection, size), path, form, settings, thresholds_text(selection).splitlines())
     beside = path.with_suffix(".csv")
-    write_atomically(beside.absolute(), thresholds_csv(rows).encode())
+    write_atomically(beside.absolute(), thresholds_csv(selection).encode())
     return [figure, Plotted(beside)]
+
+
+def _draw_profiles(selection: Selection, path: Path, form: str, settings: Settings) -> list[Plotted]:
+    found = networks(selection)
+    if not found:
+        raise ConfigurationError("no model here has results of several layers. `eigexp run model.layer=[a,b]` computes them.")
+    paths = [path] if len(found) == 1 else [path.with_name(f"{path.stem}-{at}{path.suffix}") for at in range(1, len(found) + 1)]
+    size = settings.size(6.4 if settings.width == 1 else 5.6) if settings.width else None
+    return [
+        _write(profile_figure(selection, name, rows, size), target, form, settings)
+        for (name, rows), target in zip(found.items(), paths, strict=True)
+    ]
 
 
 def _tables(store: Store, beginnings: Sequence[str], where: Sequence[str]) -> list[CrossTable]:

@@ -5,6 +5,7 @@ different marks, and none is averaged with another.
 """
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from eigexp.store.selection import Label, Selection
 MOST_IMAGES = 7  # that have a colour and a shape of their own
 LEGEND = "filled: verified; hollow: not verified; \u2192: at least"
 _ROOM, _NARROW_ROOM = 1.06, 1.15  # times the largest D, for arrows
+_LETTERS, _NARROW_LETTERS = 44, 16  # of a line of a row's name
 _DODGE = 0.56  # of a row's height, between the marks of the first and of the last image
 
 
@@ -87,9 +89,11 @@ def comparison_chart(selection: Selection, *, narrow: bool = False) -> Chart:
     return separation_chart(selection, groups(selection, by_size=True), narrow=narrow)
 
 
-def chart_height(selection: Selection) -> float:
+def chart_height(selection: Selection, *, narrow: bool = False) -> float:
     """Return the inches that a chart of a selection needs."""
-    return 1.6 + 0.34 * max(len(groups(selection)), 1)
+    letters = _NARROW_LETTERS - 3 if narrow else _LETTERS
+    rows = [max(0.34, 0.17 * -(-len(group.label.row) // letters)) for group in groups(selection)]
+    return (2.4 if narrow else 1.6) + sum(rows or [0.34])
 
 
 def separation_chart(
@@ -121,15 +125,20 @@ def separation_chart(
     return Chart(
         title=title,
         label=label,
-        x=linear_axis("D" if narrow else f"D  ({LEGEND})", most, 3 if narrow else 8, _NARROW_ROOM if narrow else _ROOM),
-        y=row_axis([shortened(text, 30 if narrow else 60) for text in labels or [group.label.row for group in rows]]),
+        x=linear_axis(f"D\n{LEGEND}" if narrow else f"D  ({LEGEND})", most, 3 if narrow else 8, _NARROW_ROOM if narrow else _ROOM),
+        y=row_axis([_wrapped(text, narrow=narrow) for text in labels or [group.label.row for group in rows]]),
         values="x",
         marks=tuple(marks),
         means=tuple((float(at), mean) for at, group in enumerate(rows) if len(group.rows) > 1 and (mean := group.mean) is not None),
-        notes=tuple((float(at), group.words) for at, group in enumerate(rows)),
+        notes=tuple((float(at), group.words.replace(", ", "\n") if narrow else group.words) for at, group in enumerate(rows)),
         dividers=tuple(dividers),
         legend=tuple((f"m{at}", at, shortened(image, 18)) for at, image in enumerate(images) if at in used) if few else (),
     )
+
+
+def _wrapped(name: str, *, narrow: bool) -> str:
+    """Return a row's name in as many lines as it needs: cut, two rows could have one name."""
+    return textwrap.fill(name, _NARROW_LETTERS if narrow else _LETTERS)
 
 
 def dodge(at: int, count: int, room: float) -> float:

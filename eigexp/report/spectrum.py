@@ -9,7 +9,7 @@ from eigexp.report.axes import chart_figure
 from eigexp.report.chart import Axis, Chart, Mark, empty_chart, log_axis, thinned
 from eigexp.report.view import View
 from eigexp.report.words import UNITS
-from eigexp.store.labels import eigenindex_label, end_of
+from eigexp.store.labels import VERIFIED, eigenindex_label, end_of
 
 _MOST_LABELS = 6
 _ROOM_BELOW = 10.0  # the lowest mark, for its arrow
@@ -55,9 +55,12 @@ def _mark(view: View, at: int, place: float) -> Mark | None:
     value, (low, high) = float(view.eigenvalues[at]), (float(bound) for bound in view.intervals[at])
     index = int(view.eigenindex[at])
     role, title = end_of(index, view.n), f"eigenindex {index:,}: {view.eigenvalue_text(at, form='long')}"
+    hollow = view.evidence(at) not in VERIFIED
     if low > 0 and value > 0:
-        return Mark(place, value, role, title, span=(max(low, value / _LONGEST), max(high, value)) if high < float("inf") else None)
-    return Mark(place, high, role, title, limit="at most") if 0 < high < float("inf") else None
+        return Mark(
+            place, value, role, title, span=(max(low, value / _LONGEST), max(high, value)) if high < float("inf") else None, hollow=hollow
+        )
+    return Mark(place, high, role, title, limit="at most", hollow=hollow) if 0 < high < float("inf") else None
 
 
 def _places(view: View) -> list[float]:

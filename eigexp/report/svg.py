@@ -1,5 +1,6 @@
 """Charts painted as inline SVG that takes its colours from the page, so that they suit light, dark and paper."""
 
+import textwrap
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from eigexp.report.chart import Axis, Chart, Line, Mark
@@ -13,58 +14,109 @@ _SHAPES = (  # about their middle: disc, square, diamond, triangle, triangle dow
     "m-1.5 -4.8h3v3.3h3.3v3h-3.3v3.3h-3v-3.3h-3.3v-3h3.3z",
     "m-1.8 -5h3.6v10h-3.6z",
 )
-_ROW = 32
+_ROW, _PHONE_ROW, _LINE = 32, 46, 14
+_PHONE_LETTERS = 48  # of a line
+_LETTER = 6.9  # pixels of a letter, on average
 
 
 class _Canvas:
     """An SVG element with the two axes of a chart as pixels."""
 
-    def __init__(self, chart: Chart):
-        rows = chart.values == "x"
-        self.width, self.left, self.right = (720, 190, 160 if chart.legend else 30) if rows else (340, 52, 10)
-        room = max(_ROW * len(chart.y.ticks), 18 * len(chart.legend)) if rows else 166
-        self.top, self.bottom = (14, 26) if rows else (10, 34)
+    def __init__(self, chart: Chart, *, phone: bool = False):
+        self.rows, self.phone = chart.values == "x", phone
+        self.lines = max(len(textwrap.wrap(name, _PHONE_LETTERS)) for name in _phone_names(chart)) if phone else 1
+        self.row = _PHONE_ROW + (self.lines - 1) * _LINE if phone else _ROW
+        self.width, self.left, self.right = _sides(chart, phone) if self.rows else (340, 52, 10)
+        room = self.row * len(chart.y.ticks) if self.rows else 166
+        self.top, self.bottom = (14, 22) if self.rows else (10, 34)
         self.height = room + self.top + self.bottom
         view = {"viewBox": f"0 0 {self.width} {self.height}", "role": "img", "aria-label": chart.label, "class": "chart"}
-        self.svg = Element("svg", view)
+        self.svg = Element("svg", view | ({"data-row": str(self.row)} if self.rows else {}))
+        self.at = self.svg  # where things are added: a row's group, for charts of rows
         self._axes = chart.x, chart.y
-        self._floor = self.top + (_ROW * len(chart.y.ticks) if rows else room)
+        self._floor = self.top + room
 
     def x(self, value: float) -> float:
         return round(self.left + self._axes[0].share(value) * (self.width - self.right - self.left), 1)
 
     def y(self, value: float) -> float:
-        return round(self._floor - self._axes[1].share(value) * (self._floor - self.top), 1)
+        below = self.lines * _LINE / 2 if self.phone else 0  # the row's name stands above its marks
+        return round(self._floor - self._axes[1].share(value) * (self._floor - self.top) + below, 1)
 
     def write(self, x: float, y: float, words: str, anchor: str = "middle", **more: str) -> None:
-        SubElement(self.svg, "text", {"x": str(x), "y": str(round(y, 1)), "text-anchor": anchor, **more}).text = words
+        SubElement(self.at, "text", {"x": str(x), "y": str(round(y, 1)), "text-anchor": anchor, **more}).text = words
 
     def line(self, kind: str, x1: float, y1: float, x2: float, y2: float) -> None:
-        SubElement(self.svg, "line", {"class": kind, "x1": str(x1), "x2": str(x2), "y1": str(y1), "y2": str(y2)})
+        SubElement(self.at, "line", {"class": kind, "x1": str(x1), "x2": str(x2), "y1": str(y1), "y2": str(y2)})
 
 
-def chart_svg(chart: Chart) -> str:
-    """Return a chart as SVG text."""
-    canvas = _Canvas(chart)
+def _phone_name(name: str, note: str) -> str:
+    return f"{name}:  {note}".replace("\n", " ") if note else name.replace("\n", " ")
+
+
+def _phone_names(chart: Chart) -> list[str]:
+    notes = dict(chart.notes)
+    return [_phone_name(name, notes.get(at, "")) for at, name in chart.y.ticks] or [""]
+
+
+def _sides(chart: Chart, phone: bool) -> tuple[int, int, int]:
+    """Return the width of a chart of rows, and the room at the left for names and at the right for notes."""
+    names, notes = (max((len(text) for _, text in found), default=0) for found in (chart.y.ticks, chart.notes))
+    right = 14 + round(_LETTER * notes)
+    return (350, 10, 14) if phone else (980, 22 + round(_LETTER * names), right)
+
+
+def chart_svg(chart: Chart, *, phone: bool = False) -> str:
+    """Return a chart as SVG text; for a `phone` a chart of rows has the rows' names above their marks."""
+    canvas = _Canvas(chart, phone=phone)
     if chart.empty:
         canvas.write(canvas.width / 2, canvas.height / 2, chart.empty)
         return tostring(canvas.svg, encoding="unicode")
-    _x_axis(canvas, chart.x, grid=chart.values == "x" or not chart.marks)
-    _y_axis(canvas, chart.y, grid=chart.values == "y")
+    if canvas.rows:
+        _rows(canvas, chart)
+        return tostring(canvas.svg, encoding="unicode")
+    _x_axis(canvas, chart.x, grid=not chart.marks)
+    _y_axis(canvas, chart.y, grid=True)
     if chart.asked is not None:
         canvas.line("asked", canvas.left, canvas.y(chart.asked), canvas.width - canvas.right, canvas.y(chart.asked))
-    for y, end in chart.bars:
-        place = {"x": str(canvas.left), "y": str(canvas.y(y) - 13), "width": str(round(canvas.x(end) - canvas.left, 1)), "height": "26"}
-        SubElement(canvas.svg, "rect", {"class": "mean", **place})
     for line in chart.lines:
         _line(canvas, line)
     for mark in chart.marks:
         _mark(canvas, mark, chart.values)
-    for at, (role, shape, label) in enumerate(chart.legend):
-        x, y = canvas.width - canvas.right + 22, 24 + 18 * at
-        SubElement(SubElement(canvas.svg, "g", {"class": f"mark {role}"}), "path", {"class": "shape", "d": f"M{x} {y}{_SHAPES[shape]}"})
-        canvas.write(x + 10, y + 4, label, "start")
     return tostring(canvas.svg, encoding="unicode")
+
+
+def key_svg(role: str, shape: int) -> str:
+    """Return the mark of a legend as SVG text."""
+    svg = Element("svg", {"viewBox": "-6 -6 12 12", "class": "chart key", "aria-hidden": "true"})
+    SubElement(SubElement(svg, "g", {"class": f"mark {role}"}), "path", {"class": "shape", "d": f"M0 0{_SHAPES[shape]}"})
+    return tostring(svg, encoding="unicode")
+
+
+def _rows(canvas: _Canvas, chart: Chart) -> None:
+    """Draw a chart of rows, each in a group of its own, so that a page can leave rows out and close the gap."""
+    marks: dict[int, list[Mark]] = {}
+    for mark in chart.marks:
+        marks.setdefault(round(mark.y), []).append(mark)
+    means, notes = dict(chart.means), dict(chart.notes)
+    for value, _ in chart.x.ticks:
+        canvas.line("grid", canvas.x(value), canvas.top, canvas.x(value), canvas.height - canvas.bottom)
+    for place, name in chart.y.ticks:
+        canvas.at = SubElement(canvas.svg, "g", {"class": "row"})
+        y = canvas.y(place)
+        if canvas.phone:
+            words = textwrap.wrap(_phone_name(name, notes.get(place, "")), _PHONE_LETTERS)
+            for at, text in enumerate(words):
+                canvas.write(canvas.left, y - 19 - _LINE * (len(words) - 1 - at), text, "start")
+        else:
+            canvas.write(canvas.left - 10, y + 4, name.replace("\n", " "), "end", **{"class": "name"})
+            canvas.write(canvas.width - canvas.right + 8, y + 4, notes.get(place, ""), "start", **{"class": "note"})
+        if place in means:
+            canvas.line("mean", canvas.x(means[place]), y - 11, canvas.x(means[place]), y + 11)
+        for mark in marks.get(round(place), ()):
+            _mark(canvas, mark, chart.values)
+    canvas.at = SubElement(canvas.svg, "g", {"class": "axis"})
+    _x_axis(canvas, chart.x, grid=False)
 
 
 def _x_axis(canvas: _Canvas, axis: Axis, *, grid: bool) -> None:
@@ -92,7 +144,9 @@ def _line(canvas: _Canvas, line: Line) -> None:
 
 
 def _mark(canvas: _Canvas, mark: Mark, values: str) -> None:
-    group = SubElement(canvas.svg, "g", {"class": f"mark {mark.role}{' open' if mark.limit else ''}"})
+    group = SubElement(canvas.at, "g", {"class": f"mark {mark.role}{' hollow' if mark.hollow else ''}"})
+    if mark.id:
+        group.set("data-id", mark.id)
     SubElement(group, "title").text = mark.title
     x, y = canvas.x(mark.x), canvas.y(mark.y)
     if mark.span:

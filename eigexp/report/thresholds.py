@@ -60,6 +60,8 @@ def thresholds_chart(selection: Selection, *, narrow: bool = False) -> Chart:
     """
     rows = groups(selection)
     first = [at == 0 or rows[at - 1].label.model != group.label.model for at, group in enumerate(rows)]
-    labels = [group.label.row if new else group.label.row.removeprefix(f"{group.label.model}, ") for new, group in zip(first, rows, strict=True)]
+    labels = [
+        group.label.row if new else group.label.row.removeprefix(f"{group.label.model}, ") for new, group in zip(first, rows, strict=True)
+    ]
     dividers = [at - 0.5 for at, new in enumerate(first) if new and at]
     return separation_chart(selection, rows, labels=labels, dividers=dividers, narrow=narrow)

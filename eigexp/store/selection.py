@@ -30,7 +30,7 @@ class Label:
     Attributes:
         model: its name; with "(random)" where its weights are.
         layer: its name, empty for the model's output.
-        settings: those that differ within the selection, such as "k=3, noise=poisson".
+        settings: those that differ within the selection and are not the usual ones of it, such as "k=3, noise=poisson".
         image: its name, with what differs between images of this name.
     """
 
@@ -105,8 +105,8 @@ class Selection:
     def labels(self) -> dict[str, Label]:
         """How each result is called, by its id; no two alike."""
         images = _image_names(self.rows, [key for key in self.differing if key.startswith(_OF_THE_IMAGE)])
-        words = [key for key in self.differing if not key.startswith(_OF_THE_IMAGE)]
-        labels = {row["id"]: _label(row, words, images) for row in self.rows}
+        usual = {key: self.usual(key) for key in self.differing if not key.startswith(_OF_THE_IMAGE)}
+        labels = {row["id"]: _label(row, usual, images) for row in self.rows}
         return _apart(self.rows, lambda row: labels[row["id"]], lambda label, row: _with_digits(label, row["id"]))
 
     @cached_property
@@ -115,12 +115,20 @@ class Selection:
         known = {self.labels[row["id"]].image for row in self.rows}
         return sorted(known | (set(self.beside) - {str(row["image"]) for row in self.rows}), key=natural)
 
-    @property
+    def usual(self, name: str) -> Any:
+        """Return the value that most results have of a setting, which labels leave out."""
+        values = [value_of(row, name) for row in self.rows if name in row or name in row["settings"]]
+        texts = [json.dumps(value, sort_keys=True) for value in values]
+        return values[texts.index(max(texts, key=texts.count))] if values else None
+
+    @cached_property
     def settings_in_common(self) -> str:
-        """Return what all results were computed with, for a title: "k=1, noise=gaussian, 64x64"; what differs is left out."""
+        """What labels leave out, for a title: "64x64, noise=gaussian, k=1 unless noted"."""
         first = self.rows[0] if self.rows else {}
-        shown = {name: first.get(name) for name in ("size", "k", "noise", "subspace") if name not in self.differing and first.get(name)}
-        return ", ".join(str(value) if name == "size" else f"{name}={value}" for name, value in shown.items() if value != "none")
+        common = [(name, first.get(name)) for name in ("size", "k", "noise", "subspace") if name not in self.differing and first.get(name)]
+        usual = [(name, self.usual(name)) for name in self.differing if not name.startswith(_OF_THE_IMAGE)]
+        words = [setting_text(name, value) for name, value in common if value != "none"]
+        return ", ".join([*words, *(f"{setting_text(name, value)} unless noted" for name, value in usual)])
 
     def table(self) -> list[Row]:
         """Return the rows with the columns of a table."""
@@ -168,10 +176,10 @@ def _order(row: Row) -> tuple[Any, ...]:
     return model_order(str(row["model"])), natural(row["layer"] or ""), natural(str(row["image"])), natural(settings), row["id"]
 
 
-def _label(row: Row, words: Sequence[str], images: Mapping[tuple[str, str], str]) -> Label:
+def _label(row: Row, usual: Mapping[str, Any], images: Mapping[tuple[str, str], str]) -> Label:
     random = " (random)" if any("random weights" in note for note in row["notes"]) else ""
-    known = [(name, value_of(row, name)) for name in words if name in row or name in row["settings"]]
-    settings = ", ".join(setting_text(name, value) for name, value in known)
+    known = [(name, value_of(row, name)) for name in usual if name in row or name in row["settings"]]
+    settings = ", ".join(setting_text(name, value) for name, value in known if value != usual[name])
     return Label(f"{row['model']}{random}", row["layer"] or "", settings, images[row["image"], row["image_sha256"]])
 
 

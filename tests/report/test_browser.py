@@ -4,6 +4,7 @@ import math
 import os
 import shutil
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +23,8 @@ QUIET = (
     "disable-dev-shm-usage"
 )
 CANVAS = "return Array.from(document.querySelectorAll('{} canvas')[{}].getContext('2d').getImageData(0, 0, 16, 16).data)"
+SHOT = "return document.querySelectorAll('{} canvas')[{}].dataset.showing"
+AXE = "const done = arguments[0]; axe.run().then(r => done(r.violations.map(v => v.id + ': ' + v.nodes[0].html)))"
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +71,12 @@ def wait(holds, seconds=5.0):
         time.sleep(0.02)
 
 
-def column(browser, at: int) -> list[str]:
+def headings(browser) -> list[str]:
+    return [button.text for button in browser.find_elements("css selector", "#table th button")]
+
+
+def column(browser, name: str) -> list[str]:
+    at = headings(browser).index(name)
     rows = browser.find_elements("css selector", "#table tbody tr")
     return [row.find_elements("tag name", "td")[at].text for row in rows if row.is_displayed()]
 
@@ -80,50 +88,80 @@ def test_nothing_of_a_name_runs(opened):
 
 
 def test_numbers_sort_as_numbers_both_ways_and_cards_follow(opened):
-    header = opened.find_elements("css selector", "#table th button")[9]
+    header = opened.find_elements("css selector", "#table th button")[headings(opened).index("products")]
     header.click()
-    products = [float(text.replace(",", "")) for text in column(opened, 9)]
+    products = [float(text.replace(",", "")) for text in column(opened, "products")]
     assert products == sorted(products)
     assert products[-1] == 1000
     header.send_keys("\ue007")  # Enter, as a keyboard's user would
-    assert [float(text.replace(",", "")) for text in column(opened, 9)] == products[::-1]
+    assert [float(text.replace(",", "")) for text in column(opened, "products")] == products[::-1]
     assert header.find_element("xpath", "..").get_attribute("aria-sort") == "descending"
-    order = [row.get_attribute("data-card") for row in opened.find_elements("css selector", "#table tbody tr")]
-    assert [card.get_attribute("id") for card in opened.find_elements("css selector", ".card")] == order
+    order = [row.get_attribute("data-id") for row in opened.find_elements("css selector", "#table tbody tr")]
+    assert [card.get_attribute("id")[2:] for card in opened.find_elements("css selector", ".card")] == order
 
 
-def test_filter_hides_rows_and_cards(opened):
+def displayed(browser, selector: str) -> list:
+    return [found for found in browser.find_elements("css selector", selector) if found.is_displayed()]
+
+
+def test_filters_hide_rows_cards_pictures_and_marks_and_the_address_holds_them(page, opened):
     box = opened.find_element("id", "filter")
+    assert len(displayed(opened, ".desk .row")) == 6
     box.send_keys("CAMERA onoff")
-    assert column(opened, 0) == ["onoff"]
-    assert len([card for card in opened.find_elements("css selector", ".card") if card.is_displayed()]) == 1
+    assert column(opened, "model") == ["onoff"]
+    for selector in (".card", ".grid .cell", ".desk .row", ".desk .mark"):
+        assert len(displayed(opened, selector)) == 1, selector
     assert opened.find_element("id", "count").text == "1 shown"
+    marked = displayed(opened, ".desk .mark")[0].get_attribute("data-id")
+    assert marked == find_result(page[0], "onoff").id
+    address = opened.current_url
+    assert address.endswith("#text=CAMERA+onoff")
+    opened.get("about:blank")
+    opened.get(address)
+    assert column(opened, "model") == ["onoff"] and len(displayed(opened, ".desk .row")) == 1
+    box = opened.find_element("id", "filter")
     box.send_keys("\ue009a\ue000\ue017")  # select all, delete
-    assert len(column(opened, 0)) == 6
+    assert len(column(opened, "model")) == len(displayed(opened, ".desk .row")) == 6
 
 
-def choose(browser, column: int, text: str) -> None:
-    menu = browser.find_element("css selector", f"select.choice[data-column='{column}']")
+def choose(browser, name: str, text: str) -> None:
+    menu = browser.find_element("css selector", f"select.choice[data-name='{name}']")
     next(option for option in menu.find_elements("tag name", "option") if option.text == text).click()
 
 
 def test_menus_choose_a_model_and_an_image_together_with_the_words(opened):
-    choose(opened, 2, "camera")
-    assert sorted(column(opened, 0)) == ["lgg", "ln", "onoff"]
-    choose(opened, 0, "ln")
-    assert column(opened, 0) == ["ln"]
+    choose(opened, "image", "camera")
+    assert sorted(column(opened, "model")) == ["lgg", "ln", "onoff"]
+    choose(opened, "model", "ln")
+    assert column(opened, "model") == ["ln"]
+    assert "model=ln&image=camera" in opened.current_url
     opened.find_element("id", "filter").send_keys("nothing has this")
     assert opened.find_element("id", "count").text == "0 shown"
     opened.find_element("id", "filter").send_keys("\ue009a\ue000\ue017")
-    choose(opened, 0, "all")
-    choose(opened, 2, "all")
-    assert len(column(opened, 0)) == 6
+    choose(opened, "model", "all")
+    choose(opened, "image", "all")
+    assert len(column(opened, "model")) == 6
 
 
 def test_a_menu_shows_and_chooses_even_a_name_that_is_markup(opened):
-    choose(opened, 0, EVIL)
-    assert column(opened, 0) == [EVIL]
+    choose(opened, "model", EVIL)
+    assert column(opened, "model") == [EVIL]
     assert opened.title == "eigexp report"
+    opened.refresh()
+    assert column(opened, "model") == [EVIL]
+    choose(opened, "model", "all")
+
+
+def test_every_command_can_be_copied(opened):
+    opened.execute_script(
+        "window.copied = null; Object.defineProperty(navigator, 'clipboard', {value: {writeText: t => { window.copied = t; }}})"
+    )
+    codes = opened.find_elements("css selector", "code.command")
+    buttons = opened.find_elements("css selector", "button.copy")
+    assert len(codes) == len(buttons) > 0
+    opened.execute_script("arguments[0].click()", buttons[0])
+    wait(lambda: buttons[0].text == "copied")
+    assert opened.execute_script("return window.copied") == codes[0].text
 
 
 def test_the_tab_key_reaches_everything_that_can_be_used(opened):
@@ -144,61 +182,129 @@ def find_result(root, model: str):
     return next(result for id in store.ids() if (result := store.read(id)).record["model"] == model)
 
 
+@pytest.mark.parametrize("place", ["r", "g"])  # on the card, in the grid
 @pytest.mark.parametrize("model", ["onoff", "resnet18"])
-def test_canvas_is_the_sum(page, opened, model):
+def test_canvas_is_the_sum_most_noticeable_first(page, opened, model, place):
     result = find_result(page[0], model)
+    opened.execute_script("arguments[0].scrollIntoView()", opened.find_element("id", f"{place}-{result.id}"))
+    wait(lambda: opened.execute_script(SHOT.format(f"#{place}-{result.id}", 1)) == "distorted")
     for at in range(2):
-        pixels = np.array(opened.execute_script(CANVAS.format(f"#r-{result.id}", at))).reshape(16, 16, 4)[..., :3]
+        pixels = np.array(opened.execute_script(CANVAS.format(f"#{place}-{result.id}", at))).reshape(16, 16, 4)[..., :3]
         wanted = np.clip(np.moveaxis(result.image + 2.0 * result.eigendistortions[at], 0, -1), 0, 1) * 255
         allowed = 2.0 * np.abs(result.eigendistortions[at]).max() * 255 / 254 + 1.01  # half a level of each part
         assert np.abs(pixels - wanted).max() <= allowed
+    captions = opened.find_elements("css selector", f"#r-{result.id} figcaption")[:2]
+    assert [caption.text.split(",")[0] for caption in captions] == ["most noticeable", "least noticeable"]
+    ends = opened.find_elements("css selector", f"#g-{result.id} .shot")
+    assert [end.get_attribute("class") for end in ends] == ["shot top", "shot bottom"]
+    orange, blue = (end.find_element("tag name", "canvas").value_of_css_property("border-top-color") for end in ends)
+    assert (orange, blue) == ("rgba(184, 78, 0, 1)", "rgba(0, 103, 163, 1)")
 
 
-def test_slider_scales_by_keyboard_and_reset_returns(page, opened):
+def test_one_norm_for_all_by_keyboard_and_reset_returns(page, opened):
     card = opened.find_element("id", f"r-{find_result(page[0], 'onoff').id}")
-    slider, value = card.find_element("class name", "scale"), card.find_element("class name", "value")
-    script = CANVAS.format(f"#{card.get_attribute('id')}", 0)
-    before = opened.execute_script(script)
+    slider, value = opened.find_element("id", "norm"), opened.find_element("id", "value")
+    scripts = [CANVAS.format(f"#{place}-{card.get_attribute('id')[2:]}", 0) for place in "rg"]
+    before = [opened.execute_script(script) for script in scripts]
     slider.send_keys("\ue014" * 30)  # right arrow
     assert math.isclose(float(value.text), 2 * 10**0.3, rel_tol=0.01)
-    assert opened.execute_script(script) != before
+    assert all(opened.execute_script(script) != old for script, old in zip(scripts, before, strict=True))
     slider.send_keys("\ue010")  # End
     assert float(value.text) == 20
     assert "% of values clipped" in card.find_element("class name", "clipped").text
-    card.find_element("class name", "reset").click()
+    opened.find_element("id", "reset").click()
     assert float(value.text) == 2
-    assert opened.execute_script(script) == before
+    assert [opened.execute_script(script) for script in scripts] == before
 
 
-def test_flicker_alternates_and_stops(page, opened):
+def test_the_distortion_alone_can_be_shown(page, opened):
     result = find_result(page[0], "onoff")
-    card = opened.find_element("id", f"r-{result.id}")
-    button, script = card.find_element("class name", "flicker"), CANVAS.format(f"#r-{result.id}", 0)
+    script = CANVAS.format(f"#g-{result.id}", 1)
+    wait(lambda: opened.execute_script(SHOT.format(f"#g-{result.id}", 1)) == "distorted")
+    menu = opened.find_element("id", "mode")
+    menu.find_elements("tag name", "option")[1].click()
+    alone = np.array(opened.execute_script(script)).reshape(16, 16, 4)[..., 0]
+    wanted = 128 + 127 * result.eigendistortions[1][0] / np.abs(result.eigendistortions[1]).max()
+    assert np.abs(alone - wanted).max() <= 1.6
+    menu.find_elements("tag name", "option")[0].click()
+
+
+@pytest.mark.parametrize("how", ["button", "key"])
+def test_flicker_alternates_and_stops(page, opened, how):
+    result = find_result(page[0], "onoff")
+    script, showing = CANVAS.format(f"#r-{result.id}", 0), SHOT.format(f"#r-{result.id}", 0)
+    button, body = opened.find_element("id", "flicker"), opened.find_element("tag name", "body")
     distorted = opened.execute_script(script)
-    button.send_keys(" ")
+    button.click() if how == "button" else body.send_keys("f")
     assert button.get_attribute("aria-pressed") == "true"
-    wait(lambda: card.get_attribute("data-showing") == "original")
+    wait(lambda: opened.execute_script(showing) == "original")
     image = np.array(opened.execute_script(script)).reshape(16, 16, 4)[..., 0]
     assert np.abs(image - result.image[0] * 255).max() <= 0.51
-    wait(lambda: card.get_attribute("data-showing") == "distorted")
-    wait(lambda: card.get_attribute("data-showing") == "original")
-    button.click()
+    wait(lambda: opened.execute_script(showing) == "distorted")
+    wait(lambda: opened.execute_script(showing) == "original")
+    button.click() if how == "button" else body.send_keys("f")
     assert button.get_attribute("aria-pressed") == "false"
     assert opened.execute_script(script) == distorted
     time.sleep(0.5)
-    assert card.get_attribute("data-showing") == "distorted"
+    assert opened.execute_script(showing) == "distorted"
+
+
+def test_a_pointer_over_a_picture_flickers_it_alone(page, opened):
+    one, other = (find_result(page[0], model).id for model in ("onoff", "ln"))
+    wait(lambda: opened.execute_script(SHOT.format(f"#g-{one}", 0)) == "distorted")
+    point = "document.querySelector('#g-{} canvas').dispatchEvent(new PointerEvent('pointer{}'))"
+    opened.execute_script(point.format(one, "enter"))
+    assert opened.execute_script(SHOT.format(f"#g-{one}", 0)) == "original"
+    assert opened.execute_script(SHOT.format(f"#g-{other}", 0)) == "distorted"
+    opened.execute_script(point.format(one, "leave"))
+    assert opened.execute_script(SHOT.format(f"#g-{one}", 0)) == "distorted"
 
 
 def test_reduced_motion_swaps_once(page, browser):
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-reduced-motion", "value": "reduce"}]})
     browser.get(page[1].as_uri())
-    card = browser.find_element("id", f"r-{find_result(page[0], 'onoff').id}")
-    browser.execute_script("arguments[0].scrollIntoView()", card)
-    wait(lambda: "clipped" in card.find_element("css selector", ".clipped").text)
-    card.find_element("class name", "flicker").click()
+    showing = SHOT.format(f"#g-{find_result(page[0], 'onoff').id}", 0)
+    wait(lambda: browser.execute_script(showing) == "distorted")
+    browser.find_element("id", "flicker").click()
     time.sleep(0.6)
-    assert card.get_attribute("data-showing") == "original"
+    assert browser.execute_script(showing) == "original"
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(page, browser, scheme, width):
+    axe = pytest.importorskip("axe_core_python")
+    (script,) = Path(axe.__file__).parent.rglob("axe.min.js")
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": False})
+    browser.get("about:blank")
+    browser.get(page[1].as_uri())
+    browser.execute_script(script.read_text())
+    assert browser.execute_async_script(AXE) == []
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_a_phone_has_a_chart_with_marks_and_filters_folded_away(page, browser):
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": False})
+    browser.get("about:blank")
+    browser.get(page[1].as_uri())
+    assert len(displayed(browser, ".phone .mark")) == 6 and not displayed(browser, ".desk .mark")
+    assert not displayed(browser, "#filter")
+    picture = browser.find_element("css selector", ".grid .shot canvas")
+    assert picture.location["y"] < 844  # the first screen has pictures
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_without_javascript_there_are_still_pictures(page, browser):
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    browser.get("about:blank")
+    browser.get(page[1].as_uri())
+    assert len(displayed(browser, ".grid .shot img")) == 2 * 5
+    assert len(displayed(browser, ".desk .mark")) == 6 and not displayed(browser, ".scripted")
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
 
 
 def contrast(one: str, other: str) -> float:
@@ -217,17 +323,25 @@ def test_text_is_readable_in_light_and_dark(page, browser, scheme):
     browser.get(page[1].as_uri())
     back = browser.find_element("tag name", "body").value_of_css_property("background-color")
     assert (contrast(back, "rgb(0, 0, 0)") < 2) == (scheme == "dark")
-    for selector in ("h1", "td", "td a", ".muted", "figcaption", ".top figcaption", ".bottom figcaption", ".state", ".state.warn", "dt"):
+    for selector in (
+        "h1",
+        "td",
+        "#table a",
+        ".muted",
+        "figcaption",
+        ".top .value",
+        ".bottom .value",
+        ".state",
+        ".state.warn",
+        "dt",
+        "b.warn",
+    ):
         colour = browser.find_element("css selector", selector).value_of_css_property("color")
         assert contrast(back, colour) >= 4.5, selector
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
-def test_narrow_windows_do_not_scroll_sideways_and_paper_works(page, browser):
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 400, "height": 900, "deviceScaleFactor": 1, "mobile": False})
-    browser.get(page[1].as_uri())
-    assert browser.execute_script("return document.documentElement.scrollWidth") <= 400
-    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+def test_paper_has_every_picture(page, browser):
     browser.get(page[1].as_uri())
     assert len(browser.print_page()) > 10_000
     summed = [span.get_attribute("textContent") for span in browser.find_elements("css selector", ".clipped")]

@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 from matplotlib.collections import LineCollection
+from matplotlib.colors import to_hex
 
 from eigexp.report.axes import chart_figure
 from eigexp.report.chart import Axis, Chart, Line, Mark, empty_chart, linear_axis, log_axis, row_axis, thinned
@@ -21,8 +22,8 @@ CURVES = Chart(
     lines=(Line(((1, 1), (2, 0.1)), "top", "one", "label"), Line(((1, 0.5),), "bottom", "other", minor=True)),
 )  # fmt: skip
 ROWS = Chart(
-    "t", "what", linear_axis("D", 5, 8, 1.1), row_axis(["$a", "b"]), values="x", bars=((0, 4.0), (1, 2.0)), notes=((0, "4"), (1, "2")),
-    marks=(Mark(4, 0, "m0", "value", span=(3.5, 4.5)), Mark(2, 1, "m1", "bound", shape=1, limit="at least")),
+    "t", "what", linear_axis("D", 5, 8, 1.1), row_axis(["$a", "b"]), values="x", means=((0, 4.0),), notes=((0, "4"), (1, "2")),
+    marks=(Mark(4, 0, "m0", "value", span=(3.5, 4.5)), Mark(2, 1, "m1", "bound", shape=1, limit="at least", hollow=True, id="ab")),
     legend=(("m0", 0, "camera"), ("m1", 1, "$coins")), dividers=(0.5,),
 )  # fmt: skip
 CHARTS = {"eigenvalues": EIGENVALUES, "curves": CURVES, "rows": ROWS}
@@ -62,12 +63,16 @@ def test_the_page_has_every_mark_line_and_label(name):
     words = texts(svg)
     for part in (*chart.marks, *chart.lines):
         assert part.title in words
-    for _, text in (*chart.x.ticks, *chart.y.ticks, *((0, label) for *_, label in chart.legend)):
+    for _, text in (*chart.x.ticks, *chart.y.ticks):
         assert text in words
-    groups = [element for element in root.iter("g")]
-    assert len(groups) == len(chart.marks) + len(chart.legend)
-    assert [("open" in group.get("class")) for group in groups[: len(chart.marks)]] == [bool(mark.limit) for mark in chart.marks]
-    assert len(list(root.iter("polyline"))) == len(chart.lines) and len(list(root.iter("rect"))) == len(chart.bars)
+    marks = [element for element in root.iter("g") if element.get("class", "").startswith("mark")]
+    assert [("hollow" in mark.get("class"), mark.get("data-id") or "") for mark in marks] == [(m.hollow, m.id) for m in chart.marks]
+    assert [mark.get("class").split()[1] for mark in marks] == [m.role for m in chart.marks]
+    assert [sum(path.get("class") == "arrow" for path in mark) for mark in marks] == [bool(m.limit) for m in chart.marks]
+    assert len(list(root.iter("polyline"))) == len(chart.lines)
+    assert len([line for line in root.iter("line") if line.get("class") == "mean"]) == len(chart.means)
+    if chart.values == "x":
+        assert len([group for group in root.iter("g") if group.get("class") == "row"]) == len(chart.y.ticks)
     _, _, width, height = map(float, root.get("viewBox").split())
     for text in root.iter("text"):
         assert 0 <= float(text.get("x")) <= width and 0 <= float(text.get("y")) <= height
@@ -81,7 +86,7 @@ def test_a_figure_has_every_mark_line_and_label(name):
     arrows = [text for text in axes.texts if getattr(text, "arrow_patch", None)]
     assert len(arrows) == sum(bool(mark.limit) for mark in chart.marks)
     spans = [found for found in axes.collections if isinstance(found, LineCollection)]
-    assert len(spans) == sum(mark.span is not None for mark in chart.marks)
+    assert len(spans) == sum(mark.span is not None for mark in chart.marks) + len(chart.means)
     assert [label.get_text() for label in axes.get_yticklabels()] == [text for _, text in chart.y.ticks]
     shown = [tuple(map(float, xy)) for found in axes.collections if found not in spans for xy in found.get_offsets()]
     assert shown == [(mark.x, mark.y) for mark in chart.marks if mark.limit != "at most"]
@@ -90,6 +95,33 @@ def test_a_figure_has_every_mark_line_and_label(name):
     assert (axes.get_xlim(), axes.get_ylim()) == ((chart.x.low, chart.x.high), (chart.y.low, chart.y.high))
     legends = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
     assert all(label in legends for *_, label in chart.legend)
+
+
+def test_colours_of_ends_and_hollow_marks_are_what_they_mean():
+    marks = (Mark(0, 10, "top"), Mark(1, 1e-2, "bottom", hollow=True))
+    figure = chart_figure(Chart("t", "what", Axis("x", -1, 2), log_axis("y", (1e-3, 11)), marks=marks), (4, 3))
+    found = [collection for collection in figure.axes[0].collections if len(collection.get_offsets()) == 1]
+    assert [to_hex(one.get_edgecolor()[0]) for one in found] == ["#d55e00", "#0072b2"]  # orange is the largest, blue the smallest
+    assert [to_hex(one.get_facecolor()[0]) for one in found] == ["#d55e00", "#ffffff"]
+
+
+@pytest.mark.parametrize("values", ["x", "y"])
+def test_an_arrow_points_to_where_the_value_may_be(values):
+    marks = (Mark(2, 2, "m0", limit="at least"), Mark(3, 3, "m1", limit="at most"))
+    axis = Axis("", 1, 4)
+    texts = chart_figure(Chart("t", "what", axis, axis, values, marks), (4, 3)).axes[0].texts
+    along = [text.xyann[0 if values == "x" else 1] for text in texts]
+    assert along[0] > 0 > along[1]
+    assert [text.xyann[1 if values == "x" else 0] for text in texts] == [0, 0]
+
+
+def test_a_phone_has_every_name_above_its_row_within_the_picture():
+    chart = Chart("t", "what", linear_axis("D", 5, 3), row_axis(["a name " * 12, "b"]), "x", notes=((0, "4.60"), (1, "")), marks=ROWS.marks)
+    root = ElementTree.fromstring(chart_svg(chart, phone=True))
+    _, _, width, height = map(float, root.get("viewBox").split())
+    words = [text for text in root.iter("text")]
+    assert "a name a name" in words[0].text and any("4.60" in text.text for text in words)
+    assert all(float(text.get("x")) + 7 * len(text.text) <= width + 40 and 0 < float(text.get("y")) <= height for text in words)
 
 
 def test_an_empty_chart_says_why():

@@ -11,17 +11,19 @@ from eigexp.store.labels import shortest
 from tests.store.fakes import write_fake
 
 
-def test_what_runs_again_is_the_records_command_or_the_frozen_configuration(tmp_path):
-    store = Store(tmp_path / "a b")
+def test_what_runs_again_is_the_records_command_or_the_frozen_configuration(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = Store("a b")
     result = store.read(write_fake(store.root))
-    assert run_command(result) == f"eigexp run --config-path='{result.folder}' --config-name=config store=outputs/again"
+    place = f"'a b/{result.id[:2]}/{result.id}'"
+    assert run_command(result) == f'eigexp run --config-path="$PWD"/{place} --config-name=config store=outputs/again'
     result.record["command"] = "eigexp run model=ln"
     assert run_command(result) == "eigexp run model=ln"
 
 
 @pytest.mark.parametrize(
     ("root", "store"),
-    [("outputs/results", []), ("other store", ["--store", "other store"]), ("/else/where", ["--store", "/else/where"])],
+    [("outputs/results", []), ("other store", ["--store", "other store"]), ("../where", ["--store", "../where"])],
 )
 def test_the_store_is_named_where_it_is_not_the_usual_one(tmp_path, monkeypatch, root, store):
     monkeypatch.chdir(tmp_path)

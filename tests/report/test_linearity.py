@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from eigexp.report.linearity import Measured, linear_up_to, linearity_csv, linearity_figure, linearity_words
+from eigexp.report.linearity import Measured, linear_up_to, linearity_charts, linearity_csv, linearity_figure, linearity_words
 
 ALPHAS = (0.1, 1.0, 10.0)
 
@@ -47,7 +47,14 @@ def test_the_table_has_every_number():
 
 
 def test_the_figure_shows_every_measurement_and_never_cuts_one_off():
-    figure = linearity_figure([*rows((1.0, 1.0, 5.0)), *rows((0.0, 1.0, 1.0), rank=99, lower=0.0)], "<b>$x")
-    above, below = figure.axes
-    assert sum(len(line.get_xdata()) for line in above.lines if line.get_linestyle() == "None") == 12
-    assert below.get_ylim()[1] > 5
+    measured = [*rows((1.0, 1.0, 5.0)), *rows((0.0, 1.0, 1.0), rank=99, lower=0.0)]
+    above, below = linearity_charts(measured, "<b>$x")
+    assert len(above.marks) == sum(row.measured > 0 for row in measured) == 10  # a log axis has no zero
+    assert len(below.marks) == 12 and {round(mark.y, 9) for mark in below.marks} == {0.0, 1.0, 5.0}
+    assert [mark.hollow for mark in below.marks] == [row.alpha < 0 for row in measured]
+    assert [(line.role, line.dashed) for line in above.lines] == [("top", False), ("bottom", True)]
+    for chart in (above, below):
+        assert all(chart.y.low <= mark.y <= chart.y.high and chart.x.low <= mark.x <= chart.x.high for mark in chart.marks)
+    figure = linearity_figure(measured, "<b>$x")
+    assert figure.axes[0].get_title(loc="left") == "<b>$x"
+    assert len(figure.legends[0].get_texts()) == 6

@@ -50,7 +50,7 @@ def test_every_result_has_its_numbers_pictures_and_command(tmp_path):
     path = write_page(Store(tmp_path), tmp_path / "page.html")
     text = path.read_text()
     tags = Tags(text)
-    assert tags.tags.count("canvas") == 4
+    assert tags.tags.count("canvas") == 4  # one a distortion; those of the grid are made by the script
     assert tags.tags.count("article") == 2
     for id in ids:
         assert ("id", f"r-{id}") in tags.values
@@ -65,7 +65,7 @@ def test_names_are_shown_and_never_run(tmp_path):
     text = write_page(Store(tmp_path), tmp_path / "page.html", title=EVIL).read_text()
     tags = Tags(text)
     assert tags.tags.count("script") == 1
-    assert tags.tags.count("img") == 3
+    assert tags.tags.count("img") == 1 + 2 + 2  # the image and the distortions of the grid, and their places on the card
     assert not [name for name, _ in tags.values if name.startswith("on")]
     assert "".join(tags.texts).count("document.title='hacked'") >= 5
 
@@ -117,11 +117,12 @@ def test_every_figure_has_the_command_that_draws_it(tmp_path, monkeypatch):
     tags = Tags(write_page(Store("s t"), tmp_path / "page.html", where=["model=*n*"]).read_text())
     commands = [text for text in tags.texts if text.startswith("eigexp plot")]
     assert len(commands) == 1 + 2 * 4
+    assert str(tmp_path) not in (tmp_path / "page.html").read_text()  # nothing of the machine
     assert "eigexp plot compare --where 'model=*n*' --store 's t'" in commands
     for id in ids:
         for words in (f"distortions {id[:8]}", f"spectrum {id[:8]}", f"curves {id[:8]}", f"curves {id[:8]} --quantity eigenvalue"):
             assert f"eigexp plot {words} --store 's t'" in commands
-    assert tags.tags.count("figure") - 2 * 5 == 1 + 2 * 3  # beside the pictures, which have one command together
+    assert tags.tags.count("figure") - 2 * 2 == 1 + 2 * 3  # beside the pictures, which have one command together
 
 
 def test_the_commands_of_the_page_draw_its_figures(tmp_path, monkeypatch, capsys):
@@ -145,6 +146,51 @@ def test_a_bottom_that_may_be_zero_is_given_by_its_bound(tmp_path):
     assert "≤ 1×10⁻⁵" in words
     assert "≥ 6.9" in words
     assert "at least 6.9" in words
+
+
+def test_every_pair_is_shown_and_what_is_not_verified_says_so(tmp_path):
+    write_fake(tmp_path, k=3, evidence={"top": "krylov", "bottom": "budget"}, verified=False)
+    page = write_page(Store(tmp_path), tmp_path / "page.html").read_text()
+    tags = Tags(page)
+    assert tags.tags.count("canvas") == 6
+    words = " ".join(tags.texts)
+    for part in ("eigenindex 1", "eigenindex 254", "0", "255"):
+        assert part in words
+    assert words.count("not verified") >= 1 + 1 + 1 + 3  # grid, table, card, captions of the bottom pairs
+    assert "No D is verified." in words
+
+
+def test_failed_tasks_are_listed(tmp_path):
+    write_fake(tmp_path)
+    store = Store(tmp_path)
+    store.write_json("f" * 16, "job.json", {"ids": ["f" * 16], "names": ["moon"], "model": "lg"})
+    store.write_json("f" * 16, "error.json", {"message": "the model's <b> derivative is not finite"})
+    words = Tags(write_page(store, tmp_path / "page.html").read_text()).texts
+    assert "1 task failed" in words and "lg moon" in words and "the model's <b> derivative is not finite" in words
+
+
+def test_the_grid_has_models_down_images_across_and_both_ends_in_their_colours(tmp_path):
+    for model in ("ln", "onoff"):
+        for name in ("camera", "coins"):
+            write_fake(tmp_path, model, fake_image(name=name, seed=len(name)))
+    page = write_page(Store(tmp_path), tmp_path / "page.html").read_text()
+    grid = page[page.index('<table class="grid">') : page.index("</table>")]
+    assert re.findall(r'<th scope="row">(.*?)</th>', grid) == ["ln", "onoff"]
+    assert re.findall(r"<span>(\w+)</span></th>", grid) == ["camera", "coins"]
+    assert re.findall(r'class="shot (\w+)"', grid) == ["top", "bottom"] * 4
+    assert re.findall(r'alt="(\w+ noticeable)"', grid) == ["most noticeable", "least noticeable"] * 4
+    assert page.index('class="grid"') < page.index('id="comparison"') < page.index('id="table"') < page.index('class="card"')
+
+
+def test_five_hundred_results_stay_below_fifteen_megabytes(tmp_path):
+    image = fake_image((1, 96, 96))
+    pairs = fake_pairs((1, 96, 96))
+    for model in range(50):
+        for at in range(10):
+            picture = Image(f"image{at}", image.pixels + at / 1000)
+            record = fake_record(pairs, picture, f"model{model}")
+            Store(tmp_path / "store").write(record, pairs, picture, fake_curves(pairs, 300))
+    assert write_page(Store(tmp_path / "store"), tmp_path / "page.html").stat().st_size < 15e6
 
 
 def test_twenty_colour_results_stay_below_five_megabytes(tmp_path):

@@ -16,7 +16,9 @@ from eigexp.store.cross_table import write_table
 from tests.store.fakes import fake_image, fake_table, write_fake
 
 ONE_EACH = tuple(name for name, kind in charts.KINDS.items() if kind.of == "result")
-KINDS = tuple(name for name, kind in charts.KINDS.items() if kind.of != "layers")  # those are in test_cross_table.py
+KINDS = tuple(
+    name for name, kind in charts.KINDS.items() if kind.of != "layers" and name != "profile"
+)  # in test_cross_table.py, test_figures.py
 BEGINNINGS = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
 
 

@@ -50,6 +50,12 @@ def test_the_same_settings_are_no_columns_and_in_no_label():
     assert selection.settings_in_common == "16x16, k=1, noise=gaussian, subspace=mask"
 
 
+def test_labels_leave_out_what_most_results_have_and_the_title_says_it():
+    selection = Selection.of_records([record(), record("c" * 16, model="ln"), changed("solver.k")])
+    assert {str(label) for label in selection.labels.values()} == {"onoff, camera", "ln, camera", "onoff, camera, k=3"}
+    assert selection.settings_in_common.endswith("k=1 unless noted")
+
+
 def test_results_that_nothing_else_tells_apart_have_their_ids():
     selection = Selection.of_records([record(), record("b" * 16)])
     assert [label.settings for label in selection.labels.values()] == ["id aaaaaaaa", "id bbbbbbbb"]
