@@ -10,7 +10,6 @@ import pytest
 
 from eigexp.store import Store
 from eigexp.store.maintenance import prune
-from eigexp.sweep.lock import is_locked
 
 from tests.sweep.sweeps import SLOW, SMALL, begin, eigexp, same_numbers, serial  # isort: skip
 
@@ -32,13 +31,16 @@ def stamps(store):
 
 
 def kill_again_and_again(folder, kills, seed=0):
-    """Kills the process group of a sweep at random moments after its tasks have begun; nothing stored may change."""
+    """Kills the process group of a sweep after a random number of files that it writes; nothing stored may change."""
     rng, store, seen, killed = random.Random(seed), store_in(folder), {}, 0
     while killed < kills and len(store.ids()) < 6:
         process = begin(folder, "sweep", *SIX[:-1], *SLOW, alone=True)
-        while process.poll() is None and not any(is_locked(store, id) for id in _task_ids(store)):
-            time.sleep(0.01)
-        time.sleep(rng.uniform(0.0, 3.0))
+        before, left = written(store), rng.randint(1, 20)
+        while process.poll() is None and left:
+            time.sleep(0.002)
+            now = written(store)
+            before, left = now, left - (now != before)
+        time.sleep(rng.uniform(0.0, 0.05))  # or into the steps between two files
         if process.poll() is None:
             killed += 1
             os.killpg(process.pid, signal.SIGKILL)
@@ -49,8 +51,11 @@ def kill_again_and_again(folder, kills, seed=0):
     return killed, seen
 
 
-def _task_ids(store):
-    return [folder.name for folder in store.folders()]
+def written(store):
+    """What changes with every checkpoint and every result."""
+    folder = store.root / "checkpoints"
+    checkpoints = {entry.name: entry.stat().st_mtime_ns for entry in os.scandir(folder)} if folder.is_dir() else {}
+    return checkpoints, stamps(store)
 
 
 def test_killed_at_random_moments(tmp_path, expected):
