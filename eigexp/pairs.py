@@ -43,7 +43,7 @@ class NumericallyZero:
     """Eigenvalues too small to be told from zero; they may be zero or not.
 
     Attributes:
-        count: at least so many eigenvalues are below the bound.
+        count: lower bound on the number of eigenvalues below the bound.
         below: the bound, relative to the largest eigenvalue.
     """
 
@@ -56,7 +56,7 @@ class NullSpace:
     """What is known of eigenvalues that are zero.
 
     Attributes:
-        dimension_at_least: so many eigenvalues are exactly zero: a model with m < n responses moves by none of n - m pixel directions.
+        dimension_at_least: lower bound on the number of eigenvalues that are exactly zero: n - m for a model with m < n responses.
         dimension_estimate: how many there may be, estimated by the solver; None where it has no estimate.
         numerically_zero: the eigenvalues found that are zero to rounding, exactly zero or not; None in results of an older format.
     """

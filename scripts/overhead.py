@@ -60,7 +60,7 @@ class Power(Solver):
         raise NotImplementedError
 
     def image_progress(self, state: Any) -> Progress:
-        """Two pairs with made-up values."""
+        """Return two pairs with arbitrary values."""
         values = (1.0, 1e-6)
         return Progress("power", (0, 15), values, (0.5, 0.5), 1.0, 1e-5, float(state.steps), state.steps, state.done, "running")
 

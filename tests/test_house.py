@@ -19,7 +19,8 @@ NUMERICS = ("solvers", "operators", "certificates")
 # Words that a reader from another continent stops at, or that only this project uses; what to write instead stands in CONTRIBUTING.md.
 PRIVATE_WORDS = re.compile(
     r"""manieth|nobody's|your\swish|mend\b|mended|mends|\bcures?\b|\bcured\b|\bguess(?:es|ed)?\b|\bteeth\b|\btooth\b|\bcombs?\b|
-    \btorn\b|\bupkeep\b|\bstandings?\b|not\sto\sbe\strusted|has\sserved|\bis\sno\s(?:text|figure|number|solver|noise)\b""",
+    \btorn\b|\bupkeep\b|\bstandings?\b|not\sto\sbe\strusted|has\sserved|\bis\sno\s(?:text|figure|number|solver|noise)\b|
+    \banew\b|dealt\sout|\bnobody\b|\bsomebody\b|\bwhoever\b|made-up|(?:left|leave)s?\salone|goes\son\sby|told\sotherwise""",
     re.VERBOSE | re.IGNORECASE,
 )
 # A docstring says what its function does: "Return the pixels", and not "The pixels", "Pixels" or "Returns the pixels".

@@ -30,7 +30,7 @@ def sweep(overrides: Sequence[str], *, dry_run: bool = False, retry_failed: bool
     """Plan a sweep, skip tasks that are done, in flight or failed, and launch the rest.
 
     Returns:
-        Exit code of the launcher; 1 if tasks that failed earlier are left alone, 3 if earlier ones stopped on budget.
+        Exit code of the launcher; 1 if tasks failed earlier and are not tried again, 3 if earlier ones stopped on budget.
 
     Raises:
         EigexpError: before anything is launched, if a part of the plan is invalid or the store cannot be written.

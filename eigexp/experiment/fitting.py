@@ -74,7 +74,7 @@ class Fitting:
         return replace(self, tasks=rest).fit() if len(rest) else None
 
     def resume(self) -> int | None:
-        """Fit the one task from its checkpoint; anew, if that cannot be used."""
+        """Fit the one task from its checkpoint, or from the start if that cannot be used."""
         checkpoint = self._checkpoint(self.tasks.first_ids[0])
         try:
             return self.fit(checkpoint)

@@ -50,7 +50,7 @@ def one_layer(config: Mapping[str, Any], layer: Layer) -> dict[str, Any]:
 
 
 def layer_table(config: Mapping[str, Any]) -> str:
-    """Return the layers of the configured model in the order in which they run, a line each with the shape of one image's output.
+    """Return the layers of the configured model in the order in which they run: one line per layer, with the shape of one image's output.
 
     The input has the configured images' size (224 where they have none) and the channels that the model takes, three or one.
 

@@ -14,7 +14,7 @@ class Image:
         name: short name, for tables and file names.
         pixels: shape (c, h, w), float32, in [0, 1] as every source of this package gives it.
         sha256: hexadecimal digest of the dtype, shape and bytes of `pixels`; computed when left empty.
-        source: where it came from, in words and without a path of one machine.
+        source: its origin as text, without paths of this machine.
     """
 
     name: str

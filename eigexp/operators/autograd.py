@@ -1,4 +1,4 @@
-"""Products with the Jacobian by differentiating the model anew: gradients of gradients, or forward mode."""
+"""Products with the Jacobian by differentiating the model each time: gradients of gradients, or forward mode."""
 
 import warnings
 

@@ -49,6 +49,6 @@ def _by_layer(moved: Tensor, response: Tensor, sizes: list[int], noise: Noise | 
     values = []
     for u, y in zip(moved.split(sizes, dim=1), response.split(sizes, dim=1), strict=True):
         whitened = u if noise is None else noise.whiten(u[None], y)[0]
-        # A layer can have a million responses: a sum of so many squares is taken in float64.
+        # A layer can have a million responses: a sum of that many squares is taken in float64.
         values.append(whitened.double().square().sum(dim=1))
     return torch.stack(values, dim=1).cpu()

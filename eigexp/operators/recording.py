@@ -199,7 +199,7 @@ class _Recorder(TorchDispatchMode):
         if out is not written[0] or _kind(out) != before:
             raise _unrecordable(f"{function} changes the kind of a derivative in place")
         # A new number: later readers get the value after the write, earlier ones keep the value before.
-        self._operations.append(Operation(pure[0], arguments, keywords, (self._number(out, anew=True),)))
+        self._operations.append(Operation(pure[0], arguments, keywords, (self._number(out, new=True),)))
         return out
 
     def _alone(self, tangent: Tensor) -> bool:
@@ -215,8 +215,8 @@ class _Recorder(TorchDispatchMode):
             lambda a: Reference(self._numbers[a]) if isinstance(a, Tensor) and a in self._numbers else a, (tuple(args), dict(kwargs))
         )
 
-    def _number(self, result: Tensor, anew: bool = False) -> int:
-        if anew or result not in self._numbers:
+    def _number(self, result: Tensor, new: bool = False) -> int:
+        if new or result not in self._numbers:
             self._numbers[result] = len(self._kinds)
             self._kinds[self._numbers[result]] = _kind(result)
         return self._numbers[result]

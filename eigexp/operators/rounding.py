@@ -16,7 +16,7 @@ _SAFETY = 4.0  # the largest of three samples is seldom less than a quarter of t
 def measured_rounding(A: Operator, vectors: Rows) -> float:
     """Return a length that ||F v - F' v|| hardly exceeds, F' being exact, for unit vectors (k, n); 0.0 where nothing can be measured.
 
-    Every pixel is moved up or down by one unit of its last place, at random, and the model is linearised anew. A stable computation in
+    Every pixel is moved up or down by one unit of its last place, at random, and the model is linearised again. A stable computation in
     float32 is the exact one at an image that is about so far away (Higham 2002, section 1.5), and what amplifies such changes amplifies
     rounding: low contrast under a normalisation, equal values under max pooling.
 

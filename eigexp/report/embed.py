@@ -69,7 +69,7 @@ def embed_image(image: NDArray[Any], most_bytes: int, side: int = LONGEST_SIDE) 
 
 
 def embed_distortion(distortion: NDArray[Any], most_bytes: int, side: int = LONGEST_SIDE) -> Embedded:
-    """Return a distortion about mid-grey as a PNG of at most so many bytes: smooth ones keep 255 levels, noise fewer, at least five."""
+    """Return a distortion about mid-grey as a PNG within a number of bytes: smooth ones keep 255 levels, noise fewer, at least five."""
     picture = _picture(distortion, side)
     peak = float(np.abs(picture).max(initial=0.0)) or 1.0
     content, used = b"", STEPS[-1]
@@ -82,7 +82,7 @@ def embed_distortion(distortion: NDArray[Any], most_bytes: int, side: int = LONG
 
 
 def embed_distortions(distortions: Sequence[NDArray[Any]], most_bytes: int, side: int = LONGEST_SIDE) -> list[Embedded]:
-    """Return several distortions within so many bytes together: what the smooth ones leave goes to the others."""
+    """Return several distortions within a number of bytes together: what the smooth ones leave goes to the others."""
     share = most_bytes // max(len(distortions), 1)
     first = [embed_distortion(distortion, share, side) for distortion in distortions]
     coarse = [found for found in first if found.steps < STEPS[0]]

@@ -53,7 +53,7 @@ def export_stimuli(
 
     A row says, for each file: `clipped`, the share of values that left [0, 1]; `realised_alpha`, the norm of the difference between the
     two files that a screen shows, the reference and this one, and `cosine`, how much of its direction is the distortion's (1 is all);
-    `rounding_rms`, the rounding to so many bits; `predicted_dprime`, alpha * sqrt(eigenvalue), by the model, before clipping and rounding,
+    `rounding_rms`, the rounding to its bits; `predicted_dprime`, alpha * sqrt(eigenvalue), by the model, before clipping and rounding,
     and `measured_dprime`, how far apart the model's responses to the two files are.
 
     Args:
@@ -88,7 +88,7 @@ def export_stimuli(
 
 
 def quantise(values: NDArray[Any], bits: int) -> NDArray[np.float64]:
-    """Return values as a file of so many bits holds them: clipped to [0, 1] and rounded."""
+    """Return values as a file of that bit depth holds them: clipped to [0, 1] and rounded."""
     levels = 2**bits - 1
     return np.round(np.clip(values, 0, 1) * levels) / levels
 

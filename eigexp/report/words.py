@@ -21,7 +21,7 @@ def clipping_words(share: float, of: str = "") -> str:
 
 
 def shortened(text: str, most: int = 40) -> str:
-    """Return text of at most so many characters, its middle left out."""
+    """Return text of a limited number of characters, its middle left out."""
     half = (most - 1) // 2
     return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
 

@@ -1,4 +1,4 @@
-"""Solvers: each proposes the extreme eigenpairs of a batch of images, one product an image and step."""
+"""Solvers: each proposes the extreme eigenpairs of a batch of images, with one product per image and step."""
 
 from eigexp.solvers.auto import Auto
 from eigexp.solvers.base import Solver

@@ -205,7 +205,7 @@ class Exact(Solver):
         for block in _in_float64(J):
             F.addmm_(block.T, block)
         vectors = torch.linalg.eigh(F).eigenvectors.T
-        # Sorted anew, since |J z|^2 may order tiny eigenvalues otherwise than the eigensolver did.
+        # Sorted again, since |J z|^2 may order tiny eigenvalues otherwise than the eigensolver did.
         values, order = _rayleigh_quotients(J, vectors).sort(descending=True, stable=True)
         return vectors[order[index.to(order.device)]], values
 

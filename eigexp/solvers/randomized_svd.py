@@ -46,7 +46,7 @@ class RandomizedSVDImage(ImageState):
 
 @dataclass(frozen=True)
 class RandomizedSVD(Solver):
-    """The largest pairs by a fixed number of passes; one pass a step. What it reaches is told by the residuals.
+    """The largest pairs by a fixed number of passes; one pass per step. The residuals show how accurate they are.
 
     It claims no more than "converged": nothing is checked for what the block has missed.
 
@@ -70,7 +70,7 @@ class RandomizedSVD(Solver):
         check_counts(k=self.k)
         for name, value in (("p", self.p), ("q", self.q)):
             if value < 0:
-                raise ConfigurationError(f"solver.{name}={value} must not be negative. Set 0 to do without.")
+                raise ConfigurationError(f"solver.{name}={value} must not be negative. Use 0 for none.")
 
     def start(self, A: Operator, image: int, rng: Tensor) -> RandomizedSVDImage:
         """Return a random block of k + p vectors, n at most."""

@@ -113,7 +113,7 @@ def eigenvalue_text(
         value: the eigenvalue that was found, None or NaN where there is none.
         interval: its lower and upper bound, None or infinite where there is none; None where nothing but the value is given.
         evidence: of the eigenvalue's end, as a record has it.
-        form: "long" adds the interval to a value, and says in words that it is not verified.
+        form: "long" adds the interval to a value, and states that it is not verified.
         digits: significant ones, at most.
         typeset: with \u2264 and 10\u207b\u2077 instead of <= and e-07.
         symbol: such as \u03bb, set before it: "\u03bb = 12.35", "\u03bb <= 2.5e-06", "\u03bb in [0.0012, 0.0019]".

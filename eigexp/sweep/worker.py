@@ -1,4 +1,4 @@
-"""A worker: a process that computes planned tasks one after the other, and goes on when one fails."""
+"""A worker: a process that computes planned tasks one after the other, and continues when one fails."""
 
 import json
 import logging
@@ -105,7 +105,7 @@ def run_task(store: Store, id: str, run: RunTask, cache: "PlanCache") -> TaskRep
             report = _run_locked(store, id, run, cache)
         except Exception as error:  # whatever a task raises ends this task alone
             report = TaskReport(id, "failed", 1, message=record_error(store, id, error))
-        if report.state == "done":  # the result is stored, so whoever locks a new file finds nothing to compute
+        if report.state == "done":  # the result is stored, so a process that locks a new file finds nothing to compute
             discard(store.path(id) / LOCK)
     return replace(report, seconds=round(time.monotonic() - began, 3))
 
@@ -181,7 +181,7 @@ def output_to_log(store: Store, id: str) -> Iterator[None]:
 
 
 def ids_from(stream: Any) -> Iterator[str]:
-    """Yield ids from a stream, one a line, until it ends."""
+    """Yield ids from a stream, one per line, until it ends."""
     while line := stream.readline():
         yield line.strip()
 

@@ -32,7 +32,7 @@ class Processes:
         rank: number of this process, 0 for the first.
         size: number of processes.
         local_rank: number on this machine, which is also the number of its device.
-        started: whether the others run already, or are started by somebody else.
+        started: whether the others run already, or are started by another program.
         environment: address at which the processes connect.
     """
 
@@ -123,7 +123,7 @@ def _cluster() -> tuple[ClusterEnvironment | None, int, int]:
 
 
 class StartedProcesses:
-    """The processes that the first has started; none where somebody else has started them."""
+    """The processes that the first has started; none where another program has started them."""
 
     def __init__(self, processes: Mapping[int, "subprocess.Popen[str]"]):
         self._processes = processes
@@ -170,7 +170,7 @@ class StartedProcesses:
 
 @contextmanager
 def start_processes(processes: Processes, work: Mapping[str, Any]) -> Iterator[StartedProcesses]:
-    """Run `eigexp rank` with the same work in the other processes within the block, unless somebody else starts them. Stop them at its end.
+    """Run `eigexp rank` with the same work in the other processes within the block, unless another program does. Stop them at its end.
 
     Args:
         processes: detected by this process.

@@ -25,7 +25,7 @@ class TimeLeft:
         self._first = math.nan
 
     def add(self, seconds: float, residual: float) -> None:
-        """Add a point: the relative residual after so many seconds. Infinite and zero residuals are ignored."""
+        """Add a point: the relative residual after a number of seconds. Infinite and zero residuals are ignored."""
         if 0 < residual < math.inf:
             self._points.append((seconds, math.log10(residual)))
             self._first = self._points[-1][1] if math.isnan(self._first) else self._first

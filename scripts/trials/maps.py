@@ -57,7 +57,7 @@ def symmetric_kernels(count: int, channels: int, generator: torch.Generator) -> 
 
 
 class TurnEquivariant(nn.Module):
-    """Filters without direction, with circular borders: at an image that quarter turns leave alone, eigenvalues come in pairs."""
+    """Filters without direction, with circular borders: at an image that quarter turns do not change, eigenvalues come in pairs."""
 
     first: Tensor
     second: Tensor
