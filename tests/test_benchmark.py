@@ -2,9 +2,6 @@
 
 import copy
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
@@ -14,7 +11,9 @@ from scripts.benchmark.methods import TOL
 from scripts.benchmark.present import figure, markdown
 from scripts.benchmark.relative import CASES as RELATIVE
 from scripts.benchmark.relative import relative_bottom
-from tests.docs.documented import ROOT, arguments, commands
+from tests.docs.documented import arguments, commands
+from tests.sweep.sweeps import environment
+from tests.warm import commands as warm
 
 METHODS = ["ARPACK", "LOBPCG", "torch.lobpcg"]
 
@@ -107,14 +106,7 @@ def test_every_listed_case_has_a_model():
 def test_as_the_page_says(command, tmp_path):
     (tmp_path / "outputs").mkdir()
     small = ["--cases", "lg16", "--methods", "ARPACK", "--no-costs"]
-    done = subprocess.run(
-        [sys.executable, *arguments(command)[1:], *small],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = warm.run(*arguments(command)[1:], *small, cwd=tmp_path, env=environment())
     assert done.returncode == 0, done.stderr
     assert "LG, 16²" in done.stdout
     for path in (argument for argument in arguments(command) if argument.startswith("outputs/")):

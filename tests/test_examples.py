@@ -1,27 +1,19 @@
 """The examples run as plain scripts, and leave figures."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.sweep.sweeps import environment
+from tests.warm import commands as warm
 
 ROOT = Path(__file__).parents[1]
 
 
 def test_from_plenoptic(tmp_path):
     pytest.importorskip("efficientnet_lite_pytorch")
-    environment = {**os.environ, "EIGEXP_EXAMPLES": str(tmp_path), "MPLBACKEND": "Agg", "PYTHONPATH": str(ROOT)}
     script = ROOT / "examples" / "from_plenoptic.py"
-    run = subprocess.run(
-        [sys.executable, "-W", "error::UserWarning", str(script)],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    run = warm.run(str(script), cwd=tmp_path, env=environment(EIGEXP_EXAMPLES=str(tmp_path), PYTHONWARNINGS="error::UserWarning"))
     assert run.returncode == 0, run.stderr
     figures = {path.name for path in tmp_path.glob("*.png")}
     assert figures == {"linear.png", "onoff.png", "batch.png", *(f"efficientnet_blocks.{i}.png" for i in (0, 2, 5))}

@@ -18,6 +18,7 @@ from eigexp.images.sources import SkimageImages
 from eigexp.store import Store
 from tests.docs.documented import ROOT, arguments, blocks, commands, patch_commands, replaced
 from tests.sweep.sweeps import environment, serial
+from tests.warm import commands as warm
 
 
 @dataclass(frozen=True)
@@ -268,7 +269,7 @@ def test_script(command, tmp_path):
     (root / "tests" / "test_nothing.py").write_text("def test_nothing():\n    pass\n")
     python = root / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.write_text(f'#!/bin/sh\nexec "{warm.python()}" "$@"\n')
     python.chmod(0o755)
     for name in ("run", "dev"):
         (root / ".venv" / f"eigexp-{name}.stamp").write_text(f"{root.resolve()}\n" + (root / "pyproject.toml").read_text())
@@ -310,7 +311,7 @@ def test_in_a_shell(command, tmp_path):
     shutil.copytree(ROOT / "scripts", tmp_path / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
-    small = how.small.replace("python ", f"{sys.executable} ")
+    small = how.small.replace("python ", f"{warm.python()} ")
     done = subprocess.run(
         ["bash", "-ec", small],
         cwd=tmp_path,

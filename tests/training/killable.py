@@ -1,4 +1,4 @@
-"""A job of two tasks that a test kills; a module of its own, so that a process can be forked that has it loaded already."""
+"""A job of two tasks that a test kills: `python -m tests.training.killable FOLDER`."""
 
 import sys
 import time
@@ -18,7 +18,7 @@ class Slow(Power):
         return super().step(A, state)
 
 
-def job(folder: Path, ready: Any) -> None:
+def job(folder: Path) -> None:
     """Does what is left to do; exits with 128 + signum if it was asked to stop."""
     torch.set_num_threads(1)
     work, guard = module(Slow()), PreemptionGuard()
@@ -30,7 +30,10 @@ def job(folder: Path, ready: Any) -> None:
     left = [t for t in (task("a"), task("b", "c")) if not (folder / f"{t.ids[0]}.pt").exists()]
     files = [path for t in left if (path := folder / f"{t.ids[0]}.ckpt").exists()]
     host = trainer(Checkpoint(folder, every_steps=1), EigenvalueCurves(), ResultWriter(write), guard)
-    ready.set()
     if left:
         host.fit(work, TaskData(left), ckpt_path=files[0] if files else None)
     sys.exit(128 + guard.signum if guard.signum else 0)
+
+
+if __name__ == "__main__":
+    job(Path(sys.argv[1]))

@@ -1,38 +1,39 @@
 """Processes that are killed at random moments go on to the same numbers."""
 
-import multiprocessing
+import contextlib
 import random
 import signal
 import time
-from multiprocessing import forkserver
-from pathlib import Path
 
 import pytest
 import torch
 
-from tests.training.killable import job
+from tests.sweep.sweeps import environment
+from tests.warm import commands as warm
 
 from tests.training.toys import module, same, task, trainer  # isort: skip
 from eigexp.training import TaskData
 
 
-@pytest.fixture(scope="module")
-def start():
-    """Starts the job in a fresh process, forked from a server that has loaded torch: 50 ms instead of seconds."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.training.killable"])
-    with pytest.MonkeyPatch.context() as patch:  # the server takes its environment when it starts
-        patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-        forkserver.ensure_running()
+def start(folder):
+    return warm.start("-m", "tests.training.killable", str(folder), cwd=folder, env=environment())
 
-    def begin(folder):
-        ready = context.Event()
-        process = context.Process(target=job, args=(folder, ready))
-        process.start()
-        assert ready.wait(60)
-        return process
 
-    return begin
+def wait_for_checkpoints(process, folder, count):
+    """Return when so many more were seen to be written, or the process has ended."""
+    before = written(folder)
+    while process.poll() is None and count:
+        time.sleep(0.001)
+        now = written(folder)
+        before, count = now, count - (now != before)
+
+
+def written(folder):
+    found = {}
+    for path in folder.glob("*.ckpt"):
+        with contextlib.suppress(FileNotFoundError):  # the task is over
+            found[path.name] = path.stat().st_mtime_ns
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -53,29 +54,26 @@ def check(folder, expected):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_killed_again_and_again(seed, tmp_path, start, expected):
+def test_killed_again_and_again(seed, tmp_path, expected):
     rng = random.Random(seed)
     codes = []
     while 0 not in codes:
         process = start(tmp_path)
-        process.join(rng.uniform(0.02, 0.25) * (1 + len(codes) / 10))  # longer on a busy machine, so that it ends
+        wait_for_checkpoints(process, tmp_path, rng.randint(1, 15))
+        time.sleep(rng.uniform(0, 0.004))  # or within a step
         process.kill()
-        process.join()
-        codes.append(process.exitcode)
+        codes.append(process.wait())
         assert len(codes) < 50
     assert set(codes) == {0, -signal.SIGKILL}
     check(tmp_path, expected)
 
 
-def test_terminated_exits_with_its_signal_and_resumes(tmp_path, start, expected):
+def test_terminated_exits_with_its_signal_and_resumes(tmp_path, expected):
     process = start(tmp_path)
-    time.sleep(0.2)
+    wait_for_checkpoints(process, tmp_path, 5)
     process.terminate()
-    process.join()
-    assert process.exitcode == 128 + signal.SIGTERM
+    assert process.wait() == 128 + signal.SIGTERM
     assert len(list(tmp_path.glob("*.ckpt"))) == 1
-    process = start(tmp_path)
-    process.join()
-    assert process.exitcode == 0
+    assert start(tmp_path).wait() == 0
     check(tmp_path, expected)
     assert not list(tmp_path.glob("*.ckpt"))

@@ -29,7 +29,7 @@ from typing import Any, NoReturn
 
 from tests.warm.process import ROOT
 
-MODULES = ("eigexp", "torch.distributed.run")  # what it runs as `-m MODULE`
+MODULES = ("eigexp", "scripts.trials", "torch.distributed.run")  # what it runs as `-m MODULE`
 _LAZY = (
     "hydra._internal.hydra",
     "lightning.pytorch",
