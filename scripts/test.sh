@@ -9,4 +9,4 @@ cd "$root"
 export PATH=$root/.venv/bin:$PATH
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # the workers share the cores already
 say "pytest $*"
-exec "$python" -m pytest -n auto --maxprocesses=4 "$@"
+exec "$python" -m pytest -n auto --maxprocesses=4 --dist loadgroup "$@"

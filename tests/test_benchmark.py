@@ -15,6 +15,8 @@ from tests.docs.documented import arguments, commands
 from tests.sweep.sweeps import environment
 from tests.warm import commands as warm
 
+pytestmark = [pytest.mark.xdist_group("benchmark")]
+
 METHODS = ["ARPACK", "LOBPCG", "torch.lobpcg"]
 
 

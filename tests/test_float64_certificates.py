@@ -108,6 +108,7 @@ class Uncopied(nn.Module):
         return float32_inside(x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [float32_inside, HiddenFloat32(), Uncopied()], ids=["float32", "hidden", "uncopied"])
 def test_without_float64_intervals_have_the_measured_rounding(model):
     """The same normalisation in float64 is the truth that a float32 model is meant to be."""

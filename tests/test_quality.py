@@ -37,6 +37,7 @@ def test_code_is_formatted():
     check("ruff", "format", "--no-cache", "--check", ".")
 
 
+@pytest.mark.slow
 def test_types_check():
     check("basedpyright", "--level", "error", "--pythonpath", sys.executable)
 

@@ -15,6 +15,8 @@ from scripts.trials.maps import symmetric_kernels
 from scripts.trials.questions import F32, F64, Question
 from scripts.trials.table import COLUMNS, row, tables
 
+pytestmark = [pytest.mark.xdist_group("trials")]
+
 SMALL = ["largest repeated 2 to 6 times", "filters shared by channels", "LN", "rank 12"]
 
 

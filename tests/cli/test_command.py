@@ -25,6 +25,7 @@ def eigexp(*words, cwd):
     return warm.run("-m", "eigexp", *words, cwd=cwd, env=ENVIRONMENT)
 
 
+@pytest.mark.slow
 def test_run_prints_the_result_folder_last_and_a_second_run_computes_nothing(tmp_path):
     command = [sys.executable, "-m", "eigexp", "run", *TINY]  # once without the warm server
     first = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)

@@ -1,10 +1,13 @@
 """The sweep in Python that README shows, run exactly as it is printed."""
 
+import pytest
+
 from eigexp.store import Store
 from tests.docs.documented import blocks
 from tests.sweep.sweeps import run_script, same_numbers, serial
 
 
+@pytest.mark.slow
 def test_the_sweep_of_the_readme(tmp_path):
     script = next(text for text in blocks("python") if "Sweep(" in text)
     run_script(tmp_path, script)

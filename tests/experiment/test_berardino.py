@@ -11,6 +11,7 @@ from eigexp.store.selection import Selection
 from eigexp.sweep.plan import make_plan
 
 
+@pytest.mark.slow
 def test_the_experiment_makes_its_table_and_its_figure(tmp_path, monkeypatch):
     pytest.importorskip("efficientnet_lite_pytorch")
     monkeypatch.setattr(eigexp.experiment.writer, "_figures", lambda *arguments: {})

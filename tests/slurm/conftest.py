@@ -11,6 +11,13 @@ from tests.slurm.cluster import Cluster, missing
 from tests.sweep.sweeps import eigexp, environment
 
 
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.xdist_group("slurm"))  # in one process: one cluster
+
+
 @pytest.fixture(scope="session")
 def cluster():
     if missing():

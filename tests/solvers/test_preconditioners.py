@@ -74,6 +74,7 @@ def test_pb_inverts_what_stride_2_confuses_and_pf_does_not():
     assert agreement("pf", F, (2, SIDE, SIDE)) < 0.75
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_relative_tolerance_at_the_bottom_takes_fewer_products(kind, seed):
@@ -98,6 +99,7 @@ def test_what_a_preconditioner_found_is_verified_or_not_called_so(kind):
     assert unverified.evidence_bottom == "converged"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("planted", ["smooth", "random", None])
 @pytest.mark.parametrize("kind", KINDS)

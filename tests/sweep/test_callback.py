@@ -12,6 +12,8 @@ from eigexp.training.trainer import make_trainer
 
 from tests.sweep.sweeps import SMALL, run_script, same_numbers, serial  # isort: skip
 
+pytestmark = [pytest.mark.xdist_group("callback")]
+
 WORDS = ["model=ln", "images.names=[camera,coins]", "solver.k=1,2", *SMALL]
 
 
@@ -81,6 +83,7 @@ trainer.fit(sweep.module(), sweep.data)
 """
 
 
+@pytest.mark.slow
 def test_two_devices_share_the_tasks_and_do_none_twice(tmp_path, expected):
     output = run_script(tmp_path, SCRIPT)
     done = [line.split()[1:] for line in output.splitlines() if line.startswith("task")]

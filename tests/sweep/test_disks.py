@@ -10,6 +10,8 @@ from eigexp.store import Store
 from eigexp.store.maintenance import prune
 from tests.sweep.sweeps import SMALL, eigexp, same_numbers, serial
 
+pytestmark = [pytest.mark.slow]
+
 FOUR = ["model=ln,lg", "images.names=[camera,coins]", *SMALL]
 needs_mount = pytest.mark.skipif(os.geteuid() != 0 or shutil.which("mount") is None, reason="only root may mount a file system")
 

@@ -20,6 +20,8 @@ from eigexp.training.trainer import make_trainer
 
 from tests.sweep.sweeps import SLOW, SMALL, begin, eigexp, same, same_numbers, serial  # isort: skip
 
+pytestmark = [pytest.mark.xdist_group("layers")]
+
 NETWORK = ["model._target_=tests.models.small_network.SmallNetwork", "model.name=small"]
 WORDS = [*NETWORK, *SMALL]
 
@@ -92,6 +94,7 @@ def test_a_task_is_done_when_its_tables_are(tmp_path):
     assert stamps == {id: (store.path(id) / "record.json").stat().st_mtime_ns for id in store.ids()}
 
 
+@pytest.mark.slow
 def test_killed_it_goes_on_and_the_table_comes(tmp_path, expected):
     words = [*WORDS, f"store='{tmp_path}'", "model.layer=[stem,head]", "launcher.processes=1"]
     store = Store(tmp_path)

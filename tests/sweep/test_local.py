@@ -13,6 +13,8 @@ from eigexp.store.maintenance import prune
 
 from tests.sweep.sweeps import SLOW, SMALL, begin, eigexp, same_numbers, serial  # isort: skip
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("local")]
+
 SIX = ["model=ln,lg", "images.names=[camera,coins,coffee]", *SMALL, "launcher.processes=2"]
 KILLS = 10
 

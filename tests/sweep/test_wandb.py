@@ -40,6 +40,7 @@ def test_every_task_of_a_plan_is_in_its_group_and_keeps_its_id(tmp_path):
     assert found.ids == mine.ids
 
 
+@pytest.mark.slow
 def test_offline_runs_of_a_sweep_are_found_and_handed_to_wandb(tmp_path, monkeypatch):
     words = ["model=ln", "images.names=[camera,coins]", "images.size=16", "logger=wandb", "logger.wandb.mode=offline"]
     done = eigexp(tmp_path, "sweep", *words, environment=environment(WANDB_API_KEY="", HOME=str(tmp_path)))
@@ -76,6 +77,7 @@ def test_without_runs_or_without_a_key(tmp_path, monkeypatch, capsys):
         sync()
 
 
+@pytest.mark.slow
 def test_the_example_is_started_as_the_agent_starts_it(tmp_path):
     from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 

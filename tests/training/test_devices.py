@@ -12,6 +12,8 @@ from eigexp.training.processes import Processes
 from tests.sweep.sweeps import SLOW, SMALL, begin, eigexp, environment, run_script, same_numbers, serial
 from tests.warm import commands as warm
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("devices")]
+
 IMAGES = ["model=ln", "images.names=[camera,coins,coffee]", "trainer.accelerator=cpu", *SMALL]
 BLOCK = ["model=lg", "solver=power", "solver.k=3", "solver.tol=0.02", "images.names=[camera,coins]", "images.size=16"]
 BLOCK = [*BLOCK, "logger=none", "callbacks.checkpoint.every_steps=3", "trainer.accelerator=cpu"]

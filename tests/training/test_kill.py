@@ -53,6 +53,7 @@ def check(folder, expected):
         assert set(found["curves"]) == {30}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_killed_again_and_again(seed, tmp_path, expected):
     rng = random.Random(seed)

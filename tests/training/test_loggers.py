@@ -59,6 +59,7 @@ def test_tensorboard_has_every_curve(tmp_path):
 
 
 # SQLAlchemy 2.1 deprecates a loader that MLflow 3.17 still uses; nothing of ours is involved.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The ..noload.. loader strategy is deprecated")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:mlflow", "ignore::DeprecationWarning:alembic")
 def test_mlflow_has_every_curve_and_says_what_a_run_is_of(tmp_path):
