@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any, Literal, Self
 
 from eigexp.shapes import Distortions, Eigenindices, Intervals, Rows, Values
@@ -72,7 +73,7 @@ class NullSpace:
         return cls(record["dimension_at_least"], record["dimension_estimate"], None if zero is None else NumericallyZero(**zero))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EigenPairs:
     """Certified eigenpairs of one image's Fisher information: eigendistortions with their eigenvalues and error bounds.
 
@@ -115,3 +116,26 @@ class EigenPairs:
     fisher_vector_products: float
     steps: int
     notes: tuple[str, ...] = field(default=())
+
+    def __repr__(self) -> str:
+        """Return what is known of each pair, without the arrays."""
+        state = f"{self.status}, {'verified' if self.verified else 'not verified'}"
+        lines = [f"  {index}: {value}, {residual} ({evidence})" for index, value, residual, evidence in self._rows()]
+        return "\n".join([f"EigenPairs(n={self.n}, m={self.m}, method={self.method}, {state}:", *lines, ")"])
+
+    def _repr_html_(self) -> str:
+        """Return a table of the pairs, for notebooks."""
+        head = "".join(f"<th>{name}</th>" for name in ("eigenindex", "eigenvalue", "residual", "evidence"))
+        body = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in self._rows())
+        state = f"{self.status}, {'verified' if self.verified else 'not verified'}; n = {self.n:,}, m = {self.m:,}; {self.method}"
+        return f"<table><caption>{escape(state)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+    def _rows(self) -> list[tuple[int, str, str, str]]:
+        """Return eigenindex, eigenvalue with its interval, residual and evidence of each pair; a bound where there is no more than that."""
+        rows = []
+        values = zip(self.eigenindex.tolist(), self.eigenvalues.tolist(), self.intervals.tolist(), self.residuals.tolist(), strict=True)
+        for index, value, (low, high), residual in values:
+            known = f"{value:.6g} in [{low:.6g}, {high:.6g}]" if low > 0 else f"<= {high:.3g}"
+            evidence = self.evidence.get("top" if index < self.n / 2 else "bottom") or "none"
+            rows.append((index, known, f"residual {residual:.1e}", evidence))
+        return rows

@@ -6,8 +6,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from eigexp.cli import doctor, export, maintenance, models, plot, results, run, status, sweep, wandb_sync, work
+from eigexp.cli import completion, doctor, export, maintenance, models, plot, results, run, status, sweep, wandb_sync, work
 from eigexp.cli.commands import Commands, exit_code
+from eigexp.cli.completion import complete
 from eigexp.errors import EigexpError
 
 EPILOG = """examples:
@@ -20,7 +21,7 @@ EPILOG = """examples:
 
 exit codes: 0 success (run and sweep: converged), 2 invalid input or configuration, 3 stopped on budget, 128 + signal, 1 other errors
 """
-_COMMANDS = (run, sweep, status, work, results, plot, export, maintenance, doctor, models, wandb_sync)
+_COMMANDS = (run, sweep, status, work, results, plot, export, maintenance, doctor, models, wandb_sync, completion)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,9 +62,10 @@ class _StderrHandler(logging.Handler):
 
 
 def _dispatch(words: list[str]) -> int:
-    if words[:1] == ["run"]:  # its overrides and flags are Hydra's, which argparse would misread
+    if words[:1] == ["run"] and "_ARGCOMPLETE" not in os.environ:  # its overrides and flags are Hydra's, which argparse would misread
         return run.run(words[1:])
     parser = command_parser()
+    complete(parser)
     options, rest = parser.parse_known_args(words)
     if not hasattr(options, "action"):
         parser.print_help()

@@ -1,6 +1,7 @@
 """How a subcommand is declared: a name, an action, and a help page that says what, default, example and exit codes."""
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,6 +10,12 @@ from eigexp.errors import ConfigurationError, EigexpError, ProcessError, StoreEr
 Action = Callable[[argparse.Namespace, list[str]], int]
 STORE = "outputs/results"
 CODES = "0 success, 2 invalid input or configuration, 1 other errors"
+
+
+def say_loading() -> None:
+    """Say on a terminal that the next seconds go into imports, which say nothing themselves."""
+    if sys.stderr.isatty() and "torch" not in sys.modules:
+        print("loading PyTorch ...", file=sys.stderr, flush=True)
 
 
 def exit_code(error: EigexpError) -> int:

@@ -13,7 +13,7 @@ def add(commands: Commands) -> None:
         "export",
         _export,
         "write the distortions of a result as stimuli: PNG files and a list of them, with the range where the model is linear",
-        examples=["eigexp export 3f2a9c --alpha 0.5 --alpha 5"],
+        examples=["eigexp export 3f2a9c --alpha 0.5 --alpha 5", "eigexp export 3f2a9c"],
     )
     export.add_argument("id", metavar="ID", help="the result, by the first characters of its id")
     export.add_argument("--output", default="outputs/stimuli", metavar="FOLDER", help="folder of the images")

@@ -23,7 +23,10 @@ def add(commands: Commands) -> None:
     results.add_argument("--sensitivity", dest="cross", action="store_true", help=argparse.SUPPRESS)  # its earlier name
     results.add_argument("--cross", action="store_true", help="show the cross tables between layers instead")
     report = commands.add(
-        "report", _report, "write one HTML page of stored results", examples=["eigexp report --where model=onoff --output onoff.html"]
+        "report",
+        _report,
+        "write one HTML page of stored results",
+        examples=["eigexp report", "eigexp report --where model=onoff --output onoff.html"],
     )
     report.add_argument("--output", default="outputs/report.html", metavar="FILE", help="the page")
     for parser in (results, report):

@@ -4,18 +4,33 @@ import argparse
 import sys
 from typing import Any
 
-from eigexp.cli.commands import Commands, exit_code
+from eigexp.cli.commands import Commands, exit_code, say_loading
+from eigexp.cli.options import group_lines
 from eigexp.errors import EigexpError
 
-_HELP = """Compute the eigendistortions of one configuration and store them.
+_HELP = """Compute the eigendistortions of one configuration and store them: the changes of an image that a model notices most and least.
 
-eigexp run [overrides]
-eigexp run model=lgg images=folder images.path=photos/ solver.k=3
-eigexp run model=resnet18 model.layer=layer2 images.grey=false --cfg job
+usage: eigexp run [overrides]
 
-An override is group=option or key=value; --cfg job prints the configuration instead; -m runs one configuration per choice.
-exit codes: 0 converged, 2 invalid input or configuration, 3 stopped on budget, 128 + signal, 1 other errors
-"""
+An override is group=option, such as model=lgg, or key=value, such as solver.k=3. The last line printed is the folder of the result.
+
+examples:
+  eigexp run model=lgg images=folder images.path=photos/ solver.k=3
+  eigexp run model=resnet18 model.layer=layer2 images.grey=false
+  eigexp run -m model=ln,lg,lgg,onoff         one configuration for each choice, one after the other
+
+groups and their options, * by default:
+{groups}
+
+keys that most runs need, with their defaults:
+  images.names=[camera] images.size=256       which images, and their size
+  solver.k=1 solver.tol=1e-4                  pairs at each end, and the residual / lambda_1 to reach
+  model.layer=null                            the response: the output, or a layer (`eigexp models MODEL` lists them)
+  seed=0 dtype=float32 certify=float64 store=outputs/results
+
+flags: --cfg job prints the whole configuration; -m runs each choice; --hydra-help lists Hydra's own.
+
+exit codes: 0 converged, 2 invalid input or configuration, 3 stopped on budget, 128 + signal, 1 other errors"""
 
 
 def add(commands: Commands) -> None:
@@ -39,15 +54,19 @@ def run(words: list[str]) -> int:
     Raises:
         EigexpError: for invalid input or configuration.
     """
+    if {"--help", "-h"} & set(words):
+        print(_HELP.format(groups=group_lines()))
+        return 0
     if any(word.startswith("-") for word in words):
         return _run_with_hydra(words)
+    say_loading()
     from eigexp.config.compose import compose
 
     return _compute(compose(words))
 
 
 def _run_with_hydra(words: list[str]) -> int:
-    """Run with flags of Hydra: --cfg, --resolve, --multirun, --help, --info, shell completion."""
+    """Run with flags of Hydra: --cfg, --resolve, --multirun, --info, shell completion."""
     import hydra
     from hydra.core.hydra_config import HydraConfig
 
@@ -65,9 +84,8 @@ def _run_with_hydra(words: list[str]) -> int:
             codes.append(exit_code(error))
 
     overrides = [word for word in words if not word.startswith("-") and ("=" in word or word[0] in "~+")]
-    help_page = [f"hydra.help.header='{_HELP}'"] if {"--help", "-h"} & set(words) else []
     check_overrides(overrides)
-    sys.argv = ["eigexp run", *(word for word in words if word not in overrides), *overrides, *help_page]  # Hydra wants its flags first
+    sys.argv = ["eigexp run", *(word for word in words if word not in overrides), *overrides]  # Hydra wants its flags first
     hydra.main(version_base="1.3", config_path="pkg://eigexp.conf", config_name="config")(task)()
     return max(codes, default=0)
 

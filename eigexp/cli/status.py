@@ -17,11 +17,12 @@ def add(commands: Commands) -> None:
     """Add the subcommands."""
     shown = commands.add(
         "status",
-        lambda options, overrides: status(options.store, failed=options.failed, form=options.format),
+        lambda options, overrides: status(options.store, failed=options.failed, form=options.format, traceback=options.traceback),
         "show the status of every task of a store: done, in flight, failed, partial or to do",
         examples=["eigexp status", "eigexp status --failed"],
     )
-    shown.add_argument("--failed", action="store_true", help="only tasks that failed, with their tracebacks")
+    shown.add_argument("--failed", action="store_true", help="only tasks that failed, with a line for each distinct error")
+    shown.add_argument("--traceback", action="store_true", help="with --failed: the traceback of the first task of each error, too")
     shown.add_argument("--format", choices=("table", "json"), default="table", help="format of the output")
     stopped = commands.add(
         "cancel",
@@ -34,9 +35,9 @@ def add(commands: Commands) -> None:
         add_store(parser)
 
 
-def status(root: str, *, failed: bool = False, form: str = "table") -> int:
-    """Print the status of every task of a store. Return 0."""
-    from eigexp.cli.task_tables import as_json, count_line, print_table, status_table
+def status(root: str, *, failed: bool = False, form: str = "table", traceback: bool = False) -> int:
+    """Print the status of every task of a store, grouped by state, and a line for each distinct error. Return 0."""
+    from eigexp.cli.task_tables import as_json, count_line, error_lines, print_table, status_table
     from eigexp.store import Store
     from eigexp.store.store import ERROR
     from eigexp.sweep.task_status import FAILED, StatusReader
@@ -51,9 +52,9 @@ def status(root: str, *, failed: bool = False, form: str = "table") -> int:
         return 0
     if tasks:
         print_table(status_table(tasks))
-    for task in tasks if failed else ():
-        error = store.read_json(task.id, ERROR) or {}
-        print(f"\n{task.id} {task.job.get('model', '')} {', '.join(task.job.get('names', ()))}\n{error.get('traceback', '')}")
+    errors = {task.id: error for task in tasks if (error := store.read_json(task.id, ERROR))}
+    for line in error_lines(tasks, errors, traceback=traceback):
+        print(line)
     print(count_line(tasks))
     return 0
 

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from eigexp.cli.commands import Commands
+from eigexp.cli.commands import Commands, say_loading
 
 if TYPE_CHECKING:
     from eigexp.sweep.plan import Plan, PlannedTask
@@ -35,6 +35,7 @@ def sweep(overrides: Sequence[str], *, dry_run: bool = False, retry_failed: bool
     Raises:
         EigexpError: before anything is launched, if a part of the plan is invalid or the store cannot be written.
     """
+    say_loading()
     from eigexp.sweep.plan import make_plan
     from eigexp.sweep.task_status import FAILED, ON_BUDGET, PARTIAL, TO_DO
 
@@ -59,7 +60,7 @@ def _launch(plan: "Plan", tasks: Sequence["PlannedTask"]) -> int:
     from eigexp.sweep.launcher import make_launcher
 
     launcher = make_launcher(plan.launcher)
-    with SweepProgress(len(tasks), shown=launcher.waits) as progress:
+    with SweepProgress(len(tasks), shown=launcher.waits, store=plan.store) as progress:
         code = launcher.launch(tasks, plan.store, progress.show)
     progress.show_total()
     return code

@@ -1,12 +1,16 @@
 """Progress of a sweep: a bar on a terminal, elsewhere one line per task."""
 
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from eigexp.store.labels import duration
+
 if TYPE_CHECKING:
+    from eigexp.store import Store
     from eigexp.sweep.plan import PlannedTask
     from eigexp.sweep.worker import TaskReport
 
@@ -17,9 +21,11 @@ class SweepProgress:
     Args:
         total: number of tasks.
         shown: whether there are tasks to wait for.
+        store: of the results, whose eigenvalues and D a line shows.
     """
 
-    def __init__(self, total: int, shown: bool = True):
+    def __init__(self, total: int, shown: bool = True, store: "Store | None" = None):
+        self._store, self._began = store, time.monotonic()
         self._console = Console(stderr=True)
         columns = (TextColumn("sweep"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
         self._bar = Progress(*columns, console=self._console) if shown and self._console.is_terminal else None
@@ -41,12 +47,29 @@ class SweepProgress:
         if report.state == "stopped":
             return
         self._reports.append(report)
-        line = f"{task.model} {', '.join(task.names)}: {_ending(report)}"
+        line = f"{task.model} {', '.join(task.names)}: {_ending(report)}{self._numbers(report)}"
         if self._bar and self._task is not None:
             self._bar.console.print(line, markup=False, highlight=False)
             self._bar.advance(self._task)
         else:
-            print(f"[{len(self._reports)}/{self._total}] {line}", file=sys.stderr, flush=True)
+            print(f"[{len(self._reports)}/{self._total}] {line}{self._left()}", file=sys.stderr, flush=True)
+
+    def _numbers(self, report: "TaskReport") -> str:
+        """Return the largest and the smallest eigenvalue and D of a task's first result."""
+        if self._store is None or report.state != "done" or not self._store.has(report.id):
+            return ""
+        from eigexp.store.rows import row_of
+        from eigexp.store.table import cell
+
+        row = row_of(self._store.read(report.id).record)
+        return "; " + ", ".join(f"{name} {cell(key, row)}" for name, key in (("largest", "top"), ("smallest", "bottom"), ("D", "D")))
+
+    def _left(self) -> str:
+        """Return how long the other tasks will take, if they take as long as those so far."""
+        done, others = len(self._reports), self._total - len(self._reports)
+        if self._store is None or not others:
+            return ""
+        return f"; about {duration((time.monotonic() - self._began) / done * others)} left"
 
     def show_total(self) -> None:
         """Show how many tasks are done, if there were tasks to wait for."""

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -17,13 +18,14 @@ _LOG_WIDTH = 200  # characters, where the output is no terminal
 
 
 def status_table(tasks: Sequence[TaskStatus], costs: Mapping[str, float | None] | None = None) -> Table:
-    """Return a table with one row per task; of more than 40, the first that are not done.
+    """Return a table with one row per task, grouped by state; of more than 40, the first that are not done.
 
     Args:
         tasks: to show.
         costs: estimated Fisher-vector products by id, None where unknown; None for no such column.
     """
     rows = list(tasks) if len(tasks) <= _MAX_ROWS else [task for task in tasks if task.state != DONE][:_MAX_ROWS]
+    rows = rows if costs is not None else sorted(rows, key=lambda task: STATES.index(task.state))  # a plan keeps its order
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("task", "model", "images", *(("FVPs",) if costs is not None else ()), "state", "", "sweep"):
         table.add_column(name, no_wrap=name != "", justify="right" if name == "FVPs" else "left")
@@ -33,6 +35,27 @@ def status_table(tasks: Sequence[TaskStatus], costs: Mapping[str, float | None] 
         cells = (task.id, task.job.get("model", ""), _cut(images), *cost, task.state, _cut(task.detail), _cut(overrides))
         table.add_row(*(Text(cell, _STYLES.get(cell, "")) for cell in cells))
     return table
+
+
+def error_lines(tasks: Sequence[TaskStatus], errors: Mapping[str, Mapping[str, Any]], *, traceback: bool = False) -> list[str]:
+    """Return a line for each distinct error: of how many tasks it is, and which.
+
+    Args:
+        tasks: of a store.
+        errors: content of error.json by task.
+        traceback: add the traceback of the first task.
+    """
+    found: dict[str, list[TaskStatus]] = {}
+    for task in tasks:
+        if task.id in errors:
+            found.setdefault(str(errors[task.id].get("message", "")), []).append(task)
+    lines = []
+    for message, own in found.items():
+        names = [f"{task.id} {task.job.get('model', '')} {', '.join(task.job.get('names', ()))}".strip() for task in own[:3]]
+        more = f", and {len(own) - 3} more" if len(own) > 3 else ""
+        lines.append(f"{len(own)} task{'s' * (len(own) > 1)}: {message} ({'; '.join(names)}{more})")
+        lines += [str(errors[own[0].id].get("traceback", ""))] if traceback else []
+    return lines
 
 
 def count_line(tasks: Sequence[TaskStatus]) -> str:

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from eigexp.certificates import Precision
 from eigexp.errors import InputTypeError
 from eigexp.solvers.exact import Exact
+from eigexp.store.result import as_array
 from eigexp.synthesis.attributes import Attributes
 from eigexp.synthesis.checks import check_image, check_model, respond
 from eigexp.synthesis.jacobian import check_exact, check_jacobian_memory, compute_jacobian, warn_of_size
@@ -243,6 +245,23 @@ class Eigendistortion(Attributes):
         if self._results is not None:
             self._results = self._results.to(moved)
 
+    def summary(self) -> str:
+        """Return what is known of each pair as text: its eigenvalue with its interval, residual, threshold and evidence."""
+        from eigexp.synthesis.notebook import summary
+
+        return summary([solved.pairs for solved in self._results.solved]) if self._results else "no eigendistortions yet: call synthesize()"
+
+    def _repr_html_(self) -> str:
+        """Return the images, the distortions and a table of the pairs, for notebooks."""
+        from eigexp.synthesis.notebook import object_html
+
+        if self._results is None:
+            return f"<pre>{escape(repr(self))}</pre>"
+        images = self._image if self._image.ndim > 1 else [self._image]
+        shown = zip(images, self._results.solved, strict=True)
+        return "".join(object_html(as_array(image), solved.pairs) for image, solved in shown)
+
     def __repr__(self) -> str:
         model = repr(self._model).replace("\n", "\n  ")
-        return f"{type(self).__name__}(\n  image = {tuple(self._image.shape)} ({self._image.dtype}),\n  model = {model},\n)"
+        result = self.summary().replace("\n", "\n  ")
+        return f"{type(self).__name__}(\n  image = {tuple(self._image.shape)} ({self._image.dtype}),\n  model = {model},\n  {result},\n)"

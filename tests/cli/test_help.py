@@ -18,9 +18,9 @@ def test_a_page_says_what_with_examples_and_exit_codes(name):
     parser = PARSERS[name]
     text = parser.format_help()
     examples = [line.strip() for line in text.splitlines() if line.startswith(f"  eigexp {name}")]
-    assert parser.description and examples and "exit codes: " in text
+    assert parser.description and len(examples) >= (1 if name == "rank" else 2) and "exit codes: " in text  # rank is internal
     for example in examples:
-        options, rest = command_parser().parse_known_args(shlex.split(example)[1:])
+        options, rest = command_parser().parse_known_args(shlex.split(example.partition(" >")[0])[1:])
         assert options.action and (rest == [] or parser.usage)
 
 
@@ -40,13 +40,12 @@ def test_the_page_of_plot_lists_every_kind_once_however_often_it_is_shown():
     assert listed == list(KINDS)
 
 
-def test_the_help_of_run_says_what_before_hydra_lists_the_groups(capsys):
-    with pytest.raises(SystemExit) as ended:
-        main(["run", "--help"])
+def test_the_help_of_run_says_what_with_examples_groups_and_exit_codes(capsys):
+    assert main(["run", "--help"]) == 0
     text = capsys.readouterr().out
-    assert ended.value.code in (0, None)
     assert text.startswith("Compute the eigendistortions of one configuration") and "exit codes: 0 converged" in text
-    assert "== Configuration groups ==" in text
+    assert text.count("  eigexp run ") >= 2 and "solver.k=1" in text and "krylov*" in text
+    assert len(text.splitlines()) < 45  # one screen
 
 
 def test_what_is_unknown_to_a_command_is_named(capsys):

@@ -110,6 +110,8 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
     "eigexp run logger=none": Run(["model=lg", "images.size=24"], RESULT),
     "eigexp run model._target_=mylab.models.Retina model.name=retina model.weights=retina.safetensors": Run(TINY, RESULT),
     "eigexp results --format table": Run(),
+    "eigexp results --pairs": Run(),
+    "eigexp completion bash >> ~/.bashrc": Shell("python -m eigexp completion bash"),
     "eigexp results --where model=onoff --format csv": Run(),
     "eigexp report": Run([], "outputs/report.html"),
     "eigexp report --where model=onoff --output onoff.html": Run([], "onoff.html"),
@@ -127,7 +129,11 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
         f"eigexp plot {kind} 3f2a9c --output {kind}.png": Run(["--dpi", "60"], f"{kind}.png")
         for kind in ("distortions", "spectrum", "curves")
     },
-    **{f"eigexp plot {kind} --output {kind}.png": Run(["--dpi", "60"], f"{kind}.png") for kind in ("compare", "thresholds")},
+    **{
+        f"eigexp plot {kind} --output {kind}.png": Run(["--dpi", "60"], f"{kind}.png")
+        for kind in ("compare", "thresholds", "grid", "profile")
+    },
+    "eigexp plot grid --scale 5 --width 2 --format pdf": Run([], "outputs/figures/grid.pdf"),
     "eigexp plot cross --output cross.png": Run(["--dpi", "60"], "cross.png"),
     "eigexp export 3f2a9c --alpha 0.5 --alpha 5": Run([], "outputs/stimuli/*_linearity.pdf"),
     "eigexp doctor": Run(),

@@ -9,7 +9,7 @@ import torch
 
 from eigexp.images import Image
 from eigexp.pairs import EigenPairs, NullSpace
-from eigexp.store import Store, build_record, result_id
+from eigexp.store import Store, arrays_of, build_record, result_id
 
 ENVIRONMENT = {"versions": {"eigexp": "0.1.0", "torch": "2.9.0"}, "git": None, "host": "node1"}
 
@@ -113,3 +113,9 @@ def fake_table(ids: Sequence[str], layers: Sequence[str] = ("a", "b<i>"), image:
         "values": [[2.0 if i == j else 0.5 * scale for j in range(count)] for i in range(count) for scale in (1.0, bottom)],
         "deviation": 0.0,
     }
+
+
+def arrays_of_fake(**changes: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arrays and record of one result, for a View."""
+    image, pairs = fake_image(), fake_pairs(**changes)
+    return arrays_of(pairs, image), fake_record(pairs, image)

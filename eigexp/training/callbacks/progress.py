@@ -4,6 +4,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any, Literal, Protocol, TextIO
 
 import torch
@@ -87,7 +88,9 @@ class SolverProgress(ProgressBar, TaskCallback):
         if self.mode == "quiet":
             return None
         console = Console(file=stream)
-        if self.mode == "bar" or (self.mode == "auto" and console.is_terminal and not console.is_dumb_terminal):
+        live = console.is_terminal and not console.is_dumb_terminal
+        jupyter = console.is_jupyter and find_spec("ipywidgets") is not None  # what rich draws a live bar with in a notebook
+        if self.mode == "bar" or (self.mode == "auto" and (live or jupyter)):
             self._interval = self.refresh_seconds
             return _BarDisplay(console)
         self._interval = self.line_seconds
