@@ -48,6 +48,10 @@ class ProcessError(EigexpError, RuntimeError):
     """One of several processes failed."""
 
 
+class SchedulerError(EigexpError, RuntimeError):
+    """A batch scheduler does not answer, or refuses."""
+
+
 class LoadError(EigexpError, ValueError):
     """A file is not a saved object, or belongs to another image or model."""
 

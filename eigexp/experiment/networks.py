@@ -11,6 +11,7 @@ from eigexp.experiment.parts import build
 from eigexp.models import layer_shapes, weights_digest
 from eigexp.models.layers import Layer, NetworkLayers, read_layers, write_layer
 from eigexp.store.identity import registered_name
+from eigexp.store.source_code import code_digest, model_code
 
 _FRONT_ENDS = ("ln", "lg", "lgg", "onoff")  # options whose `name` a model of the user's own takes over without meaning it
 
@@ -23,11 +24,13 @@ class Network:
         name: what records and figures call it.
         layers: the network, by layer.
         digests: of the weights that each layer depends on.
+        code: digest of the user's own code in it; empty where there is none.
     """
 
     name: str
     layers: NetworkLayers
     digests: Mapping[Layer, str]
+    code: str = ""
 
 
 def build_network(node: Mapping[str, Any]) -> Network:
@@ -41,7 +44,7 @@ def build_network(node: Mapping[str, Any]) -> Network:
     module = build(settings, "model")
     network = NetworkLayers(module, read_layers(node.get("layer")), node.get("weights"))
     digests = {layer: weights_digest(model) for layer, model in network.models.items()}
-    return Network(_model_name(node), network, digests)
+    return Network(_model_name(node), network, digests, code_digest([located(str(node["_target_"]), "model"), *model_code(module)]))
 
 
 def one_layer(config: Mapping[str, Any], layer: Layer) -> dict[str, Any]:

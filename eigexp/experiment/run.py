@@ -11,7 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 from eigexp.experiment.cross_table import complete_tables
 from eigexp.experiment.parts import build
 from eigexp.experiment.plan_cache import PlanCache
-from eigexp.experiment.tasks import TaskList
+from eigexp.experiment.response import response_digest, same_response
+from eigexp.experiment.tasks import PlannedResult, TaskList
 from eigexp.store import Store
 from eigexp.store.maintenance import problem_of, set_aside
 
@@ -76,10 +77,11 @@ def run(
     """
     plain = plain_config(config)
     store, solver = Store(plain["store"]), build(plain["solver"], "solver")
+    plain = _with_local_paths(plain, store)
     tasks = TaskList(plain, cache)
     if only is not None:
         tasks = tasks.among(only)
-    reused = [id for id in tasks.ids if _is_sound(store, id)]
+    reused = _reused(store, tasks)
     mine, signum = tasks.ids, None
     if len(reused) < len(tasks.ids):
         from eigexp.experiment.fitting import Fitting  # with Lightning, which nothing else here needs
@@ -95,6 +97,17 @@ def plain_config(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items() if key != "hydra"}
+
+
+def _with_local_paths(config: dict[str, Any], store: Store) -> dict[str, Any]:
+    """Return the configuration with checkpoints in the folder of this machine, where the store is a URL."""
+    url, folder = store.location.rstrip("/"), str(store.root)
+    if url == folder:
+        return config
+    callbacks = {name: dict(node or {}) for name, node in (config.get("callbacks") or {}).items()}
+    for node in callbacks.values():
+        node |= {key: value.replace(url, folder, 1) for key, value in node.items() if str(value).startswith(url)}
+    return {**config, "callbacks": callbacks}
 
 
 def _outcome(config: Mapping[str, Any], store: Store, tasks: TaskList, reused: list[str], signum: int | None) -> RunOutcome:
@@ -121,12 +134,29 @@ def _stop_reason(trainer: Mapping[str, Any], unfinished: int, asked: int) -> str
     return f"{unfinished} of {asked} results were not computed: {cause} before the solver was done. {hint}, and run the command again."
 
 
-def _is_sound(store: Store, id: str) -> bool:
-    """Return whether a result is there and is what was written; a corrupt one is set aside."""
-    if not store.has(id):
-        return False
-    problem = problem_of(store.path(id))
-    if problem:
-        aside = set_aside(store, store.path(id))
-        log.warning("The result %s failed verification (%s); recomputing. The old files are in %s.", id, problem, aside)
-    return not problem
+def _reused(store: Store, tasks: TaskList) -> list[str]:
+    """Return the ids of results that are there, whole, and of the model as it is now; others are set aside."""
+    reused, agreed = [], set()
+    for planned in tasks.planned:
+        if not store.has(planned.id):
+            continue
+        problem = problem_of(store.path(planned.id))
+        if not problem and planned.layer not in agreed:  # one image that agrees speaks for its layer: another costs a pass of the network
+            problem = _other_response(store, tasks, planned)
+            agreed |= set() if problem else {planned.layer}
+        if problem:
+            aside = set_aside(store, store.path(planned.id))
+            log.warning("The result %s failed verification (%s); recomputing. The old files are in %s.", planned.id, problem, aside)
+        else:
+            reused.append(planned.id)
+    return reused
+
+
+def _other_response(store: Store, tasks: TaskList, planned: PlannedResult) -> str:
+    stored = store.read(planned.id).record.get("response")
+    if not stored:
+        return ""
+    (image,) = tasks.images.pixels_of([planned.index])
+    if same_response(stored, response_digest(tasks.network.layers.models[planned.layer], image)):
+        return ""
+    return "the model responds to its image otherwise than when it was computed"

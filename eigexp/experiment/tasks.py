@@ -127,7 +127,7 @@ class TaskList(Sequence[Task]):
         return other
 
     def _plan(self) -> Iterator[PlannedResult]:
-        parts = parts_of(self.config)
+        parts = parts_of(self.config, self.network.code)
         for index, image in enumerate(self.images.facts):
             for layer in self.layers:
                 identity = result_identity(self.config, layer, self.network.digests[layer], image.sha256, image.shape, parts)

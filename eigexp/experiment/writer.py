@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from eigexp.experiment.identity import result_settings
+from eigexp.experiment.response import response_digest
 from eigexp.pairs import EigenPairs
 from eigexp.report import View, distortion_figure, figure_png
 from eigexp.report.pictures import captioned_pictures
 from eigexp.store import Store, arrays_of, build_record, environment
 from eigexp.store.result import CONFIG, CURVES, PAIRS, RECORD
+from eigexp.store.source_code import distributions, model_code
 from eigexp.training import EigenModule, Task
 
 log = logging.getLogger(__name__)
@@ -49,9 +51,10 @@ class StoreWriter:
             seconds=seconds,
             seed=self.module.settings.seed,
             device=str(self.module.device),
-            environment=environment(),
+            environment=environment(packages=distributions(model_code(task.model))),
+            response=response_digest(task.model, image),
             linearise=getattr(self.module.operator, "method", None),
-            settings=result_settings(config) if config else {},
+            settings=result_settings(config, (identity.get("model") or {}).get("code", "")) if config else {},
             notes=[*pairs.notes, *_notes(task.model_name, config)],
         )
         arrays, scale = arrays_of(pairs, image), config.get("figure", {}).get("scale")

@@ -1,8 +1,8 @@
 """What a result was computed with: its identity, which its id is made from, and its settings, which tables and reports show.
 
 An identity names what determines the numbers and nothing else. A class or function of this package has the name that it declares there, so
-it may move or be renamed; one of the user's own has its `_target_`. Settings with their default values are left out, so a class may gain a
-setting. A default that changes needs a new IDENTITY_FORMAT, because it gives other numbers under the same id.
+it may move or be renamed; one of the user's own has its `_target_` and the digest of its code. Settings with their default values are left
+out, so a class may gain a setting. A default that changes needs a new IDENTITY_FORMAT, because it gives other numbers under the same id.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ from typing import Any
 
 from eigexp.errors import ConfigurationError
 from eigexp.store.record import canonical_json, plain
+from eigexp.store.source_code import code_digest
 
 IDENTITY_FORMAT = 2
 PACKAGE = "eigexp"
@@ -30,18 +31,21 @@ class Part:
         registered: whether it is the former.
         given: the settings of its configuration.
         defaults: those of its signature.
+        code: digest of the user's own code in it; empty where there is none.
     """
 
     name: str
     registered: bool
     given: Mapping[str, Any]
     defaults: Mapping[str, Any]
+    code: str = ""
 
     @classmethod
     def of(cls, target: Any, path: str, given: Mapping[str, Any]) -> "Part":
         """Describe what `target(**given)` makes; `path` is the `_target_` that led to it."""
         name = registered_name(target)
-        return cls(name or path, name is not None, dict(given), _defaults(target))
+        code = "" if name else code_digest([target])
+        return cls(name or path, name is not None, dict(given), _defaults(target), code)
 
     @classmethod
     def of_instance(cls, thing: Any) -> "Part | None":
@@ -56,12 +60,13 @@ class Part:
     def identity(self) -> dict[str, Any]:
         """The name, and the settings that differ from their defaults."""
         differing = {key: value for key, value in self.given.items() if key not in self.defaults or not _equal(value, self.defaults[key])}
-        return {"name" if self.registered else "_target_": self.name, **differing}
+        code = {"code": self.code} if self.code else {}
+        return {"name" if self.registered else "_target_": self.name, **differing, **code}
 
     @property
     def settings(self) -> dict[str, Any]:
         """Every setting, defaults included."""
-        return {**self.defaults, **self.given}
+        return {**self.defaults, **self.given, **({"code": self.code[:8]} if self.code else {})}
 
 
 def registered_name(target: Any) -> str | None:

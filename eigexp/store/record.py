@@ -106,13 +106,14 @@ def build_record(
     return plain(record)
 
 
-def environment(folder: str | Path | None = None) -> dict[str, Any]:
+def environment(folder: str | Path | None = None, packages: Sequence[str] = ()) -> dict[str, Any]:
     """Return where a result is computed: {"versions": {package: version}, "git": {"commit", "dirty"} or None, "host": name}.
 
     Args:
         folder: in the repository that "git" describes; the current folder by default.
+        packages: further ones whose versions to note, those of the model's classes.
     """
-    return {"versions": _versions(), "git": git_state(str(Path(folder or ".").absolute())), "host": socket.gethostname()}
+    return {"versions": _versions(tuple(packages)), "git": git_state(str(Path(folder or ".").absolute())), "host": socket.gethostname()}
 
 
 @cache
@@ -152,9 +153,9 @@ def _canonical(value: Any, where: str) -> Any:
 
 
 @cache
-def _versions() -> dict[str, str]:
+def _versions(more: tuple[str, ...]) -> dict[str, str]:
     found = {"python": platform.python_version()}
-    for name in PACKAGES:
+    for name in (*PACKAGES, *more):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

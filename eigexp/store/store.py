@@ -22,6 +22,7 @@ from eigexp.store.result import CONFIG, CURVES, PAIRS, RECORD, Result, arrays_of
 if TYPE_CHECKING:
     from eigexp.images import Image
     from eigexp.pairs import EigenPairs
+    from eigexp.store.remote import Remote
 
 STATE = "state"
 JOB = "job.json"
@@ -36,14 +37,30 @@ class Store:
     of several writers of one result the first wins, and the others change nothing.
 
     Args:
-        root: the folder; created by the first write.
+        root: the folder; created by the first write. Or a URL such as s3://bucket/prefix: then results are shared through that bucket, and
+            this machine keeps those that it has read or made in a folder.
+
+    Attributes:
+        root: the folder.
+        remote: the bucket; None without one.
     """
 
     def __init__(self, root: str | os.PathLike[str]):
-        self.root = Path(root).expanduser().absolute()
+        self.remote, folder = _bucket_of(str(root)) if "://" in str(root) else (None, root)
+        self.root = Path(folder).expanduser().absolute()
 
     def __repr__(self) -> str:
-        return f"Store({str(self.root)!r})"
+        return f"Store({self.location!r})"
+
+    @property
+    def location(self) -> str:
+        """Where it is, as the option --store takes it."""
+        return self.remote.url if self.remote else str(self.root)
+
+    @property
+    def local(self) -> "Store":
+        """The same without its bucket."""
+        return Store(self.root)
 
     # -- paths ---------------------------------------------------------------------------------------------------------
 
@@ -62,8 +79,10 @@ class Store:
         return self.path(id) / STATE
 
     def has(self, id: str) -> bool:
-        """Return whether the result is complete."""
-        return (self.path(id) / RECORD).exists()
+        """Return whether the result is complete, here or in the bucket; from there it is copied."""
+        if (self.path(id) / RECORD).exists():
+            return True
+        return self.remote is not None and self.remote.has(id) and self.remote.pull(self.local, id)
 
     def ids(self) -> list[str]:
         """Return the ids of all complete results, sorted; empty where there is no store yet."""
@@ -75,6 +94,9 @@ class Store:
         Raises:
             StoreError: if the store is a file or cannot be read.
         """
+        if self.remote is not None:
+            for id in sorted(self.remote.ids() - set(self.local.ids())):
+                self.remote.pull(self.local, id)
         if not self.root.exists():
             return
         try:
@@ -167,6 +189,10 @@ class Store:
         Raises:
             StoreError: if they cannot be written; the result then does not exist.
         """
+        if self.remote is not None:
+            folder = self.local.write_files(record, contents)
+            self.remote.push(self.local, record["id"])
+            return folder
         folder = self.path(record["id"])
         if self.has(record["id"]):
             return folder
@@ -203,6 +229,13 @@ class Store:
         target = self.path(id) / name
         write_atomically(target, _json(value))
         return target
+
+
+def _bucket_of(url: str) -> "tuple[Remote, Path]":
+    """Return the bucket of a URL, and the folder for its results on this machine."""
+    from eigexp.store.remote import Remote, cache_folder
+
+    return Remote(url), cache_folder(url)
 
 
 def config_yaml(config: Mapping[str, Any]) -> bytes:

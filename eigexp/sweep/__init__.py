@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from eigexp.sweep.local import Local
     from eigexp.sweep.plan import make_plan
     from eigexp.sweep.slurm import Slurm
+    from eigexp.sweep.template import Template
 
-__all__ = ["Launcher", "Local", "Slurm", "Sweep", "make_plan"]
+__all__ = ["Launcher", "Local", "Slurm", "Sweep", "Template", "make_plan"]
 
 __getattr__ = lazy_names(
     __name__,
@@ -22,6 +23,7 @@ __getattr__ = lazy_names(
         "Launcher": "eigexp.sweep.launcher",
         "Local": "eigexp.sweep.local",
         "Slurm": "eigexp.sweep.slurm",
+        "Template": "eigexp.sweep.template",
         "Sweep": "eigexp.sweep.callback",
         "make_plan": "eigexp.sweep.plan",
     },

@@ -17,10 +17,10 @@ from eigexp.experiment.plan_cache import PlanCache
 from eigexp.experiment.tasks import TaskList
 from eigexp.experiment.writer import StoreWriter
 from eigexp.store import Store
+from eigexp.sweep.failures import record_error
 from eigexp.sweep.lock import task_lock
 from eigexp.sweep.plan import Plan, PlannedTask
 from eigexp.sweep.task_files import write_tasks
-from eigexp.sweep.worker import record_error
 from eigexp.training import EigenModule, Task, TaskData
 from eigexp.training.callbacks import ResultWriter, TaskCallback
 from eigexp.training.data import TaskSteps

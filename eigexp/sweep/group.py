@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_IGNORED = ("launcher", "store", "logger", "trainer", "callbacks")  # keys that do not choose what is computed
+_IGNORED = ("launcher", "store", "logger", "trainer", "callbacks", "hydra")  # keys that do not choose what is computed
 _MAX_LENGTH = 128  # characters, as many as W&B keeps
 
 

@@ -15,8 +15,8 @@ from eigexp.errors import ConfigurationError
 from eigexp.store import Store
 from eigexp.sweep.launcher import Launcher, OnReport
 from eigexp.sweep.plan import PlannedTask
-from eigexp.sweep.task_files import write_tasks
-from eigexp.sweep.worker import SIGNALS, TaskReport, exit_code
+from eigexp.sweep.task_files import halve_batch, write_tasks
+from eigexp.sweep.worker import SIGNALS, TaskReport, exit_code, worker_command
 
 _PAUSE = 0.2  # seconds before a task that another process has locked is tried again
 
@@ -27,16 +27,17 @@ class Local(Launcher):
     Args:
         processes: number of workers; None for one per GPU, or one on the CPU.
         threads: of each worker; None for $OMP_NUM_THREADS if set, else cores / processes.
+        task_seconds: time limit of one task; None for none.
     """
 
     name = "local"
     waits = True
 
-    def __init__(self, processes: int | None = None, threads: int | None = None):
+    def __init__(self, processes: int | None = None, threads: int | None = None, task_seconds: float | None = None):
         for name, value in {"processes": processes, "threads": threads}.items():
             if value is not None and value < 1:
                 raise ConfigurationError(f"launcher.{name}={value} must be at least 1.")
-        self.processes, self.threads = processes, threads
+        self.processes, self.threads, self.task_seconds = processes, threads, task_seconds
 
     def launch(self, tasks: Sequence[PlannedTask], store: Store, on_report: OnReport) -> int:
         """Run tasks. Return 0, 3 if one stopped on budget, 1 if one failed or its process died, 128 + signal.
@@ -46,7 +47,8 @@ class Local(Launcher):
         Raises:
             StoreError: if the store cannot be written.
         """
-        write_tasks(store, tasks, {"launcher": self.name})
+        limit = {} if self.task_seconds is None else {"task_seconds": self.task_seconds}
+        write_tasks(store, tasks, {"launcher": self.name, **limit})
         devices = visible_devices()
         count = min(len(tasks), self.processes or max(1, len(devices)))
         pool = WorkerPool(tasks, store, [self.environment(n, count, devices) for n in range(count)])
@@ -116,11 +118,16 @@ class WorkerPool:
     def _stop_workers(self, signum: int, frame: FrameType | None) -> None:
         """Let workers save and stop; kill them on a second signal."""
         again, self._signum = self._signum is not None, signum
-        for process in list(self._processes.values()):
-            if process.poll() is None:
-                process.send_signal(signal.SIGKILL if again else signal.SIGTERM)
+        living = [process for process in list(self._processes.values()) if process.poll() is None]
+        name = signal.Signals(signum).name
+        doing = "killing them" if again else "they save and stop; a second signal kills them"
+        print(f"eigexp: {name}: {len(living)} workers at work, {doing}.", file=sys.stderr, flush=True)
+        for process in living:
+            process.send_signal(signal.SIGKILL if again else signal.SIGTERM)
 
     def _feed(self, number: int, environment: dict[str, str]) -> None:
+        # Workers inherit this thread's mask: a signal waits until they have their handlers, however long they import.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         while self._signum is None:
             try:
                 task = self._tasks.get_nowait()
@@ -130,7 +137,7 @@ class WorkerPool:
             if report.state == "locked":  # another sweep has it; should that die, this one takes over
                 threading.Event().wait(_PAUSE)
                 self._tasks.put(task)
-            else:
+            elif report.state != "again":
                 self._reports.put((report, task))
         self._end_worker(number)
 
@@ -150,6 +157,9 @@ class WorkerPool:
         code = process.wait()
         if self._signum is not None:
             return TaskReport(task.id, "stopped")
+        if code == -signal.SIGKILL and halve_batch(self.store, task):  # as the kernel does where memory ends
+            self._tasks.put(task)
+            return TaskReport(task.id, "again")
         end = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         last = self._log(number).read_text(errors="replace").strip().splitlines()[-1:]
         return TaskReport(task.id, "died", 1, message=" ".join([f"Its process {end}.", *last]))
@@ -157,7 +167,7 @@ class WorkerPool:
     def _start_worker(self, number: int, environment: dict[str, str]) -> subprocess.Popen[str]:
         with self._log(number).open("w") as log:
             return subprocess.Popen(
-                worker_command(self.store.root, ["-"]),
+                worker_command(self.store.location, ["-"]),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -182,8 +192,3 @@ class WorkerPool:
         folder = self.store.root / "jobs"
         folder.mkdir(exist_ok=True)
         return folder / f"local-{os.getpid()}-{number}.log"
-
-
-def worker_command(root: Path, ids: Sequence[str]) -> list[str]:
-    """Return the command of a worker process; with the ids ["-"] it reads ids from its standard input."""
-    return [sys.executable, "-m", "eigexp", "work", "--store", str(root), *ids]

@@ -3,7 +3,8 @@
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from eigexp.store import Store
 from eigexp.store.files import store_error
 
 LOCK = "lock"
+_SWEEP = "sweep.lock"
+_PATIENCE = 1.0  # seconds to wait for a lock: whoever looks at a task's status holds it for some microseconds
+_PAUSE = 0.05  # seconds between two tries
 _UNSUPPORTED = (errno.EBADF, errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS)
 
 
@@ -23,7 +27,37 @@ def task_lock(store: Store, id: str) -> Iterator[bool]:
     Raises:
         StoreError: if the store cannot be written.
     """
-    path = store.path(id) / LOCK
+    with _locked_file(store.path(id) / LOCK, _PATIENCE) as acquired:
+        if acquired and store.remote is not None:  # other machines, too
+            with store.remote.lease(id) as leased:
+                yield leased
+        else:
+            yield acquired
+
+
+@contextmanager
+def sweep_lock(store: Store, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock of a store's sweeps within the block: of two that look and submit at once, the second sees what the first submitted.
+
+    Args:
+        store: of the sweeps.
+        on_wait: called once if another sweep has the lock.
+
+    Raises:
+        StoreError: if the store cannot be written.
+    """
+    path = store.root / _SWEEP
+    with _locked_file(path, _PATIENCE) as acquired:
+        if acquired:
+            yield
+            return
+    on_wait()
+    with _locked_file(path, float("inf")):
+        yield
+
+
+@contextmanager
+def _locked_file(path: Path, patience: float) -> Iterator[bool]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # The file outlives the lock: while the task is unfinished, removing it would let two processes lock two files of one name.
@@ -31,7 +65,7 @@ def task_lock(store: Store, id: str) -> Iterator[bool]:
     except OSError as error:
         raise store_error(f"Cannot write {path}", error) from error
     try:
-        yield _acquired(descriptor, fcntl.LOCK_EX)
+        yield _acquired_within(descriptor, patience)
     finally:
         os.close(descriptor)
 
@@ -51,6 +85,15 @@ def _held(path: Path) -> bool:
         return not _acquired(descriptor, fcntl.LOCK_SH)
     finally:
         os.close(descriptor)
+
+
+def _acquired_within(descriptor: int, patience: float) -> bool:
+    deadline = time.monotonic() + patience
+    while not _acquired(descriptor, fcntl.LOCK_EX):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_PAUSE)
+    return True
 
 
 def _acquired(descriptor: int, kind: int) -> bool:

@@ -13,6 +13,7 @@ from eigexp.store.files import discard, read_bytes, write_atomically
 from eigexp.store.result import CONFIG
 from eigexp.store.store import ERROR, JOB, config_yaml
 from eigexp.sweep.plan import PlannedTask
+from eigexp.sweep.scheduler import Job, jobs_of
 
 TASK = "task.yaml"  # of several layers: config.yaml in the same folder belongs to the first layer alone
 
@@ -34,19 +35,50 @@ def write_tasks(store: Store, tasks: Sequence[PlannedTask], job: Mapping[str, An
         write_job(store, task, job)
 
 
-def write_job(store: Store, task: PlannedTask, job: Mapping[str, Any]) -> None:
-    """Write job.json of each of the task's results: what the task is, and which job has it."""
+def write_job(store: Store, task: PlannedTask, job: Mapping[str, Any], submitted: Job | None = None) -> None:
+    """Write job.json of each of the task's results: what the task is, and all jobs that ever had it."""
     content = {"ids": list(task.ids), "names": list(task.names), "model": task.model, "overrides": list(task.overrides), **job}
     if task.tables:
         content["tables"] = list(task.tables)
+    before = jobs_of(store.read_json(task.id, JOB) or {})
+    content |= _with_job(before, submitted)
     for id in task.ids:
         store.write_json(id, JOB, content)
 
 
-def write_worker(store: Store, id: str, job: Mapping[str, Any], slurm_job: str | None) -> None:
+def write_worker(store: Store, id: str, job: Mapping[str, Any], running: Job | None) -> None:
     """Add to job.json which process works on the task now."""
     worker = {"host": socket.gethostname(), "pid": os.getpid()}
-    store.write_json(id, JOB, {**job, **worker, **({"job": slurm_job} if slurm_job else {})})
+    store.write_json(id, JOB, {**job, **worker, **_with_job(jobs_of(job), running)})
+
+
+def halve_batch(store: Store, task: PlannedTask) -> bool:
+    """Let the task's next attempt take half as many images at once. Returns False where it is one image already."""
+    job = store.read_json(task.id, JOB) or {}
+    size = min(len(task.ids), int(job.get("batch_size") or task.config["images"].get("batch_size") or 1))
+    if size < 2:
+        return False
+    store.write_json(task.id, JOB, {**job, "batch_size": size // 2})
+    return True
+
+
+def with_batch_size(config: Mapping[str, Any], job: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration with the batch size of job.json, where it has one."""
+    size = job.get("batch_size")
+    return {**config, "images": {**config["images"], "batch_size": size}} if size else dict(config)
+
+
+def mark_cancelled(store: Store, id: str) -> None:
+    """Write to job.json that the task was cancelled; the next sweep that has it removes the mark."""
+    job = store.read_json(id, JOB)
+    if job is not None:
+        store.write_json(id, JOB, {**job, "cancelled": True})
+
+
+def _with_job(before: Sequence[Job], job: Job | None) -> dict[str, Any]:
+    """Return the keys `jobs`, all of them with the latest last, and `job`, the id of the latest where it is this one."""
+    jobs = [str(each) for each in before if each != job] + ([str(job)] if job else [])
+    return {**({"jobs": jobs} if jobs else {}), **({"job": job.id} if job else {})}
 
 
 def read_task(store: Store, id: str) -> tuple[dict[str, Any], dict[str, Any]]:

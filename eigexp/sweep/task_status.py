@@ -1,4 +1,4 @@
-"""Status of tasks, from the store and Slurm's queue alone: no torch, no worker is asked."""
+"""Status of tasks, from the store and the schedulers' queues alone: no torch, no worker is asked."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,11 +10,13 @@ from eigexp.store import Store
 from eigexp.store.cross_table import has_table
 from eigexp.store.result import RECORD, read_record
 from eigexp.store.store import ERROR, JOB
+from eigexp.sweep.job_script import end_of_job
 from eigexp.sweep.lock import is_locked
-from eigexp.sweep.slurm_queue import job_states
+from eigexp.sweep.scheduler import HELD, QUEUED, RUNNING, Job, Queues, jobs_of
 
-DONE, IN_FLIGHT, FAILED, PARTIAL, TO_DO = "done", "in flight", "failed", "partial", "to do"
-STATES = (DONE, IN_FLIGHT, FAILED, PARTIAL, TO_DO)
+DONE, UNKNOWN, ENDED, FAILED, PARTIAL, TO_DO = "done", "unknown", "ended without result", "failed", "partial", "to do"
+STATES = (DONE, RUNNING, QUEUED, HELD, UNKNOWN, ENDED, FAILED, PARTIAL, TO_DO)
+IN_FLIGHT = (RUNNING, QUEUED, HELD)
 ON_BUDGET = "stopped on budget"  # detail of a task that is done, but did not converge
 
 
@@ -25,59 +27,102 @@ class TaskStatus:
     Attributes:
         id: of the task's first result.
         state: one of STATES.
-        job: content of job.json (ids, names, model, job, ...); empty for a result that no sweep made.
-        detail: state of the Slurm job, message of the error, or ON_BUDGET.
+        job: content of job.json (ids, names, model, jobs, ...); empty for a result that no sweep made.
+        detail: the job and the scheduler's own words, how the last job ended, message of the error, or ON_BUDGET.
+        jobs: those of the task's jobs that have not ended.
     """
 
     id: str
     state: str
     job: Mapping[str, Any]
     detail: str = ""
+    jobs: tuple[Job, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A task whose status is wanted, as its job.json was before the queue was asked."""
+
+    id: str
+    ids: Sequence[str]
+    tables: Sequence[str]
+    job: Mapping[str, Any]
 
 
 class StatusReader:
-    """Reads the status of tasks. Slurm's queue is asked once, and only if a task has a Slurm job.
+    """Reads the status of tasks. Each scheduler is asked once for each call, and only if a task has a job there.
 
     Args:
         store: of the results.
-        queue: state by Slurm job; None asks `squeue`.
+        queues: what schedulers said; None asks them.
     """
 
-    def __init__(self, store: Store, queue: Mapping[str, str] | None = None):
+    def __init__(self, store: Store, queues: Queues | None = None):
         self.store = store
-        self._queue = queue
-        self._asked = queue is not None
+        self._queues = queues
 
     def of(self, id: str, ids: Sequence[str] = (), tables: Sequence[str] = ()) -> TaskStatus:
         """Return the status of the task of result `id`: done when all its `ids` and all its cross tables are stored."""
-        job = self.store.read_json(id, JOB) or {}
-        ids = ids or (id,)
-        stored = [each for each in ids if self.store.has(each)]
-        if len(stored) == len(ids) and all(has_table(self.store, table) for table in tables):
-            return TaskStatus(id, DONE, job)
-        # The lock and the queue come before the error: a task that is tried again has the error of its last attempt until it succeeds.
-        running = self._running(id, job)
-        if running:
-            return TaskStatus(id, IN_FLIGHT, job, running)
-        error = next((found for each in ids if (found := self.store.read_json(each, ERROR))), None) or {}
-        message = str(error.get("message", ""))
-        if error and not error.get("transient"):
-            return TaskStatus(id, FAILED, job, message)
-        partial = any(checkpoint_path(self.store, each).exists() for each in ids) or bool(stored and tables)
-        return TaskStatus(id, PARTIAL if partial else TO_DO, job, message)
+        return self.of_each([(id, ids, tables)])[0]
+
+    def of_each(self, tasks: Sequence[tuple[str, Sequence[str], Sequence[str]]]) -> list[TaskStatus]:
+        """Return the status of several tasks, each given as id, ids and cross tables."""
+        return self._found([_Asked(id, ids or (id,), tables, self.store.read_json(id, JOB) or {}) for id, ids, tables in tasks])
 
     def all(self) -> list[TaskStatus]:
         """Return the status of every task that a sweep wrote, by its first id, and of every complete result besides."""
-        found = []
+        asked = []
         for id in sorted(folder.name for folder in self.store.folders()):
             job = self.store.read_json(id, JOB) or {}
             if job.get("ids", [id])[0] == id and (job or self.store.has(id)):
-                found.append(self.of(id, job.get("ids", ()), job.get("tables", ())))
-        return found
+                asked.append(_Asked(id, job.get("ids", (id,)), job.get("tables", ()), job))
+        return self._found(asked)
 
     def with_results(self, tasks: Sequence[TaskStatus]) -> list[TaskStatus]:
         """Return the tasks with a detail where one is done and not all is well with its results. Reads the records of these."""
         return [replace(task, detail=self._result_detail(task)) if task.state == DONE else task for task in tasks]
+
+    def _found(self, asked: Sequence[_Asked]) -> list[TaskStatus]:
+        # In this order a status cannot be wrong. A job that job.json named before the queue was asked, and that is not in the queue, has
+        # ended; whatever it stored was there before it left the queue, and so is seen now.
+        waiting = [task for task in asked if not self._done(task)]
+        queues = self._queues or Queues.ask(self.store, [job for task in waiting for job in jobs_of(task.job)])
+        return [self._status(task, queues) for task in asked]
+
+    def _status(self, task: _Asked, queues: Queues) -> TaskStatus:
+        if self._done(task):
+            return TaskStatus(task.id, DONE, task.job)
+        jobs = jobs_of(task.job)
+        living = list(queues.of(jobs))
+        where = tuple(job for job, _ in living)
+        if is_locked(self.store, task.id):
+            host, number = task.job.get("host", "another machine"), task.job.get("job")
+            return TaskStatus(task.id, RUNNING, task.job, f"running on {host}" + (f", job {number}" if number else ""), where)
+        # The queue comes before the error: a task that is tried again has the error of its last attempt until it succeeds.
+        if living:
+            job, found = living[0]
+            return TaskStatus(task.id, found.state, task.job, f"{found.words.lower()}, job {job.id}", where)
+        return self._at_rest(task, jobs, queues)
+
+    def _at_rest(self, task: _Asked, jobs: Sequence[Job], queues: Queues) -> TaskStatus:
+        """Return the status of a task that no process and no job in a queue has."""
+        error = next((found for each in task.ids if (found := self.store.read_json(each, ERROR))), None) or {}
+        message = str(error.get("message", ""))
+        if error and not error.get("transient"):
+            return TaskStatus(task.id, FAILED, task.job, message)
+        silence = queues.silence_about(jobs)
+        if silence:
+            return TaskStatus(task.id, UNKNOWN, task.job, silence)
+        if self._done(task):  # since the first look
+            return TaskStatus(task.id, DONE, task.job)
+        stored = any(self.store.has(each) for each in task.ids)
+        if jobs and not error and not task.job.get("cancelled"):
+            return TaskStatus(task.id, ENDED, task.job, end_of_job(self.store, jobs[-1].id))
+        partial = any(checkpoint_path(self.store, each).exists() for each in task.ids) or bool(stored and task.tables)
+        return TaskStatus(task.id, PARTIAL if partial else TO_DO, task.job, message or ("cancelled" if task.job.get("cancelled") else ""))
+
+    def _done(self, task: _Asked) -> bool:
+        return all(self.store.has(each) for each in task.ids) and all(has_table(self.store, table) for table in task.tables)
 
     def _result_detail(self, task: TaskStatus) -> str:
         try:
@@ -85,16 +130,6 @@ class StatusReader:
         except StoreError:
             return "corrupt record; run `eigexp store verify`"
         return "" if statuses == {"converged"} else ON_BUDGET
-
-    def _running(self, id: str, job: Mapping[str, Any]) -> str:
-        if is_locked(self.store, id):
-            return f"running on {job.get('host', 'another machine')}" + (f", job {job['job']}" if job.get("job") else "")
-        if not job.get("job"):
-            return ""
-        if not self._asked:
-            self._queue, self._asked = job_states(), True
-        state = (self._queue or {}).get(job["job"])
-        return f"{state.lower()}, job {job['job']}" if state else ""
 
 
 def checkpoint_path(store: Store, id: str) -> Path:

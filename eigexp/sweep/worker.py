@@ -1,33 +1,35 @@
 """A worker: a process that computes planned tasks one after the other, and continues when one fails."""
 
+import gc
 import json
-import logging
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
-from eigexp.errors import ConfigurationError, EigexpError
+from eigexp.errors import ConfigurationError
 from eigexp.store import Store
 from eigexp.store.cross_table import has_table
 from eigexp.store.files import discard, store_error
-from eigexp.store.store import ERROR
-from eigexp.sweep import slurm_queue
+from eigexp.store.store import ERROR, JOB
+from eigexp.sweep.failures import breaks_device, is_out_of_memory, record_error, write_error
+from eigexp.sweep.job_script import TOO_EARLY
 from eigexp.sweep.lock import LOCK, task_lock
+from eigexp.sweep.scheduler import this_job
 
 if TYPE_CHECKING:
     from eigexp.experiment.plan_cache import PlanCache
     from eigexp.experiment.run import RunOutcome
 
-log = logging.getLogger(__name__)
 LOG = "log.txt"
-SIGNALS = (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -37,14 +39,14 @@ class TaskReport:
     Attributes:
         id: of the task.
         state: `unfinished` if the Trainer ended before the solver, `locked` if another process works on it, `stopped` by a signal, `died`
-            with its process.
+            with its process, `again` if it died and is tried with fewer images at once.
         code: exit code: 0, 3 stopped on budget, 1 failed, 128 + signal.
         seconds: of wall-clock time.
         message: of the error, or why there is no result.
     """
 
     id: str
-    state: Literal["done", "failed", "unfinished", "locked", "stopped", "died"]
+    state: Literal["done", "failed", "unfinished", "locked", "stopped", "died", "again"]
     code: int = 0
     seconds: float = 0.0
     message: str = ""
@@ -61,17 +63,18 @@ class SignalReceived(BaseException):
         self.signum = signum
 
 
-def work(store: Store, ids: Iterable[str], run: RunTask, report: Callable[[TaskReport], None]) -> int:
-    """Compute tasks. A task that a signal stops is saved; on SIGUSR2 the Slurm job is put back into the queue.
+def work(store: Store, ids: Sequence[str], run: RunTask, report: Callable[[TaskReport], None]) -> int:
+    """Compute tasks. A task that a signal stops is saved; the script of the job decides whether the job goes back into the queue.
 
     Args:
         store: with the planned tasks; their results go there too.
-        ids: first id of each task, read one at a time.
+        ids: first id of each task; ["-"] reads them from standard input, one at a time.
         run: computes a configuration.
         report: called as each task ends.
 
     Returns:
-        Exit code: 0, 3 if a task stopped on budget, 1 if one failed, 128 + signal.
+        Exit code: 0, 3 if a task stopped on budget, 1 if one failed, 128 + signal, TOO_EARLY for a signal before the first task was over
+        or saved.
     """
     codes: list[int] = []
     raise_on_signals()
@@ -79,15 +82,27 @@ def work(store: Store, ids: Iterable[str], run: RunTask, report: Callable[[TaskR
         from eigexp.experiment.plan_cache import PlanCache
 
         cache = PlanCache()
-        for id in ids:
-            done = run_task(store, id, run, cache)
+        for done, restart in _each(store, ids, run, cache):
             report(done)
-            if done.state == "stopped":
-                raise SignalReceived(done.code - 128)
             codes.append(done.code)
+            if done.state == "stopped":
+                break
+            if restart is not None:
+                replace_worker(store, restart)
     except SignalReceived as received:
-        return _leave_on_signal(received.signum)
-    return exit_code(codes)
+        return 128 + received.signum if codes else TOO_EARLY
+    return max(codes) if codes and codes[-1] > 128 else exit_code(codes)
+
+
+def _each(store: Store, ids: Sequence[str], run: RunTask, cache: "PlanCache") -> Iterator[tuple[TaskReport, Sequence[str] | None]]:
+    """Yield the report of each task, and what a new process should go on with where this one is no longer fit; else None."""
+    piped = list(ids) == ["-"]
+    for number, id in enumerate(ids_from(sys.stdin) if piped else ids):
+        rest = ids if piped else ids[number + 1 :]
+        with time_limit(store, id, rest):
+            done, broken = run_task(store, id, run, cache)
+        free_memory()
+        yield done, rest if broken else None
 
 
 def exit_code(codes: Sequence[int]) -> int:
@@ -95,38 +110,39 @@ def exit_code(codes: Sequence[int]) -> int:
     return 1 if 1 in codes else max(codes, default=0)
 
 
-def run_task(store: Store, id: str, run: RunTask, cache: "PlanCache") -> TaskReport:
-    """Compute one task under its lock. An error is written to error.json."""
-    began = time.monotonic()
+def run_task(store: Store, id: str, run: RunTask, cache: "PlanCache") -> tuple[TaskReport, bool]:
+    """Compute one task under its lock. An error is written to error.json. Returns the report, and whether the error broke the device."""
+    began, broken = time.monotonic(), False
     with task_lock(store, id) as acquired:
         if not acquired:
-            return TaskReport(id, "locked")
+            return TaskReport(id, "locked"), False
         try:
             report = _run_locked(store, id, run, cache)
         except Exception as error:  # whatever a task raises ends this task alone
-            report = TaskReport(id, "failed", 1, message=record_error(store, id, error))
+            report, broken = TaskReport(id, "failed", 1, message=record_error(store, id, error)), breaks_device(error)
         if report.state == "done":  # the result is stored, so a process that locks a new file finds nothing to compute
             discard(store.path(id) / LOCK)
-    return replace(report, seconds=round(time.monotonic() - began, 3))
+    return replace(report, seconds=round(time.monotonic() - began, 3)), broken
 
 
 def _run_locked(store: Store, id: str, run: RunTask, cache: "PlanCache") -> TaskReport:
-    from eigexp.sweep.task_files import read_task, write_worker
+    from eigexp.sweep.task_files import read_task, with_batch_size, write_worker
 
     config, job = read_task(store, id)
     tables = [table for table in job.get("tables", ()) if not has_table(store, table)]
     ids = job["ids"] if tables else [each for each in job["ids"] if not store.has(each)]
     if not ids:  # another process finished it between the plan and our lock
         return TaskReport(id, "done")
-    write_worker(store, id, job, slurm_queue.this_job())
+    write_worker(store, id, job, this_job())
     with output_to_log(store, id):
-        outcome = run(config, ids, cache)
-    raise_on_signals()  # the fit restores our handlers, but a user's callback might not
+        outcome = _run_within_memory(with_batch_size(config, job), ids, run, cache)
     if outcome.signum is not None:
+        ignore_signals()
         return TaskReport(id, "stopped", 128 + outcome.signum)
+    raise_on_signals()  # the fit restores our handlers, but a user's callback might not
     missing = [each for each in ids if not store.has(each)]
     if missing and outcome.reason:
-        _write_error(store, id, "Unfinished", outcome.reason, transient=True)  # for `eigexp status`; a later sweep tries again
+        write_error(store, id, "Unfinished", outcome.reason, transient=True)  # for `eigexp status`; a later sweep tries again
         return TaskReport(id, "unfinished", outcome.exit_code, message=outcome.reason)
     if missing:
         raise ConfigurationError(
@@ -136,21 +152,18 @@ def _run_locked(store: Store, id: str, run: RunTask, cache: "PlanCache") -> Task
     return TaskReport(id, "done", outcome.exit_code)
 
 
-def record_error(store: Store, id: str, error: Exception) -> str:
-    """Write error.json with the traceback and return the message. Errors of disk and memory are marked transient: a later sweep retries."""
-    transient = isinstance(error, OSError | MemoryError)
-    kind = type(error).__name__
-    message = str(error) if isinstance(error, EigexpError) else f"{kind}: {error}"
-    _write_error(store, id, kind, message, transient=transient, text="".join(traceback.format_exception(error)))
-    return message
-
-
-def _write_error(store: Store, id: str, kind: str, message: str, *, transient: bool, text: str = "") -> None:
-    try:
-        store.write_json(id, ERROR, {"type": kind, "message": message, "transient": transient, "traceback": text or message})
-    except EigexpError as unwritable:
-        log.warning("%s", unwritable)
-        print(text or message, file=sys.stderr)
+def _run_within_memory(config: dict[str, Any], ids: list[str], run: RunTask, cache: "PlanCache") -> "RunOutcome":
+    """Run a task; where memory is too small for its images at once, in smaller and smaller batches."""
+    while True:
+        try:
+            return run(config, ids, cache)
+        except Exception as error:
+            size = min(len(ids), int(config["images"].get("batch_size") or 1))
+            if size < 2 or not is_out_of_memory(error):
+                raise
+        print(f"Out of memory with {size} images at once; trying {size // 2}.", file=sys.stderr)
+        free_memory()
+        config = {**config, "images": {**config["images"], "batch_size": size // 2}}
 
 
 @contextmanager
@@ -180,15 +193,65 @@ def output_to_log(store: Store, id: str) -> Iterator[None]:
         os.close(descriptor)
 
 
+@contextmanager
+def time_limit(store: Store, id: str, rest: Sequence[str]) -> Iterator[None]:
+    """Give the task `task_seconds` of its job.json; one that takes longer is recorded as failed, and a new process does the rest."""
+    seconds = (store.read_json(id, JOB) or {}).get("task_seconds")
+    if seconds is None:
+        yield
+        return
+
+    def end() -> None:
+        message = f"It took more than launcher.task_seconds={seconds:g}. Raise that and give --retry-failed; its checkpoint is kept."
+        text = f"{message}\n{''.join(traceback.format_stack(sys._current_frames()[main]))}"
+        write_error(store, id, "TimeLimit", message, transient=False, text=text)
+        json_reporter(standard_output)(TaskReport(id, "failed", 1, seconds, message))
+        replace_worker(store, rest)
+
+    # A thread, because a model that hangs in compiled code handles no signal; and a new process, because a thread cannot be stopped.
+    main, standard_output = threading.get_ident(), os.dup(1)
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        os.close(standard_output)
+
+
+def replace_worker(store: Store, ids: Sequence[str]) -> None:
+    """Replace this process by a new worker for these tasks; end it where there are none."""
+    _flush()
+    if not ids:
+        os._exit(1)
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    command = worker_command(store.location, ids)
+    os.execv(command[0], command)
+
+
+def free_memory() -> None:
+    """Free what the last task has left, on the device too, so that two are never in memory at once."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+def worker_command(store: str, ids: Sequence[str]) -> list[str]:
+    """Return the command of a worker process; with the ids ["-"] it reads ids from its standard input."""
+    return [sys.executable, "-m", "eigexp", "work", "--store", store, *ids]
+
+
 def ids_from(stream: Any) -> Iterator[str]:
     """Yield ids from a stream, one per line, until it ends."""
     while line := stream.readline():
         yield line.strip()
 
 
-def json_reporter() -> Callable[[TaskReport], None]:
-    """Return a function that writes reports as lines of JSON to the standard output of this moment, whatever replaces that later."""
-    stream = os.fdopen(os.dup(1), "w")
+def json_reporter(descriptor: int = 1) -> Callable[[TaskReport], None]:
+    """Return a function that writes reports as lines of JSON to what this descriptor is now, whatever replaces that later."""
+    stream = os.fdopen(os.dup(descriptor), "w")
 
     def report(done: TaskReport) -> None:
         stream.write(json.dumps(asdict(done)) + "\n")
@@ -205,17 +268,14 @@ def raise_on_signals() -> None:
 
 
 def _raise(signum: int, frame: FrameType | None) -> None:
+    ignore_signals()  # one signal to a whole group arrives twice: by itself, and passed on by the job's script
     raise SignalReceived(signum)
 
 
-def _leave_on_signal(signum: int) -> int:
-    for number in SIGNALS:  # a second signal must not stop us before the job is back in the queue
+def ignore_signals() -> None:
+    """Ignore further signals: this process is about to end."""
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    job = slurm_queue.this_job()
-    if signum == signal.SIGUSR2 and job is not None:  # after SIGTERM a requeue would bring a cancelled job back to life
-        problem = slurm_queue.requeue(job)
-        print(f"eigexp: job {job} " + (f"could not be requeued: {problem}" if problem else "is requeued"), flush=True)
-    return 128 + signum
 
 
 def _flush() -> None:

@@ -27,6 +27,7 @@ from eigexp.solvers.randomized_svd import RandomizedSVD
 from eigexp.solvers.sparse import Sparse
 from eigexp.store import build_record, environment, result_id
 from eigexp.store.identity import Part, flat_settings, identity_of
+from eigexp.store.source_code import code_digest, model_code
 from eigexp.training import EigenModule, Task, TaskData
 from eigexp.training.callbacks import EigenvalueCurves, SolverProgress, TaskCallback
 from eigexp.training.trainer import make_trainer
@@ -200,7 +201,10 @@ def _task(image: Tensor, model: Callable[[Tensor], Any], solver: Solver, seed: i
 
 
 def _parts(model: Any, solver: Solver) -> dict[str, Part | None]:
-    return {"model": Part.of_instance(model), "noise": None, "subspace": None, "solver": Part.of_instance(solver)}
+    own = Part.of_instance(model)
+    if own and not own.registered and isinstance(model, nn.Module):
+        own = replace(own, code=code_digest([type(model), *model_code(model)]))
+    return {"model": own, "noise": None, "subspace": None, "solver": Part.of_instance(solver)}
 
 
 def _dtype(image: Tensor) -> str:

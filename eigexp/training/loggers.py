@@ -1,7 +1,7 @@
 """Loggers with one run per result. Lightning's own have one run per Trainer, but one fit solves many images."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,12 @@ from typing_extensions import override
 
 from eigexp.errors import MissingDependencyError
 from eigexp.store.labels import layer_label
-from eigexp.store.metric_names import record_summary
+from eigexp.store.metric_names import STEP, record_summary
 from eigexp.training.task import Task
 
+_MLFLOW_ID = "eigexp.id"  # tag of the result's id
 OpenRun = Callable[[Task, int], Logger]
+Resume = Callable[[Any, int], int]
 
 
 class ResultLogger(Logger):
@@ -26,18 +28,30 @@ class ResultLogger(Logger):
         every: log every nth solver step.
         overwrites: whether a new run of the same id deletes what was logged before.
         curves_only: whether the numbers of a stored result are left out, which the store has.
+        resume: lets an opened run go on after the step of the checkpoint (0 without one), and returns the last step that it will keep:
+            steps up to that are not logged again. None for a logger that keeps nothing or resumes by itself.
     """
 
-    def __init__(self, open_run: OpenRun, *, every: int = 1, overwrites: bool = False, curves_only: bool = False):
+    def __init__(
+        self, open_run: OpenRun, *, every: int = 1, overwrites: bool = False, curves_only: bool = False, resume: Resume | None = None
+    ):
         super().__init__()
         self.every, self.overwrites, self.curves_only = every, overwrites, curves_only
-        self._open_run = open_run
+        self._open_run, self._resume = open_run, resume
         self.runs: list[Any] = []
+        self._kept: list[int] = []
 
-    def begin(self, task: Task) -> None:
-        """Close the runs of the last task and open those of this task."""
+    def begin(self, task: Task, steps: Sequence[int] = ()) -> None:
+        """Close the runs of the last task and open those of this task.
+
+        Args:
+            task: that begins.
+            steps: of the checkpoint that it goes on from, for each image; empty without one.
+        """
         self.close("success")
         self.runs = [self._open_run(task, image) for image in range(len(task.ids))]
+        given = steps or [0] * len(self.runs)
+        self._kept = [self._resume(run, step) if self._resume else 0 for run, step in zip(self.runs, given, strict=True)]
 
     def close(self, status: str) -> None:
         """Close all runs."""
@@ -50,8 +64,8 @@ class ResultLogger(Logger):
         return step % self.every == 0
 
     def log_image_metrics(self, image: int, metrics: Mapping[str, float], step: int) -> None:
-        """Log metrics to the run of one image."""
-        if self.runs:
+        """Log metrics to the run of one image, unless it has this step already."""
+        if self.runs and step > self._kept[image]:
             self.runs[image].log_metrics(dict(metrics), step)
 
     def log_result(self, image: int, result: Mapping[str, Any]) -> None:
@@ -102,8 +116,12 @@ def tensorboard(save_dir: str | Path = "outputs/tensorboard", every: int = 1) ->
 
         return TensorBoardLogger(save_dir, name=task.ids[image], version="", default_hp_metric=False)
 
+    def resume(run: Any, step: int) -> int:
+        run._kwargs["purge_step"] = step + 1  # its writer, made at the first use, lets readers forget what comes after the checkpoint
+        return step
+
     need("tensorboard", "'eigexp[loggers]'", "tensorboard")
-    return ResultLogger(open_run, every=every)
+    return ResultLogger(open_run, every=every, resume=resume)
 
 
 def mlflow(
@@ -124,23 +142,39 @@ def mlflow(
         need(module, "'eigexp[loggers]'", "mlflow")
     folder = Path(save_dir).absolute()
 
+    uri = tracking_uri or f"sqlite:///{folder / 'mlflow.db'}"
+
     def open_run(task: Task, image: int) -> Logger:
-        import mlflow  # noqa: F401  # its import sets up its logger
+        import mlflow  # its import sets up its logger
         from lightning.pytorch.loggers import MLFlowLogger
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # it logs every table of a new database
-        tags = {"model": task.model_name, "layer": layer_of(task, image), "image": task.names[image]}
+        tags = {"model": task.model_name, "layer": layer_of(task, image), "image": task.names[image], _MLFLOW_ID: task.ids[image]}
         if not tracking_uri:
             folder.mkdir(parents=True, exist_ok=True)
         return MLFlowLogger(
             experiment_name=experiment,
             run_name=task.ids[image],
-            tracking_uri=tracking_uri or f"sqlite:///{folder / 'mlflow.db'}",
+            tracking_uri=uri,
             artifact_location=None if tracking_uri else (folder / "artifacts").as_uri(),
             tags=tags,
+            run_id=_earlier_run(mlflow.MlflowClient(uri), experiment, task.ids[image]),
         )
 
-    return ResultLogger(open_run, every=every)
+    def resume(run: Any, step: int) -> int:
+        return int(run.experiment.get_run(run.run_id).data.metrics.get(STEP, 0))
+
+    return ResultLogger(open_run, every=every, resume=resume)
+
+
+def _earlier_run(client: Any, experiment: str, id: str) -> str | None:
+    """Return MLflow's run of a result, running again; None where there is none yet."""
+    found = client.get_experiment_by_name(experiment)
+    runs = client.search_runs([found.experiment_id], f"tags.`{_MLFLOW_ID}` = '{id}'", max_results=1) if found else []
+    if not runs:
+        return None
+    client.update_run(runs[0].info.run_id, status="RUNNING")
+    return runs[0].info.run_id
 
 
 def layer_of(task: Task, image: int) -> str:

@@ -22,7 +22,8 @@ from eigexp.errors import ConfigurationError, ProcessError
 
 Value = TypeVar("Value")
 _READY = "ready\n"
-_COLLECTIVE_TIMEOUT = timedelta(hours=2)  # the first process certifies and writes alone while the others wait
+_COLLECTIVE_TIMEOUT = timedelta(hours=2)  # the first process certifies and writes alone while the others wait, on gloo, which sees deaths
+STEP_TIMEOUT = timedelta(minutes=15)  # of a collective within a step, on NCCL, which sees no process that has died
 
 
 class Processes:
@@ -70,7 +71,10 @@ class Processes:
 
     def device(self, accelerator: str) -> torch.device:
         """Return the device of this process."""
-        return torch.device("cuda", self.local_rank) if accelerator == "cuda" else torch.device("cpu")
+        if accelerator != "cuda":
+            return torch.device("cpu")
+        # A scheduler may show each process its own GPU alone (srun --gpus-per-task=1), or all of them to all.
+        return torch.device("cuda", self.local_rank % max(1, torch.cuda.device_count()))
 
     def connect(self) -> bool:
         """Connect the processes, for collectives on the CPU and between GPUs. Returns False where they are connected already."""

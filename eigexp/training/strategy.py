@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from eigexp.errors import OperatorError
 from eigexp.operators import Operator, SharedOperator
-from eigexp.training.processes import Processes
+from eigexp.training.processes import STEP_TIMEOUT, Processes
 
 Value = TypeVar("Value")
 
@@ -71,6 +71,7 @@ class BlockStrategy(IndependentStrategy):
         super().setup_environment()
         cast(Any, rank_zero_only).rank = self.global_rank
         self._connected = self.processes.connect()
+        self._steps = distributed.new_group(timeout=STEP_TIMEOUT)
 
     @property
     @override
@@ -118,7 +119,7 @@ class BlockStrategy(IndependentStrategy):
 
     def _gather(self, mine: Tensor) -> list[Tensor]:
         parts = [torch.empty_like(mine) for _ in range(self.world_size)]
-        distributed.all_gather(parts, mine)
+        distributed.all_gather(parts, mine, group=self._steps)
         return parts
 
 

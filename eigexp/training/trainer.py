@@ -65,6 +65,7 @@ def make_trainer(
     max_steps: int = -1,
     default_root_dir: str | Path | None = None,
     processes: Processes | None = None,
+    deterministic: bool = True,
     **settings: Any,
 ) -> Trainer:
     """Make a Trainer with atomic checkpoints, without Lightning's summary, validation, default checkpoint, bar and Slurm signal handlers.
@@ -81,6 +82,8 @@ def make_trainer(
         max_steps: of all tasks together; -1 for no limit but the solvers' own.
         default_root_dir: Lightning's folder for files without another place.
         processes: which process this is; by default detected from torchrun, srun or Lightning's launcher.
+        deterministic: whether GPUs use deterministic algorithms where there are any, so that a resumed run equals an uninterrupted one;
+            an operation without one warns.
         settings: further arguments of `Trainer`.
 
     Raises:
@@ -94,7 +97,7 @@ def make_trainer(
         "callbacks": callbacks,
         "logger": False if silent else list(loggers) or False,
         "accelerator": kind,
-        "devices": [processes.local_rank] if kind == "cuda" and processes.size == 1 else 1,
+        "devices": [processes.device(kind).index] if kind == "cuda" and processes.size == 1 else 1,
         "max_steps": max_steps,
         "max_epochs": -1,
         "enable_checkpointing": any(isinstance(callback, Checkpoint) for callback in callbacks),
@@ -105,6 +108,8 @@ def make_trainer(
         "default_root_dir": default_root_dir,
         "plugins": [AtomicCheckpointIO(), processes.environment or LightningEnvironment()],
     }
+    if kind == "cuda" and deterministic:
+        lean["deterministic"] = "warn"
     if not isinstance(strategy, str):
         lean |= {"strategy": strategy, "devices": devices, "plugins": [AtomicCheckpointIO()]}
     elif processes.size > 1:

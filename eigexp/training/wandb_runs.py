@@ -1,6 +1,6 @@
 """Weights & Biases: one run per result, with curves, pictures, a table, numbers to compare runs by, and an artifact."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import environ
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from eigexp.store.labels import distortion_name, end_of, layer_label, pair_text
 from eigexp.store.metric_names import PATTERNS, STEP, record_summary
 from eigexp.training.loggers import ResultLogger, layer_of, need
 from eigexp.training.task import Task
+from eigexp.training.wandb_files import last_logged
 
 COLUMNS = (
     "model",
@@ -69,7 +70,7 @@ class WandbRuns(ResultLogger):
             raise ConfigurationError(f"logger.wandb.mode={self.mode} is unknown. {nearest(self.mode, ['online', 'offline', 'disabled'])}")
         if self.mode != "disabled":
             need("wandb", "wandb", "wandb")
-        super().__init__(self._init, every=every)
+        super().__init__(self._init, every=every, resume=self._last_step)
         self._save_dir = Path(save_dir)
         self._settings = {"project": project, "entity": entity, "group": group, "tags": list(tags or ())}
         self._init_timeout, self._least_seconds = init_timeout, least_seconds
@@ -89,16 +90,20 @@ class WandbRuns(ResultLogger):
         return True
 
     @override
-    def begin(self, task: Task) -> None:
+    def begin(self, task: Task, steps: Sequence[int] = ()) -> None:
         self._seen = {}
         if self.mode != "disabled":
-            super().begin(task)
+            super().begin(task, steps)
 
     @override
     def log_result(self, image: int, result: Mapping[str, Any]) -> None:
         """Log the numbers to compare runs by as summary, pairs as table, pictures and figures as images, and the files as artifact."""
         if self.runs:
             self.runs[image].log_result(result)
+
+    def _last_step(self, run: Any, step: int) -> int:
+        """Return the last solver step that W&B has of a run, on its server or in the files of earlier offline runs."""
+        return run.last_step(self._save_dir)
 
     def _init(self, task: Task, image: int) -> Any:
         import wandb
@@ -132,6 +137,10 @@ class _WandbRun:
 
     def __init__(self, run: Any):
         self._run = run
+
+    def last_step(self, save_dir: Path) -> int:
+        files = save_dir.glob(f"wandb/offline-run-*-{self._run.id}/run-{self._run.id}.wandb")
+        return max([int(self._run.summary.get(STEP) or 0), *(last_logged(path, STEP) for path in files)])
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         self._run.log(metrics)  # without W&B's step, which may not go back as a resumed run does; the axis is solver/step

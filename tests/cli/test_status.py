@@ -40,9 +40,9 @@ def at_work(store):
 @pytest.mark.slow
 def test_status_and_cancel_know_of_workers_whose_sweep_is_gone(abandoned, tmp_path):
     shown = json.loads(eigexp(tmp_path, "status", "--format", "json").stdout)
-    assert [s["state"] for s in shown] == ["in flight"] * 2
+    assert [s["state"] for s in shown] == ["running"] * 2
     planned = eigexp(tmp_path, "sweep", *WORDS, "--dry-run").stdout  # leaves them alone
-    assert "4 tasks: 2 in flight, 2 to do" in planned
+    assert "4 tasks: 2 running, 2 to do" in planned
     done = eigexp(tmp_path, "cancel")
     assert "2 local processes, of 2 tasks in flight" in done.stdout
     wait_for(lambda: not at_work(abandoned), 30)

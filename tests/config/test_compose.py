@@ -106,3 +106,9 @@ def test_a_wrong_setting_is_named_with_its_value(path, node, message):
 def test_an_empty_target_is_no_object():
     assert construct({"_target_": None}, "subspace") is None
     assert construct(None, "subspace") is None
+
+
+@pytest.mark.parametrize("override", ["hydra.run.dir=elsewhere", "hydra.job.chdir=true", "++hydra.output_subdir=x"])
+def test_a_folder_of_hydra_s_that_is_not_made_here_is_refused(override):
+    with pytest.raises(ConfigurationError, match="store=<folder>"):
+        compose([override])

@@ -69,7 +69,7 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
     "scripts/run.sh": Script(["model=ln", *TINY]),
     "scripts/test.sh": Script(["-n", "0", "-p", "no:cacheprovider", "tests/test_nothing.py"]),
     "pip install .": Install(),
-    **{f"pip install -e '.[{extra}]'": Install() for extra in ("slurm", "docs", "dev")},
+    **{f"pip install -e '.[{extra}]'": Install() for extra in ("docs", "dev", "remote")},
     "python -m venv .venv && source .venv/bin/activate": Shell("python -m venv --without-pip .venv && source .venv/bin/activate"),
     "pre-commit install": Shell("python -m pre_commit install"),
     "python -m pytest tests/solvers/test_contract.py -k krylov": Shell(
@@ -152,7 +152,18 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
     "eigexp sweep model=onoff,resnet18 images.names=[] launcher=slurm launcher.pack=4 launcher.partition=gpu launcher.gpus=1 "
     "launcher.time=2:00:00": Elsewhere("tests/slurm/test_documented.py"),
     "eigexp sweep experiment=frontends launcher=slurm launcher.pack=8 --dry-run": Run(["images.size=24"]),
+    "eigexp sweep model=ln,lg launcher=sge launcher.pack=4 --dry-run": Run([*TINY]),
+    "eigexp run launcher=sge --cfg job": Run(),
     "eigexp store verify": Run(),
+    **{
+        command: Elsewhere("tests/store/test_remote.py")
+        for command in (
+            "eigexp run model=ln store=s3://bucket/lab",
+            "eigexp results --store s3://bucket/lab",
+            "eigexp store push s3://bucket/lab",
+            "eigexp store pull s3://bucket/lab",
+        )
+    },
     "eigexp store prune": Run(),
     "eigexp store merge other/results": Run([], "outputs/results/**/record.json"),
     "eigexp status": Run(),

@@ -18,6 +18,7 @@ from eigexp.operators.noise import GaussianNoise
 from eigexp.solvers import Krylov, Power
 from eigexp.store import result_id
 from eigexp.store.identity import registered_name
+from eigexp.store.source_code import code_digest
 
 SMALL = ["model=ln", "images.size=24"]
 
@@ -129,8 +130,10 @@ class OwnNoise(GaussianNoise):
 
 def test_a_class_of_the_user_s_own_has_its_target():
     here = __name__
-    assert identity(f"solver._target_={here}.Own")["solver"] == {"_target_": f"{here}.Own"}
-    assert identity(f"noise._target_={here}.OwnNoise", "noise.variance=2")["noise"] == {"_target_": f"{here}.OwnNoise", "variance": 2}
+    solver = identity(f"solver._target_={here}.Own")["solver"]
+    assert solver == {"_target_": f"{here}.Own", "code": code_digest([Own])}
+    noise = identity(f"noise._target_={here}.OwnNoise", "noise.variance=2")["noise"]
+    assert noise == {"_target_": f"{here}.OwnNoise", "variance": 2, "code": code_digest([OwnNoise])}
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def test_resources_reach_the_job(cluster, sweep, tmp_path):
     assert {key: shown.get(key) for key in expected} == expected
     assert "gpu" in shown["TresPerNode"]
     script = cluster.ask("scontrol", "write", "batch_script", job, "-")
-    assert "--signal=USR2@33" in script and "export OMP_NUM_THREADS=2" in script
+    assert "--signal=USR2@33" in script
     wait_until(lambda: not cluster.jobs(), 90, "the end of the queue")
     inside = (tmp_path / "environment.txt").read_text().splitlines()
     assert "WHERE_AM_I=here" in inside

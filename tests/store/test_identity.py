@@ -15,6 +15,7 @@ from eigexp.solvers import Power
 from eigexp.store import Store
 from eigexp.store.identity import Part, settings_of
 from eigexp.store.maintenance import verify
+from eigexp.store.source_code import code_digest
 from eigexp.store.table import table
 from tests.store.fakes import fake_image, fake_pairs, fake_record
 
@@ -52,7 +53,7 @@ def test_an_object_of_ones_own_counts_by_its_path_and_tensors_by_their_values():
     one, same, other = (Part.of_instance(Weighted(torch.full((2,), value))).identity for value in (1.0, 1.0, 2.0))
     assert one == same != other
     assert one["_target_"] == f"{__name__}.Weighted"
-    assert Part.of_instance(fake_image).identity == {"_target_": "tests.store.fakes.fake_image"}
+    assert Part.of_instance(fake_image).identity == {"_target_": "tests.store.fakes.fake_image", "code": code_digest([fake_image])}
 
 
 def test_settings_of_a_record_that_keeps_them():

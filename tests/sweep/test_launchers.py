@@ -1,7 +1,7 @@
 """The contract of launchers, one row each. A new launcher: a file, a conf file, a row here."""
 
 import inspect
-from types import SimpleNamespace
+from importlib.resources import files
 
 import pytest
 
@@ -9,8 +9,9 @@ from eigexp.config.compose import compose
 from eigexp.errors import ConfigurationError
 from eigexp.store import Store
 from eigexp.store.store import JOB
-from eigexp.sweep import Launcher, local, make_plan, slurm
+from eigexp.sweep import Launcher, local, make_plan, slurm, template
 from eigexp.sweep.launcher import make_launcher
+from eigexp.sweep.scheduler import Scheduler
 
 
 def no_workers(patch):
@@ -18,30 +19,20 @@ def no_workers(patch):
 
 
 def no_cluster(patch):
-    """submitit with an executor that submits nothing and numbers the jobs."""
-
-    class Executor:
-        def __init__(self, folder, python):
-            self.submitted = 0
-
-        def update_parameters(self, **parameters):
-            pass
-
-        def batch(self):
-            return patch.context()
-
-        def submit(self, function, command):
-            self.submitted += 1
-            return SimpleNamespace(job_id=f"7_{self.submitted - 1}")
-
-    errors = SimpleNamespace(FailedJobError=RuntimeError, FailedSubmissionError=RuntimeError)
-    submitit = SimpleNamespace(SlurmExecutor=Executor, core=SimpleNamespace(utils=errors))
-    patch.setattr(slurm, "_submitit", lambda: submitit)
+    """A scheduler that takes every script and numbers the jobs."""
+    patch.setattr(Scheduler, "send", lambda self, script, count, first: [f"7_{number}" for number in range(count)])
+    patch.setattr(slurm.shutil, "which", lambda name: name)
 
 
 CONTRACT = {
     "local": (local.Local, no_workers),
     "slurm": (slurm.Slurm, no_cluster),
+    "template": (template.Template, no_cluster),
+    "sge": (template.Template, no_cluster),
+    "pbs": (template.Template, no_cluster),
+    "lsf": (template.Template, no_cluster),
+    "oar": (template.Template, no_cluster),
+    "condor": (template.Template, no_cluster),
 }
 
 
@@ -56,16 +47,24 @@ def test_it_is_made_from_its_conf_file_and_has_the_name_of_that(name):
 
 @pytest.mark.parametrize("name", CONTRACT)
 def test_it_writes_every_task_with_its_name(name, tmp_path, monkeypatch):
-    kind, pretend = CONTRACT[name]
+    _, pretend = CONTRACT[name]
     pretend(monkeypatch)
     plan = make_plan(["model=ln", "images.size=16", "images.names=[camera,coins]", f"store='{tmp_path}'"])
-    assert kind().launch(list(plan), plan.store, lambda report, task: None) == 0
+    launcher = make_launcher(dict(compose([f"launcher={name}"]).launcher))
+    assert launcher.launch(list(plan), plan.store, lambda report, task: None) == 0
     jobs = [Store(tmp_path).read_json(task.id, JOB) for task in plan]
     assert [(job["launcher"], job["names"]) for job in jobs if job] == [(name, ["camera"]), (name, ["coins"])]
 
 
 def test_every_launcher_has_a_row():
-    assert set(CONTRACT) == {cls.name for cls in Launcher.__subclasses__() if cls.__module__.startswith("eigexp.")}
+    names = {file.name.removesuffix(".yaml") for file in files("eigexp.conf").joinpath("launcher").iterdir() if file.name.endswith(".yaml")}
+    assert set(CONTRACT) == names
+
+
+def test_a_scheduler_is_one_file_of_at_most_40_lines():
+    for file in files("eigexp.conf").joinpath("launcher").iterdir():
+        if file.name.endswith(".yaml"):
+            assert len(file.read_text().splitlines()) <= 40, file.name
 
 
 @pytest.mark.parametrize("node", [None, {"_target_": None}, {"_target_": "collections.OrderedDict"}])

@@ -13,6 +13,7 @@ from eigexp.store import Store
 from eigexp.store.cross_table import has_table, read_table, table_files, table_path
 from eigexp.sweep.callback import Sweep
 from eigexp.sweep.plan import make_plan
+from eigexp.sweep.scheduler import Queues
 from eigexp.sweep.task_files import read_task, write_tasks
 from eigexp.sweep.task_status import DONE, PARTIAL, TO_DO, StatusReader
 from eigexp.sweep.worker import run_task
@@ -77,7 +78,7 @@ def test_a_task_of_several_layers_is_frozen_apart_from_its_first_result(tmp_path
 
 
 def test_a_task_is_done_when_its_tables_are(tmp_path):
-    store, quiet = Store(tmp_path), StatusReader(Store(tmp_path), queue={})
+    store, quiet = Store(tmp_path), StatusReader(Store(tmp_path), Queues({}))
     (task,) = plan(tmp_path, "model.layer=[stem,head]")
 
     def state():
@@ -88,7 +89,7 @@ def test_a_task_is_done_when_its_tables_are(tmp_path):
     assert quiet.of(task.id, task.ids).state == DONE and state() == PARTIAL
     stamps = {id: (store.path(id) / "record.json").stat().st_mtime_ns for id in store.ids()}
     write_tasks(store, [task], {"launcher": "test"})
-    report = run_task(store, task.id, lambda config, ids, cache: run(config, only=ids, cache=cache), PlanCache())
+    report, _ = run_task(store, task.id, lambda config, ids, cache: run(config, only=ids, cache=cache), PlanCache())
     assert report.state == "done" and report.code == 0
     assert has_table(store, task.tables[0]) and state() == DONE
     assert stamps == {id: (store.path(id) / "record.json").stat().st_mtime_ns for id in store.ids()}

@@ -9,6 +9,7 @@ import pytest
 import eigexp
 from eigexp.store import Store
 from eigexp.store.index import INDEX
+from eigexp.sweep.scheduler import Queues
 from eigexp.sweep.task_status import StatusReader
 from tests.store.fakes import write_fake
 
@@ -35,7 +36,7 @@ def processor_seconds(work):
 
 def test_a_plan_sees_what_is_done(store):
     ids = store.ids()
-    standings, seconds = processor_seconds(lambda: [StatusReader(store, {}).of(id, (id,)).state for id in ids])
+    standings, seconds = processor_seconds(lambda: [StatusReader(store, Queues({})).of(id, (id,)).state for id in ids])
     assert standings == ["done"] * NUMBER
     assert seconds <= 2.0
 

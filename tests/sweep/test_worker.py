@@ -8,6 +8,7 @@ import pytest
 from eigexp.experiment.run import run
 from eigexp.store import Store
 from eigexp.sweep.plan import make_plan
+from eigexp.sweep.scheduler import Queues
 from eigexp.sweep.task_files import write_tasks
 from eigexp.sweep.task_status import FAILED, PARTIAL, TO_DO, StatusReader
 from eigexp.sweep.worker import SIGNALS, exit_code, run_task
@@ -34,8 +35,8 @@ def planned(tmp_path):
             ["model=ln", "images.size=16", "logger=none", "callbacks.progress.mode=quiet", f"store='{tmp_path}'", *overrides]
         )
         write_tasks(store, [task], {"launcher": "test"})
-        found = run_task(store, task.id, run, None)  # type: ignore[arg-type]
-        return found, StatusReader(store, {}).of(task.id, task.ids)
+        found, _ = run_task(store, task.id, run, None)  # type: ignore[arg-type]
+        return found, StatusReader(store, Queues({})).of(task.id, task.ids)
 
     yield report
     for number, handler in before.items():  # a worker keeps its own handlers until it ends

@@ -82,3 +82,37 @@ def test_mlflow_has_every_curve_and_says_what_a_run_is_of(tmp_path):
 def test_csv_has_one_file_a_result(tmp_path):
     fit(loggers.csv(tmp_path), [task("a"), task("b", "c")])
     assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.csv")) == [f"{i}/metrics.csv" for i in "abc"]
+
+
+def killed_twice(make, the_end=lambda logger: None):
+    """400 steps of one result, of which a new process begins twice, each time from a checkpoint of some steps before the kill."""
+    for begin, end, last in ((0, 150, False), (120, 290, False), (270, 400, True)):
+        logger = make()
+        logger.begin(task("a"), [begin])
+        for step in range(begin + 1, end + 1):
+            logger.log_image_metrics(0, {"solver/step": step, "top/1/eigenvalue": float(step)}, step)
+        if last:
+            logger.close("success")
+        else:
+            the_end(logger)  # a kill leaves a run as it is
+
+
+def test_tensorboard_has_400_rows_after_two_kills(tmp_path):
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    killed_twice(lambda: loggers.tensorboard(tmp_path), lambda logger: logger.runs[0].experiment.flush())
+    read = events.EventAccumulator(str(tmp_path / "a"), size_guidance={"scalars": 0})
+    read.Reload()
+    assert [event.step for event in read.Scalars("top/1/eigenvalue")] == list(range(1, 401))
+
+
+@pytest.mark.filterwarnings("ignore:The ..noload.. loader strategy is deprecated")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:mlflow", "ignore::DeprecationWarning:alembic")
+def test_mlflow_has_one_run_of_400_rows_after_two_kills(tmp_path):
+    client_of = pytest.importorskip("mlflow").MlflowClient
+    pytest.importorskip("sqlalchemy")
+    killed_twice(lambda: loggers.mlflow(tmp_path))
+    client = client_of(f"sqlite:///{tmp_path}/mlflow.db")
+    (run,) = client.search_runs([client.get_experiment_by_name("eigexp").experiment_id])
+    assert run.info.status == "FINISHED"
+    history = client.get_metric_history(run.info.run_id, "top/1/eigenvalue")
+    assert [metric.step for metric in history] == list(range(1, 401))

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import math
+import time
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from eigexp.store import Store
 from eigexp.training import TaskData
 from eigexp.training.callbacks import EigenvalueCurves, ResultWriter
 from eigexp.training.wandb_runs import COLUMNS, WandbRuns
+from tests.training.test_loggers import killed_twice
 from tests.training.toys import module, task, trainer
 from tests.training.wandb_files import closed, config, history, kind, media, records, summary
 
@@ -63,6 +65,24 @@ def test_wandb_sees_every_nth_step(tmp_path):
     fit(WandbRuns(save_dir=tmp_path, mode="offline", every=8), [task("aaa")])
     path = closed(tmp_path, "aaa")
     assert [row["solver/step"] for row in history(path)] == [8, 16, 24, 30]
+
+
+def test_400_rows_after_two_kills(tmp_path):
+    def files():
+        return sorted(tmp_path.glob("wandb/offline-run-*-a/run-a.wandb"), key=lambda path: path.stat().st_mtime_ns)
+
+    def written(logger):
+        # W&B's own process goes on after a kill of this one and closes the file.
+        logger.close("failed")
+        deadline = time.monotonic() + 60
+        while not all(kind(path, "exit") for path in files()):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(1.1)  # W&B names the folder of a run by the second in which it starts
+
+    killed_twice(lambda: WandbRuns(save_dir=tmp_path, mode="offline", least_seconds=0), written)
+    written(WandbRuns(save_dir=tmp_path, mode="offline"))
+    assert [row["solver/step"] for path in files() for row in history(path)] == list(range(1, 401))
 
 
 def test_after_a_hundred_rows_short_steps_are_left_out(tmp_path):

@@ -46,7 +46,7 @@ class EigenvalueCurves(TaskCallback):
             self._ids, self._rows = list(module.task.ids), [[] for _ in module.task.ids]
         for logger in trainer.loggers:
             if isinstance(logger, ResultLogger):
-                logger.begin(module.task)
+                logger.begin(module.task, [rows[-1]["step"] if rows else 0 for rows in self._rows])
         if resumed:
             self._send_again(trainer, module)
 

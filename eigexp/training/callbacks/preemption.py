@@ -27,7 +27,7 @@ class PreemptionGuard(TaskCallback):
         signum: number of the signal that stopped the fit, None if none did. The command exits with 128 + signum.
     """
 
-    def __init__(self, signals: Sequence[str] = ("SIGTERM", "SIGUSR2", "SIGINT")):
+    def __init__(self, signals: Sequence[str] = ("SIGTERM", "SIGUSR1", "SIGUSR2", "SIGINT", "SIGHUP")):
         unknown = [name for name in signals if not hasattr(signal, name)]
         if unknown:
             raise ConfigurationError(f"preemption.signals={unknown} do not exist on this system. Give names such as SIGTERM.")
