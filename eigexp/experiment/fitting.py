@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 
 from eigexp.config.instantiate import located
-from eigexp.errors import CheckpointError
+from eigexp.errors import CheckpointError, ProcessError
 from eigexp.experiment.parts import build, build_group
 from eigexp.experiment.tasks import TaskList
 from eigexp.experiment.writer import StoreWriter
@@ -19,7 +19,7 @@ from eigexp.store import Store
 from eigexp.store.maintenance import CHECKPOINTS, set_aside
 from eigexp.training import EigenModule, TaskData
 from eigexp.training.callbacks import Checkpoint, PreemptionGuard, ResultWriter
-from eigexp.training.processes import Processes, start_processes
+from eigexp.training.processes import Processes, is_lost_connection, start_processes
 from eigexp.training.trainer import make_trainer
 
 log = logging.getLogger(__name__)
@@ -57,8 +57,13 @@ class Fitting:
             if on_ready:
                 on_ready()
             others.wait_until_ready()
-            with processes.connected():
-                signum = replace(self, processes=processes.after_start(), rank=processes.rank).fit_all()
+            try:
+                with processes.connected():
+                    signum = replace(self, processes=processes.after_start(), rank=processes.rank).fit_all()
+            except RuntimeError as error:
+                if not is_lost_connection(error):
+                    raise
+                raise ProcessError(others.dead() or f"Process {processes.rank} has lost the connection to another.") from error
             others.finish(None)  # they have got the signal
             return self.tasks.ids if processes.rank == 0 else [], signum
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 STATE = "state"
 JOB = "job.json"
 ERROR = "error.json"
+_LENGTH = 8  # bytes of the length of a safetensors header
 _ID = re.compile(r"[0-9A-Za-z_-]{2,64}")
 
 
@@ -262,7 +263,17 @@ def _commit(folder: Path, staged: Mapping[Path, Path]) -> None:
 
 
 def _tensors(record: Mapping[str, Any], pairs: "EigenPairs", image: "Image") -> bytes:
-    return save(arrays_of(pairs, image), metadata={"format": f"eigexp {FORMAT}", "id": str(record["id"])})
+    return _in_order(save(arrays_of(pairs, image), metadata={"format": f"eigexp {FORMAT}", "id": str(record["id"])}))
+
+
+def _in_order(content: bytes) -> bytes:
+    """Return a safetensors file with the keys of its metadata sorted: the library writes them in any order, so equal results differed."""
+    length = int.from_bytes(content[:_LENGTH], "little")
+    header = json.loads(content[_LENGTH : _LENGTH + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % _LENGTH)  # arrays begin at a multiple of 8 bytes
+    return len(text).to_bytes(_LENGTH, "little") + text + content[_LENGTH + length :]
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -22,6 +23,8 @@ from eigexp.errors import ConfigurationError, ProcessError
 
 Value = TypeVar("Value")
 _READY = "ready\n"
+_LOST = ("gloo", "Connection closed by peer", "Connection reset by peer", "NCCL")
+_DEATH_SECONDS = 2.0  # to wait for the end of a process whose connection is lost
 _COLLECTIVE_TIMEOUT = timedelta(hours=2)  # the first process certifies and writes alone while the others wait, on gloo, which sees deaths
 STEP_TIMEOUT = timedelta(minutes=15)  # of a collective within a step, on NCCL, which sees no process that has died
 
@@ -146,6 +149,16 @@ class StartedProcesses:
             if process.stdout.readline() != _READY:
                 raise ProcessError(_ended(rank, process.wait()))
 
+    def dead(self) -> str:
+        """Return which process has ended, and how; empty if all live. One that was killed closes its connections before it is gone."""
+        deadline = time.monotonic() + _DEATH_SECONDS
+        while self._processes and time.monotonic() < deadline:
+            ended = [(rank, process.returncode) for rank, process in self._processes.items() if process.poll() is not None]
+            if ended:
+                return _ended(*ended[0])
+            time.sleep(0.05)
+        return ""
+
     def finish(self, signum: int | None) -> None:
         """Wait until they are done.
 
@@ -226,5 +239,12 @@ def _stop_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+def is_lost_connection(error: BaseException) -> bool:
+    """Return whether a collective failed because another process is gone; gloo and NCCL raise RuntimeErrors of many lines."""
+    return isinstance(error, distributed.DistError) or (isinstance(error, RuntimeError) and any(word in str(error) for word in _LOST))
+
+
 def _ended(rank: int, code: int) -> str:
+    if code < 0:
+        return f"Process {rank} was killed by {signal.Signals(-code).name}. The command goes on from the last checkpoint."
     return f"Process {rank} ended with exit code {code}. Its own message, above, says why."
