@@ -11,6 +11,13 @@ from tests.grid_engine.cluster import GridEngine, missing
 from tests.sweep.sweeps import environment
 
 
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.xdist_group("grid_engine"))  # in one process: one cluster
+
+
 @pytest.fixture(scope="session")
 def grid():
     if missing():
