@@ -50,7 +50,7 @@ _PROFILE: dict[str, Any] = {
     "first": 0,
     "job": '"$SLURM_ARRAY_JOB_ID"_"$SLURM_ARRAY_TASK_ID"',
     "index": "$SLURM_ARRAY_TASK_ID",
-    "requeue": 'scontrol requeue "$job" && sleep 60',  # Slurm ends the step meanwhile
+    "requeue": 'trap "" TERM; scontrol requeue "$job" && sleep 60',  # Slurm ends the step meanwhile, with SIGTERM and then SIGKILL
 }
 
 
