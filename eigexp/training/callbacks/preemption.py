@@ -42,6 +42,8 @@ class PreemptionGuard(TaskCallback):
             return
         for number in self.signals:
             self._before[number] = signal.signal(number, self._on_signal)
+        # A job's script may have blocked them (`env --block-signal=USR2`), so that none kills an interpreter that still imports.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self.signals)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Stop here if a signal came, to this process or to one in lockstep with it."""
