@@ -39,7 +39,7 @@ def cancel(root: str, ids: Sequence[str] = (), *, wait: float = 60.0) -> int:
     A job of several tasks is cancelled as a whole. A running task saves its state if the grace time allows.
 
     Raises:
-        SchedulerError: if a scheduler does not answer, so that nobody knows what there is to cancel; other schedulers' jobs are cancelled.
+        SchedulerError: if a scheduler does not answer, so it is not known what there is to cancel; other schedulers' jobs are cancelled.
     """
     from eigexp.store import Store
     from eigexp.sweep.task_files import mark_cancelled

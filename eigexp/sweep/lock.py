@@ -13,7 +13,7 @@ from eigexp.store.files import store_error
 
 LOCK = "lock"
 _SWEEP = "sweep.lock"
-_PATIENCE = 1.0  # seconds to wait for a lock: whoever looks at a task's status holds it for some microseconds
+_PATIENCE = 1.0  # seconds to wait for a lock: a process that reads a task's status holds it for some microseconds
 _PAUSE = 0.05  # seconds between two tries
 _UNSUPPORTED = (errno.EBADF, errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS)
 
