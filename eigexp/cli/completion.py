@@ -47,10 +47,10 @@ def complete(parser: argparse.ArgumentParser) -> None:
 
 def _completion(options: argparse.Namespace, rest: list[str]) -> int:
     try:
-        import argcomplete
+        from argcomplete.shell_integration import shellcode
     except ImportError as error:
         raise MissingDependencyError("completion needs the package argcomplete. Run: pip install argcomplete") from error
-    print(argcomplete.shellcode(["eigexp"], shell=options.shell))
+    print(shellcode(["eigexp"], shell=options.shell))
     return 0
 
 

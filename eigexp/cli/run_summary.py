@@ -52,14 +52,15 @@ def show(outcome: RunOutcome, console: Console | None = None) -> None:
 
 
 def fitting_table(results: list[Result], reused: tuple[str, ...], console: Console) -> Table:
-    """Return the table with as many columns as the terminal has room for, the most important ones; with all in a log."""
+    """Return the table with as many columns as the terminal has room for; with all in a log."""
     columns = list(COLUMNS)
     while True:
         table = summary_table(results, reused, columns)
         needed = Measurement.get(console, console.options.update(width=10_000), table).maximum
-        if not console.is_terminal or needed <= console.width or len(columns) == 1:
+        dropped = next((column for name in DROPPED for column in columns if column.name == name), None)
+        if not console.is_terminal or needed <= console.width or dropped is None:
             return table
-        columns.remove(next(column for name in DROPPED for column in columns if column.name == name))
+        columns.remove(dropped)
 
 
 def summary_table(results: list[Result], reused: tuple[str, ...] = (), columns: "list[Column] | None" = None) -> Table:
@@ -126,6 +127,6 @@ COLUMNS = (
     Column("FVPs", lambda record, i: f"{record['fisher_vector_products']:g}", once=True),
     Column("verified", _verified, right=False),
 )
-# In this order a narrow terminal loses them. An eigenvalue is never shown without its interval and whether it is verified while there is
-# anything else to leave out.
-DROPPED = ("threshold", "evidence", "FVPs", "residual", "image", "model", "index", "interval", "verified")
+# In this order a narrow terminal loses them. An eigenvalue has its interval, and whether it is verified, while there is anything else to
+# leave out; in a terminal too narrow for an interval the eigenvalue itself is a bound where only a bound is known.
+DROPPED = ("evidence", "FVPs", "threshold", "residual", "model", "image", "index", "interval", "verified")
