@@ -16,7 +16,19 @@ from typing import Any, get_args
 from beartype import BeartypeConf, beartype
 from jaxtyping import AbstractArray, jaxtyped
 
-CHECKED = ("eigexp.pairs", "eigexp.linalg", "eigexp.images", "eigexp.models", "eigexp.operators", "eigexp.solvers", "eigexp.certificates")
+CHECKED = (
+    "eigexp.pairs",
+    "eigexp.linalg",
+    "eigexp.images",
+    "eigexp.models",
+    "eigexp.noise",
+    "eigexp.norm",
+    "eigexp.principal",
+    "eigexp.subspace",
+    "eigexp.operators",
+    "eigexp.solvers",
+    "eigexp.certificates",
+)
 _checker = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int will do for a float
 
 

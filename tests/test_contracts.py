@@ -4,12 +4,13 @@ Solvers and launchers have contracts of their own, in tests/solvers and tests/sw
 a stand-in for a scheduler.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -37,7 +38,13 @@ ELSEWHERE = {
     "subspace": {"none"},
     "model": {"efficientnet_lite0", "lpips", "plenoptic", "resnet18", "timm", "torchvision", "vgg16"},  # networks by name: tests/models
 }
-NEEDED = {"folder": ["images.path=photos"], "file": ["images.path=photos/a.png"]}
+NEEDED: dict[tuple[str, str], list[str]] = {
+    ("images", "folder"): ["images.path=photos"],
+    ("images", "file"): ["images.path=photos/a.png"],
+    ("noise", "low_rank"): ["noise.path=covariance.npz"],
+    ("subspace", "compose"): ["subspace.parts=[{name:mask,extent:0.9},{name:band,high:0.4}]"],
+    ("subspace", "tangent"): ["subspace.path=latent.npy"],
+}
 
 
 def options(group: str) -> list[str]:
@@ -45,8 +52,8 @@ def options(group: str) -> list[str]:
     return sorted({name.removesuffix(".yaml") for name in names if name.endswith(".yaml")} - ELSEWHERE.get(group, set()))
 
 
-def node(group: str, option: str) -> dict[str, Any]:
-    config = compose([f"{group}={option}", *NEEDED.get(option, [])])
+def node(group: str, option: str, more: Sequence[str] = ()) -> dict[str, Any]:
+    config = compose([f"{group}={option}", *NEEDED.get((group, option), []), *more])
     return OmegaConf.to_container(OmegaConf.create(config), resolve=True)[group]  # type: ignore[index,call-overload]
 
 
@@ -65,28 +72,44 @@ def photos(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def arrays(tmp_path, monkeypatch):
+    """A current folder with the file of a noise of five responses, and of a latent."""
+    monkeypatch.chdir(tmp_path)
+    np.savez("covariance.npz", diagonal=np.arange(1.0, 6.0), factors=np.ones((5, 2)))
+    np.save("latent.npy", np.ones(4))
+
+
+@pytest.fixture
 def task():
     pixels = torch.rand(1, 16, 16, generator=torch.Generator().manual_seed(0))
     return Task(images=(Image("random", pixels, source="made here"),), model=prepare_model(OnOff()), ids=("0" * 16,), model_name="onoff")
 
 
 @each("noise")
-def test_a_noise_is_a_symmetric_map_of_each_image_s_responses(option):
+def test_a_noise_is_a_differentiable_map_of_each_image_s_responses(option, arrays):
     noise = construct(node("noise", option), "noise")
     assert isinstance(noise, Noise)
-    u, v = torch.randn(2, 3, 4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    response = torch.rand(3, 5, dtype=torch.float64) + 0.1
-    left, right = noise.whiten(u, response), noise.whiten(v, response)
-    assert left.dtype == u.dtype and left.shape == u.shape
-    assert torch.allclose(noise.whiten(u - 2 * v, response), left - 2 * right)
-    assert torch.allclose((left * v).sum(-1), (u * right).sum(-1))
-    assert torch.allclose(noise.whiten(u[1:2], response[1:2]), left[1:2])
+    at = torch.rand(3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + 0.1
+    noise.check(at)
+    augmented = noise.augment(at, at)
+    assert augmented.dtype == at.dtype and len(augmented) == 3
+    assert torch.allclose(noise.augment(at[1:2], at[1:2]), augmented[1:2])
+    assert torch.autograd.gradcheck(lambda r: noise.augment(r, at), at.clone().requires_grad_())
+    u = torch.randn(3, 4, 5, dtype=torch.float64)
+    step = 1e-6 * u[:, 0]
+    moved = (noise.augment(at + step, at) - noise.augment(at - step, at)) / 2e-6
+    assert torch.allclose(noise.whiten(u, at)[:, 0], moved, atol=1e-7)
+    assert noise.augment(at.float(), at.float()).dtype == torch.float32
 
 
 @each("subspace")
 @pytest.mark.parametrize("shape", [(1, 6, 8), (3, 5, 7)])
-def test_a_subspace_has_orthonormal_columns_and_its_transpose(option, shape):
-    subspace = construct(node("subspace", option), "subspace")
+def test_a_subspace_has_orthonormal_columns_and_its_transpose(option, shape, arrays):
+    shape = (3, *shape[1:]) if option == "colour" else shape
+    np.save("basis.npy", np.random.default_rng(0).normal(size=(5, *shape)))
+    decoder = f"subspace.decoder={{_target_:tests.subspace.decoder.Decoder,shape:{list(shape)}}}"
+    more = {"file": ["subspace.path=basis.npy"], "tangent": [decoder.replace(" ", "")]}.get(option, [])
+    subspace = construct(node("subspace", option, more), "subspace")
     assert isinstance(subspace, PixelSubspace)
     n, pixels = subspace.dimension(shape), shape[0] * shape[1] * shape[2]
     P = subspace.to_pixels(torch.eye(n, dtype=torch.float64), shape).T

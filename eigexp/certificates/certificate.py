@@ -13,7 +13,9 @@ from eigexp.certificates.clusters import find_clusters, uniqueness_notes
 from eigexp.certificates.evidence import bottom_evidence, is_verified, split_ends, top_evidence
 from eigexp.certificates.fresh import FreshPairs
 from eigexp.certificates.intervals import intervals
+from eigexp.certificates.noise_spectrum import under_noise
 from eigexp.certificates.products import Measured, measure
+from eigexp.certificates.ratios import as_ratios
 from eigexp.errors import ConfigurationError, nearest
 from eigexp.operators.base import Operator
 from eigexp.operators.float64 import float64_bytes, in_float64
@@ -44,7 +46,8 @@ def certify(
     progress = solver.progress(state)
     precise, problem = _precise_operator(A, max((len(p.eigenindex) for p in pairs), default=0), precision)
     measured = [measure(A, i, p, progress[i], precise, problem) for i, p in enumerate(pairs)]
-    return [_certificate(A, p, progress[i], solver, measured[i]) for i, p in enumerate(pairs)]
+    found = [_certificate(A, p, progress[i], solver, measured[i]) for i, p in enumerate(pairs)]
+    return [as_ratios(under_noise(p, A.noise, measured[i].largest), A.subspace) for i, p in enumerate(found)]
 
 
 def check_precision(certify: str) -> Precision:
@@ -81,7 +84,7 @@ def _precise_operator(A: Operator, vectors: int, precision: Precision) -> tuple[
 
 
 def _certificate(A: Operator, proposal: RitzPairs, progress: Progress, solver: Solver, measured: Measured) -> EigenPairs:
-    n, m = A.shape.n, A.shape.m
+    n, m = A.shape.n, A.num_responses
     index, fresh, rounding = proposal.eigenindex, measured.fresh, measured.rounding
     largest, tol, rtol = measured.largest, float(progress.tolerance), getattr(solver, "bottom_rtol", None)
     top = split_ends(index, proposal)

@@ -70,7 +70,7 @@ def _excess(A: JacobianOperator, v: Tensor, product: Tensor, step: float, scale:
     ahead, behind = A.difference_quotient(v, step), A.difference_quotient(v, -step)
     low, high = torch.minimum(ahead, behind), torch.maximum(ahead, behind)
     outside = (low - product).clamp(min=0) + (product - high).clamp(min=0)
-    rounding = _ROUNDINGS * torch.finfo(A.dtype).eps * float(torch.linalg.vector_norm(A.whiten(A.response[:, None]))) / step
+    rounding = _ROUNDINGS * torch.finfo(A.dtype).eps * A.response_norm / step
     return float(torch.linalg.vector_norm(outside)) / scale, rounding / scale
 
 

@@ -6,7 +6,23 @@ import os
 import sys
 from collections.abc import Sequence
 
-from eigexp.cli import cancel, completion, doctor, export, maintenance, models, plot, results, run, status, sweep, wandb_sync, work
+from eigexp.cli import (
+    cancel,
+    completion,
+    cross,
+    doctor,
+    export,
+    maintenance,
+    models,
+    plot,
+    principal,
+    results,
+    run,
+    status,
+    sweep,
+    wandb_sync,
+    work,
+)
 from eigexp.cli.commands import Commands, exit_code
 from eigexp.cli.completion import complete
 from eigexp.errors import EigexpError
@@ -21,7 +37,23 @@ EPILOG = """examples:
 
 exit codes: 0 success (run and sweep: converged), 2 invalid input or configuration, 3 stopped on budget, 128 + signal, 1 other errors
 """
-_COMMANDS = (run, sweep, status, cancel, work, results, plot, export, maintenance, doctor, models, wandb_sync, completion)
+_COMMANDS = (
+    run,
+    sweep,
+    status,
+    cancel,
+    work,
+    results,
+    plot,
+    cross,
+    principal,
+    export,
+    maintenance,
+    doctor,
+    models,
+    wandb_sync,
+    completion,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -20,6 +20,7 @@ CONF = "eigexp.conf"
 SWEEP_KEY = "sweep"
 _LIST_GROUPS = ("callbacks", "logger")  # whose options merge
 _WITHOUT_EFFECT = ("hydra.run.dir", "hydra.job.chdir", "hydra.output_subdir")  # keys of Hydra for folders that are not made here
+_AGAINST = re.compile(r"^against=(?!null$)")  # takes the options of model
 _LIST = re.compile(r"\+*(?P<group>[\w/]+)=(?P<value>\[.*\])")
 
 
@@ -101,7 +102,14 @@ def _main_config() -> dict[str, Any]:
 def _compose(overrides: Sequence[str]) -> DictConfig:
     GlobalHydra.instance().clear()
     with initialize_config_module(CONF, version_base="1.3", job_name="eigexp"):
-        return hydra_compose("config", overrides=list(overrides))
+        return hydra_compose("config", overrides=_with_second_model(overrides))
+
+
+def _with_second_model(overrides: Sequence[str]) -> list[str]:
+    """Return the overrides in Hydra's own words, in which against=NAME adds an option of `model`; the last one counts, as for every key."""
+    chosen = [i for i, override in enumerate(overrides) if _AGAINST.match(override)]
+    kept = [override for i, override in enumerate(overrides) if i not in chosen[:-1]]
+    return [_AGAINST.sub("+model@against=", override) for override in kept]
 
 
 def _unknown_option(error: MissingConfigException) -> str:

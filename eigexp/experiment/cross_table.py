@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from eigexp.errors import OperatorError
 from eigexp.experiment.parts import build
 from eigexp.experiment.tasks import PlannedTable, TaskList
+from eigexp.noise import EarlyLateNoise
 from eigexp.operators.cross import layer_sensitivities
 from eigexp.store import Result, Store
 from eigexp.store.cross_table import has_table, table_path, write_table
@@ -30,6 +31,11 @@ def complete_tables(tasks: TaskList, store: Store) -> list[Path]:
         ModelError: if it cannot be run so.
         StoreError: if a result cannot be read, or the table not be written.
     """
+    noise = build(tasks.config["noise"], "noise")
+    measured = tasks.second is not None or bool((tasks.config.get("norm") or {}).get("_target_"))
+    if tasks.tables and (measured or isinstance(noise, EarlyLateNoise)):
+        log.warning("No cross table: with against=, norm= or noise=early_late eigenvalues are not sensitivities v^T F v.")
+        return []
     missing = [table for table in tasks.tables if not has_table(store, table.id) and all(store.has(id) for id in table.ids)]
     trunk = tasks.network.layers.trunk() if missing else None
     for table in missing:

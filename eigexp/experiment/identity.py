@@ -20,6 +20,7 @@ _NOT_OF_PIXELS = (
     "subset",
     "batch_size",
 )  # keys of `images` that choose images, or how many at once
+_FILES = {"path": "file", "variance": "variance_file"}  # settings that may name a file, and the key of its digest
 _OPTIONAL = {"certify": "float64"}  # keys that join the identity where they differ from this
 
 
@@ -35,7 +36,7 @@ def parts_of(config: Mapping[str, Any], model_code: str = "") -> dict[str, Part 
     """
     model = {key: value for key, value in config["model"].items() if key not in NOT_OF_THE_MODEL}
     nodes = {"model": model, **{key: config.get(key) for key in ("noise", "subspace", "solver")}}
-    parts = {key: _part(node, key) for key, node in nodes.items()}
+    parts = {key: part_of(node, key) for key, node in nodes.items()}
     return {key: replace(part, code=model_code) if part and key == "model" and model_code else part for key, part in parts.items()}
 
 
@@ -64,7 +65,8 @@ def result_settings(config: Mapping[str, Any], model_code: str = "") -> dict[str
     return flat_settings(parts_of(config, model_code), seed=config["seed"], dtype=config["dtype"], **more) | images
 
 
-def _part(node: Mapping[str, Any] | None, key: str) -> Part | None:
+def part_of(node: Mapping[str, Any] | None, key: str) -> Part | None:
+    """Return a node of a configuration as a part; None for an empty one."""
     if not node or not node.get("_target_"):
         return None
     path = str(node["_target_"])
@@ -75,10 +77,11 @@ def _part(node: Mapping[str, Any] | None, key: str) -> Part | None:
 
 
 def _by_content(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings with the file of `path` replaced by its digest, as `file`."""
+    """Return settings with files replaced by their digests: `path` as `file`, and the name of a file where a number could stand."""
     settings = dict(settings)
-    path = settings.get("path")
-    if path is not None and Path(path).is_file():
-        del settings["path"]
-        settings["file"] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    for key, name in _FILES.items():
+        path = settings.get(key)
+        if isinstance(path, str) and Path(path).is_file():
+            del settings[key]
+            settings[name] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     return settings

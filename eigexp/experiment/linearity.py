@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from eigexp.errors import ConfigurationError, ModelError
 from eigexp.experiment.networks import build_network
 from eigexp.experiment.parts import build
+from eigexp.noise import EarlyLateNoise, GaussianNoise, Noise
 from eigexp.operators.jacobian import LinearisationPoint
-from eigexp.operators.noise import GaussianNoise, Noise
 from eigexp.report import View
 from eigexp.report.linearity import Measured, linearity_csv, linearity_figure, linearity_words
 from eigexp.report.pixels import default_scale
@@ -53,11 +53,16 @@ class Responses:
                 f"The weights of {network.name} are not those of result {result.id}: they have changed since. --no-check does without them."
             )
         self.result = result
+        self._measured = bool(result.config.get("against") or (result.config.get("norm") or {}).get("_target_"))
         self.noise: Noise = build(result.config.get("noise"), "noise") or GaussianNoise()
         self._point, self.dtype = _point(model, result.image)
 
     def distance(self, values: NDArray[Any], reference: NDArray[Any]) -> float:
         """Return the distance between the responses to two images of the result's shape, in units of the noise."""
+        if self._measured or isinstance(self.noise, EarlyLateNoise):
+            raise ConfigurationError(
+                "with against=, norm= or noise=early_late an eigenvalue predicts no response. --no-check exports without asking the model."
+            )
         at, other = self._respond(reference), self._respond(values)
         difference = self.noise.whiten((other - at)[:, None], at)
         return float(torch.linalg.vector_norm(difference.double()))

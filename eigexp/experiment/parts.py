@@ -7,16 +7,18 @@ from torch import nn
 
 from eigexp.config.instantiate import Kind, construct
 from eigexp.images import ImageSource
-from eigexp.operators.noise import Noise
-from eigexp.operators.subspace import PixelSubspace
+from eigexp.noise import Noise
+from eigexp.norm import Norm
 from eigexp.solvers.base import Solver
+from eigexp.subspace import PixelSubspace
 
 # Names for what needs Lightning, which takes most of a command's start: a plan that constructs none of it need not import it.
 KINDS: dict[str, Kind] = {
     "model": Kind(nn.Module, "a model", "a torch.nn.Module, or a function that returns one", required=True),
     "images": Kind(ImageSource, "an image source", "a subclass of eigexp.images.ImageSource", required=True),
-    "noise": Kind(Noise, "a noise", "a subclass of eigexp.operators.noise.Noise"),
-    "subspace": Kind(PixelSubspace, "a pixel subspace", "a subclass of eigexp.operators.subspace.PixelSubspace"),
+    "noise": Kind(Noise, "a noise", "a subclass of eigexp.noise.Noise"),
+    "norm": Kind(Norm, "a norm", "a subclass of eigexp.norm.Norm"),
+    "subspace": Kind(PixelSubspace, "a pixel subspace", "a subclass of eigexp.subspace.PixelSubspace"),
     "solver": Kind(Solver, "a solver", "a subclass of eigexp.solvers.Solver", required=True),
     "callbacks": Kind("lightning.pytorch.Callback", "a callback", "a lightning.pytorch.Callback"),
     "logger": Kind("lightning.pytorch.loggers.Logger", "a logger", "a lightning.pytorch.loggers.Logger"),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from eigexp.experiment.image_list import ImageFacts, ImageList, image_source, read_node
+from eigexp.experiment.metric import second_network
 from eigexp.experiment.networks import Network, build_network
 from eigexp.images import ImageSource
 from eigexp.store.record import canonical_json
@@ -16,6 +17,8 @@ class PlanCache:
         self._node = ""
         self._network: Network | None = None
         self._sources: dict[str, ImageSource] = {}
+        self._second_node = ""
+        self._second: Network | None = None
         self._facts: dict[str, tuple[ImageFacts, ...]] = {}
 
     def network(self, node: Mapping[str, Any]) -> Network:
@@ -25,6 +28,13 @@ class PlanCache:
             self._network = None
             self._network, self._node = build_network(node), key
         return self._network
+
+    def second(self, config: Mapping[str, Any]) -> Network | None:
+        """Return the network of `against`, the last one if it is the same; None where there is none."""
+        key = canonical_json([config.get("against"), config.get("floor"), config.get("norm")])
+        if key != self._second_node:
+            self._second, self._second_node = second_network(config), key
+        return self._second
 
     def images(self, node: Mapping[str, Any]) -> tuple[ImageList, int]:
         """Return the images of an `images` node, and their `batch_size`. A folder is listed once for all its subsets."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eigexp.experiment.identity import result_settings
+from eigexp.experiment.metric import metric_settings
 from eigexp.experiment.response import response_digest
 from eigexp.pairs import EigenPairs
 from eigexp.report import View, distortion_figure, figure_png
@@ -54,7 +55,7 @@ class StoreWriter:
             environment=environment(packages=distributions(model_code(task.model))),
             response=response_digest(task.model, image),
             linearise=getattr(self.module.operator, "method", None),
-            settings=result_settings(config, (identity.get("model") or {}).get("code", "")) if config else {},
+            settings=result_settings(config, (identity.get("model") or {}).get("code", "")) | metric_settings(config) if config else {},
             notes=[*pairs.notes, *_notes(task.model_name, config)],
         )
         arrays, scale = arrays_of(pairs, image), config.get("figure", {}).get("scale")

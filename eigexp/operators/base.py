@@ -1,4 +1,4 @@
-"""The sensitivity operator A = W^(1/2) J P of a batch of images: all that a solver knows of a model."""
+"""The sensitivity operator A = (da/dr) J P of a batch of images: all that a solver knows of a model."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from eigexp.errors import OperatorError
+from eigexp.noise import Noise
 from eigexp.shapes import Responses, Vectors
+from eigexp.subspace import PixelSubspace
 
 
 class OperatorShape(NamedTuple):
@@ -74,6 +76,21 @@ class Operator(ABC):
     def images(self) -> Tensor | None:
         """Return the images (b, *image shape) at which the model was linearised; None for an operator without a model."""
         return None
+
+    @property
+    def noise(self) -> Noise | None:
+        """Return the response noise; None for unit Gaussian noise, or an operator without a model."""
+        return None
+
+    @property
+    def subspace(self) -> PixelSubspace | None:
+        """Return the pixel subspace; None for all pixels, or an operator without a model."""
+        return None
+
+    @property
+    def num_responses(self) -> int:
+        """Return the number of responses of the model, which bounds the rank of F; a noise may augment them, so that m is larger."""
+        return self.shape.m
 
     def _check(self, x: Tensor, last: int, name: str, letter: str) -> None:
         if x.ndim != 3 or x.shape[0] != self.shape.b or x.shape[2] != last:

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from eigexp.errors import ConfigurationError, EigexpError, ImageError, ModelError, nearest
+from eigexp.noise import Noise
 from eigexp.operators.autograd import DoubleBackward, ForwardMode
 from eigexp.operators.explicit import ExplicitJacobian
 from eigexp.operators.function_check import check_function
 from eigexp.operators.jacobian import JacobianOperator, LinearisationPoint
-from eigexp.operators.noise import Noise
 from eigexp.operators.probe import tested
 from eigexp.operators.program import LinearisedProgram, program_or_double_backward
-from eigexp.operators.subspace import PixelSubspace
+from eigexp.subspace import PixelSubspace
 
 METHODS: dict[str, type[JacobianOperator]] = {w.method: w for w in (LinearisedProgram, DoubleBackward, ForwardMode, ExplicitJacobian)}
 # The matrix costs min(m, pixels) products: up to 32, fewer than the shortest run of a solver takes.
@@ -38,7 +38,7 @@ def linearise(
     subspace: PixelSubspace | None = None,
     batched: bool = True,
 ) -> JacobianOperator:
-    """Return the sensitivity operator A = W^(1/2) J P of a model at a batch of images.
+    """Return the sensitivity operator A = (da/dr) J P of a model at a batch of images.
 
     Args:
         model: maps images to responses: a tensor, or any nesting of tuples, lists and dicts of tensors, which are concatenated.

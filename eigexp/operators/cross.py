@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from eigexp.errors import ModelError
+from eigexp.noise import Noise
 from eigexp.operators.choice import linearise
-from eigexp.operators.noise import Noise
 
 CHUNK = 64
 
@@ -16,7 +16,7 @@ CHUNK = 64
 def layer_sensitivities(
     trunk: Callable[[Tensor], Any], image: Tensor, vectors: Tensor, sizes: Sequence[int], *, noise: Noise | None = None, chunk: int = CHUNK
 ) -> Tensor:
-    """Return v^T F_l v = ||W_l^(1/2) J_l v||^2 of every distortion v under every layer l: shape (k, layers), float64.
+    """Return v^T F_l v = ||A_l v||^2 of every distortion v under every layer l: shape (k, layers), float64.
 
     The network is linearised once, up to its last layer, and every layer is read from the same product. It is linearised at one image,
     as certificates are: in a batch the rounding of its activations differs, and where one lies at a kink of a rectifier so would J.

@@ -24,8 +24,8 @@ class ExplicitJacobian(JacobianOperator):
     method = "dense"
 
     def _prepare(self) -> Tensor:
-        # J alone is stored. The base class applies noise and subspace around it; in the source they would act twice.
-        source = program_or_double_backward(replace(self.point, noise=None, subspace=None))
+        # The base class applies the subspace around the matrix; in the source it would act twice.
+        source = program_or_double_backward(replace(self.point, subspace=None))
         b, m, n = source.shape
         needed = 2 * b * m * n * source.dtype.itemsize  # its parts, and the whole
         what = f"linearise=dense for b={b} images of n={n} pixels and m={m} responses"

@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -11,10 +12,10 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from eigexp.errors import ModelError
+from eigexp.noise import Noise
 from eigexp.operators.base import Operator, OperatorShape
-from eigexp.operators.noise import Noise
-from eigexp.operators.subspace import PixelSubspace
 from eigexp.operators.together import Together
+from eigexp.subspace import PixelSubspace
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,27 @@ class LinearisationPoint:
         return tuple(self.images.shape[1:])
 
     def response(self, images: Tensor) -> Tensor:
-        """Return the responses (b, m) of the model to images (b, *image shape), with their graph."""
+        """Return a(r(images); r0), shape (b, m), with its graph: the responses as the noise augments them."""
+        response = self.model_response(images)
+        if self.noise is None:
+            return response
+        return self.noise.augment(response, self.at if self.noise.depends_on_response else response)
+
+    @cached_property
+    def at(self) -> Tensor:
+        """Return r0, the model's responses at the images, without a graph.
+
+        Raises:
+            ModelError: if the noise is not defined there.
+        """
+        with torch.no_grad():
+            at = self.model_response(self.images)
+        if self.noise is not None:
+            self.noise.check(at)
+        return at
+
+    def model_response(self, images: Tensor) -> Tensor:
+        """Return the responses of the model to images (b, *image shape), concatenated, with their graph."""
         b = len(images)
         with _differentiable_attention():
             output = self.model(images if self.batched else images[0])
@@ -45,7 +66,7 @@ class LinearisationPoint:
 
 
 class JacobianOperator(Operator):
-    """Base class of all methods: combines products with J, the response noise and the pixel subspace."""
+    """Base class of all methods: combines products with the Jacobian of the augmented responses and the pixel subspace."""
 
     method: str
 
@@ -73,17 +94,36 @@ class JacobianOperator(Operator):
         """Return J^T u: (b, k, m) -> pixels (b, k, *image shape)."""
 
     def _apply(self, v: Tensor) -> Tensor:
-        # A = W^(1/2) J P, from right to left.
-        u = self._jacobian(self.to_pixels(v).unflatten(-1, self.point.image_shape))
-        return self.whiten(u)
+        # J is that of a(r(x); r0): the noise is part of what a method differentiates.
+        return self._jacobian(self.to_pixels(v).unflatten(-1, self.point.image_shape))
 
     def _adjoint(self, u: Tensor) -> Tensor:
-        # A^T = P^T J^T W^(1/2): whitening is symmetric, and so its own transpose.
-        return self.from_pixels(self._jacobian_adjoint(self.whiten(u)).flatten(2))
+        return self.from_pixels(self._jacobian_adjoint(u).flatten(2))
 
-    def whiten(self, u: Tensor) -> Tensor:
-        """Return W^(1/2) u for vectors (b, k, m)."""
-        return u if self.point.noise is None else self.point.noise.whiten(u, self.response)
+    @property
+    def noise(self) -> Noise | None:
+        """Return the response noise; None for unit Gaussian noise."""
+        return self.point.noise
+
+    @property
+    def subspace(self) -> PixelSubspace | None:
+        """Return the pixel subspace; None for all pixels."""
+        return self.point.subspace
+
+    @property
+    def num_responses(self) -> int:
+        """Return the number of responses of the model, before a noise augments them."""
+        noise = self.point.noise
+        return self.shape.m if noise is None or not noise.depends_on_response else self.point.at.shape[1]
+
+    @property
+    def response_norm(self) -> float:
+        """Return the norm of all responses in units of the noise: what the rounding of a forward pass is relative to."""
+        noise, norm = self.point.noise, float(torch.linalg.vector_norm(self.response))
+        if noise is None or not noise.depends_on_response:
+            return norm
+        # A logarithm may be near zero where the response and its rounding are not.
+        return max(norm, float(torch.linalg.vector_norm(noise.whiten(self.point.at[:, None], self.point.at))))
 
     def to_pixels(self, v: Tensor) -> Tensor:
         """Return P v."""
@@ -94,11 +134,11 @@ class JacobianOperator(Operator):
         return pixels if self.point.subspace is None else self.point.subspace.from_pixels(pixels, self.point.image_shape)
 
     def difference_quotient(self, v: Tensor, step: float) -> Tensor:
-        """Return W^(1/2) (y(x + step P v) - y(x)) / step for one vector of each image: (b, 1, n) -> (b, 1, m), without any derivative."""
+        """Return (a(x + step P v) - a(x)) / step for one vector of each image: (b, 1, n) -> (b, 1, m), without any derivative."""
         with torch.no_grad():
             moved = self.point.images + step * self.to_pixels(v)[:, 0].unflatten(-1, self.point.image_shape)
             change = self.point.response(moved).detach() - self.response
-        return self.whiten(change[:, None] / step)
+        return change[:, None] / step
 
     @property
     def images(self) -> Tensor:

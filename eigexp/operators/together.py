@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from eigexp.noise import Noise
 from eigexp.operators.base import Operator, OperatorShape
+from eigexp.subspace import PixelSubspace
 
 
 class Together(Operator):
@@ -35,6 +37,21 @@ class Together(Operator):
     def from_pixels(self, pixels: Tensor) -> Tensor:
         """Return P^T of pixels, as any of the parts does."""
         return self.parts[0].from_pixels(pixels)
+
+    @property
+    def noise(self) -> Noise | None:
+        """Return the response noise, the same for all images."""
+        return self.parts[0].noise
+
+    @property
+    def subspace(self) -> PixelSubspace | None:
+        """Return the pixel subspace, the same for all images."""
+        return self.parts[0].subspace
+
+    @property
+    def num_responses(self) -> int:
+        """Return the number of responses to one image."""
+        return self.parts[0].num_responses
 
     @property
     def images(self) -> Tensor | None:

@@ -3,7 +3,9 @@
 import torch
 from torch import Tensor
 
+from eigexp.noise import Noise
 from eigexp.operators.base import Operator, OperatorShape
+from eigexp.subspace import PixelSubspace
 
 
 class WrappedOperator(Operator):
@@ -32,3 +34,18 @@ class WrappedOperator(Operator):
     def images(self) -> Tensor | None:
         """Return the images (b, *image shape) of the inner operator."""
         return self.inner.images
+
+    @property
+    def noise(self) -> Noise | None:
+        """Return the response noise of the inner operator."""
+        return self.inner.noise
+
+    @property
+    def subspace(self) -> PixelSubspace | None:
+        """Return the pixel subspace of the inner operator."""
+        return self.inner.subspace
+
+    @property
+    def num_responses(self) -> int:
+        """Return the number of responses of the inner operator's model."""
+        return self.inner.num_responses

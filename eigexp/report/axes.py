@@ -31,7 +31,7 @@ def chart_figure(chart: Chart, size: tuple[float, float]) -> Figure:
         figure = new_figure(*size)
         draw_chart(figure.add_subplot(), chart)
         if chart.legend:
-            _legend(figure, below=bool(chart.notes))
+            _legend(figure, "" if chart.notes else chart.legend_title)
     return figure
 
 
@@ -132,12 +132,13 @@ def _note_size(axes: Axes) -> int:
     return 6 if axes.figure.get_figwidth() < NARROW else 8  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _legend(figure: Figure, *, below: bool) -> None:
-    """Set the legend at the right of the axes, or below them where the right is taken."""
+def _legend(figure: Figure, title: str) -> None:
+    """Set the legend at the right of the axes under a title, or without one below them, where the right is taken."""
+    below = not title
     handles, labels = figure.axes[0].get_legend_handles_labels()
     narrow = figure.get_figwidth() < NARROW
     loc = "outside lower center" if narrow or below else "outside right upper"
     columns = 3 if narrow else min(len(labels), 6) if below else 1
-    legend = figure.legend(handles, labels, loc=loc, ncols=columns, title=None if below else "image")
+    legend = figure.legend(handles, labels, loc=loc, ncols=columns, title=title or None)
     for text in legend.get_texts():
         text.set_parse_math(False)

@@ -99,6 +99,7 @@ class Chart:
         band: lower and upper end of a shaded range of the vertical axis.
         asked: height of a dotted line, the tolerance asked for; None without.
         legend: (role, shape, label).
+        legend_title: what the entries are.
         empty: what is said instead where there is nothing to show.
     """
 
@@ -115,6 +116,7 @@ class Chart:
     band: tuple[float, float] | None = None
     asked: float | None = None
     legend: tuple[tuple[str, int, str], ...] = ()
+    legend_title: str = "image"
     empty: str = ""
 
 

@@ -110,9 +110,18 @@ def _write(
     row["rounding_rms"] = float(np.sqrt(np.mean((shown - np.clip(values, 0, 1)) ** 2)))
     if position is not None:
         value = max(float(view.eigenvalues[position]), 0.0)
-        row |= {"eigenindex": int(view.eigenindex[position]), "eigenvalue": value, "predicted_dprime": abs(alpha) * value**0.5}
+        row |= {
+            "eigenindex": int(view.eigenindex[position]),
+            "eigenvalue": value,
+            "predicted_dprime": None if _is_ratio(view) else abs(alpha) * value**0.5,
+        }
         row["cosine"] = float(np.sign(alpha) * np.vdot(difference, view.distortions[position]) / norm) if norm else 0.0
     return row, shown
+
+
+def _is_ratio(view: View) -> bool:
+    """Tell whether eigenvalues are ratios to a norm or a second model, which predict no d'."""
+    return not {"norm", "against"}.isdisjoint(view.record.get("identity") or {})
 
 
 def file_stem(view: View) -> str:

@@ -114,11 +114,13 @@ def identity_words(identity: Mapping[str, Any]) -> str:
     """
     shape = identity.get("shape") or ()
     words = ["x".join(str(side) for side in shape[-2:])] if shape else []
-    for key in (part for part in ("model", "noise", "subspace", "solver") if part in identity):
+    for key in (part for part in ("model", "noise", "subspace", "norm", "solver") if part in identity):
         node = dict(identity[key] or {})
         name = str(node.pop("name", None) or node.pop("_target_", None) or "none")
-        words += [f"{key}={name}"] if key != "model" and name != _USUAL[key] else []
+        words += [f"{key}={name}"] if key != "model" and name != _USUAL.get(key) else []
         words += [f"{setting}={_short(value)}" for setting, value in sorted(node.items()) if not setting.startswith("_")]
+    if against := identity.get("against"):
+        words += [f"against={against['model'].get('name') or against['model'].get('_target_')}", f"floor={identity['floor']:g}"]
     usual = {"seed": 0, "dtype": "float32", "certify": "float64"}
     return " ".join([*words, *(f"{key}={identity[key]}" for key, value in usual.items() if identity.get(key, value) != value)])
 

@@ -122,8 +122,10 @@ class EigenModule(LightningModule):
         """Return the operator of a task, on the module's device and in the images' dtype. Moves the task's model there."""
         pixels = task.pixels().to(self.device)
         model = task.model.to(pixels.device, pixels.dtype)
-        parts = {"noise": self.settings.noise, "subspace": self.settings.subspace}
-        return linearise(model, pixels, method=method, **parts)  # pyright: ignore[reportArgumentType]
+        noise, subspace = self.settings.noise, self.settings.subspace
+        if task.metric is not None:
+            subspace = task.metric(pixels, noise, subspace)
+        return linearise(model, pixels, method=method, noise=noise, subspace=subspace)  # pyright: ignore[reportArgumentType]
 
     def clear_task(self) -> None:
         """Have no task, because an epoch found none to do."""

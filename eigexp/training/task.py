@@ -8,7 +8,11 @@ from torch import Tensor, nn, stack
 from eigexp.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from eigexp.images import Image
+    from eigexp.noise import Noise
+    from eigexp.subspace import PixelSubspace
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +26,7 @@ class Task:
         identities: what determined each id.
         config: the complete composed configuration, as plain values.
         model_name: name of the model in records and figures.
+        metric: what distortions are measured by, called with the images, the noise and the subspace; None for the Euclidean norm.
         description: label for the progress bar; empty for the images' names.
     """
 
@@ -31,6 +36,7 @@ class Task:
     identities: tuple[dict[str, Any], ...] = ()
     config: dict[str, Any] | None = field(default=None, repr=False)
     model_name: str = "model"
+    metric: "Callable[[Tensor, Noise | None, PixelSubspace | None], PixelSubspace] | None" = None
     description: str = ""
 
     def __post_init__(self) -> None:

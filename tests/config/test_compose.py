@@ -13,8 +13,15 @@ from eigexp.errors import ConfigurationError
 from eigexp.experiment.parts import build
 
 GROUPS = ("model", "images", "noise", "subspace", "solver", "callbacks", "logger", "trainer", "launcher")
-NEEDED = {"timm": ["model.architecture=resnet18"], "torchvision": ["model.architecture=resnet18"], "file": ["images.path=a.png"]}
-NEEDED["folder"] = ["images.path=photos"]
+NEEDED = {
+    **{("model", zoo): ["model.architecture=resnet18"] for zoo in ("timm", "torchvision")},
+    ("images", "file"): ["images.path=a.png"],
+    ("images", "folder"): ["images.path=photos"],
+    ("noise", "low_rank"): ["noise.path=covariance.npz"],
+    ("subspace", "file"): ["subspace.path=basis.npy"],
+    ("subspace", "compose"): ["subspace.parts=[{name:colour},{name:band}]"],
+    ("subspace", "tangent"): ["subspace.decoder={_target_:torch.nn.Identity}", "subspace.path=latent.npy"],
+}
 
 
 def options(group):
@@ -23,7 +30,7 @@ def options(group):
 
 @pytest.mark.parametrize("group, option", [(group, option) for group in GROUPS for option in options(group)])
 def test_every_option_composes(group, option):
-    config = compose([f"{group}={option}", *NEEDED.get(option, [])])
+    config = compose([f"{group}={option}", *NEEDED.get((group, option), [])])
     assert group in config
 
 
@@ -62,7 +69,7 @@ def test_a_list_of_loggers():
         ("++sead=1", "sead is unknown. Did you mean seed"),
         ("+figure.foo=1", "figure.foo is unknown. Known: scale"),
         ("model=[ln,lg]", "model=[ln,lg] is a list, but model takes one option. `eigexp sweep model=ln,lg` runs each"),
-        ("noise=null", "noise=null names no option. Known: gaussian"),
+        ("noise=null", "noise=null names no option. Known: categorical, early_late, gaussian"),
         ("solver=[krylov]", "solver=[krylov] is a list"),
         ("experiment=[frontends,berardino2017]", "experiment takes one option"),
     ],
@@ -84,7 +91,11 @@ def test_a_wrong_override_is_named_with_a_hint(override, message):
         ("model", {"_target_": "no.such.Net"}, "model._target_=no.such.Net cannot be imported"),
         ("model", {"_target_": "torch.nn.Linear", "in_features": 3}, "model.out_features is missing"),
         ("noise", {"_target_": "eigexp.operators.noise.GaussianNoise", "variance": 0.0}, "noise.variance=0.0"),
-        ("noise", {"_target_": "torch.nn.Identity"}, "noise._target_=torch.nn.Identity is not a noise. Give a subclass of eigexp.op"),
+        (
+            "noise",
+            {"_target_": "torch.nn.Identity"},
+            "noise._target_=torch.nn.Identity is not a noise. Give a subclass of eigexp.noise.Noise",
+        ),
         ("subspace", {"_target_": "torch.nn.Identity"}, "subspace._target_=torch.nn.Identity is not a pixel subspace"),
         ("solver", {"_target_": "torch.nn.Identity"}, "solver._target_=torch.nn.Identity is not a solver"),
         ("solver", None, "solver has no _target_"),

@@ -103,6 +103,27 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
         ["images.size=32", "solver.tol=1e-2", "logger=csv"], RESULT
     ),
     "eigexp run model=lg subspace=mask subspace.shape=disk subspace.extent=0.5": Run(TINY, RESULT),
+    **{f"eigexp run model=onoff noise={noise}": Run(TINY, RESULT) for noise in ("poisson", "negative_binomial noise.dispersion=0.5")},
+    "eigexp sweep model=ln,lg,lgg,onoff noise=gaussian,poisson images.size=64": Run(["model=ln", *TINY], RESULT),
+    **{
+        f"eigexp plot compare --where noise={noise} --output noise_{noise}.png": Run(
+            ["noise=gaussian", "--dpi", "60"], f"noise_{noise}.png"
+        )
+        for noise in ("gaussian", "poisson")
+    },
+    "eigexp run model=onoff subspace=band subspace.low=0.05 subspace.high=0.1": Run(TINY, RESULT),
+    "eigexp run model=onoff subspace=window subspace.extent=0.6": Run(TINY, RESULT),
+    "eigexp run model=onoff subspace=compose 'subspace.parts=[{name: mask, extent: 0.8}, {name: band, high: 0.1}]'": Run(TINY, RESULT),
+    "eigexp sweep model=onoff subspace=band subspace.high=0.05,0.1,0.2,0.4": Run(["subspace.high=0.1,0.2", *TINY], RESULT),
+    "eigexp run experiment=pair model=onoff against=lg floor=1e-2 images.size=32": Run(TINY, RESULT),
+    "eigexp sweep experiment=pair model=ln,lg,lgg,onoff against=ln,lg,lgg,onoff images.size=20": Run(
+        ["model=ln", "against=lg,onoff", "logger=csv"], RESULT
+    ),
+    "eigexp run model=onoff norm=csf norm.distance=70 images.size=64": Run(TINY, RESULT),
+    "eigexp cross --where model=onoff --models ln,lg": Run(),
+    "eigexp cross --where model=onoff --models lg,lgg --noise poisson --format csv": Run(),
+    "eigexp cross --where model=onoff --models ln,lg --output cross_models.png": Run([], "cross_models.png"),
+    "eigexp principal --models ln,lg,lgg,onoff --floor 1e-2 images.size=20": Run(["images.size=16"], "outputs/principal/camera.json"),
     "eigexp run logger=wandb logger.wandb.mode=offline": Run(["model=lg", "images.size=24"], "outputs/wandb/offline-run-*"),
     "eigexp wandb sync --dry-run": Run(),
     "eigexp run logger=csv": Run(["model=lg", "images.size=24"], "outputs/logs/*/metrics.csv"),
@@ -180,8 +201,18 @@ PYTHON: dict[str, tuple[str, dict[str, str]]] = {
         "model, image = OnOff(), SkimageImages(['camera'], size=32, grey=True)[0].pixels[None]\n",
         {"synthesize(k=2)": "synthesize(k=2, progress=False)"},
     ),
+    **{
+        f"from eigexp import certify, linearise, prepare_model\n{rest}": ("", {})
+        for rest in (
+            "from eigexp.images import SkimageImages\nfrom eigexp.models import OnOff\nfrom eigexp.noise",
+            "from eigexp.images import SkimageImages\nfrom eigexp.models import OnOff\nfrom eigexp.solvers",
+            "from eigexp.images import SkimageImages\nfrom eigexp.models import LuminanceGainControl",
+        )
+    },
     "from pathlib import Path\n\nfrom eigexp import Store": ("", {}),
+    "from eigexp import prepare_model\nfrom eigexp.images import SkimageImages": ("", {}),
     "from eigexp import Store\nfrom eigexp.store.cross_table import cross_tables": ("", {}),
+    "from eigexp import Store\nfrom eigexp.experiment.seen_by import networks, seen_by": ("", {}),
 }
 
 RETINA = """

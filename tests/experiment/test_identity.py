@@ -14,7 +14,7 @@ from eigexp.config.compose import compose
 from eigexp.config.instantiate import located
 from eigexp.experiment.identity import parts_of, result_identity, result_settings
 from eigexp.experiment.tasks import TaskList
-from eigexp.operators.noise import GaussianNoise
+from eigexp.noise import GaussianNoise
 from eigexp.solvers import Krylov, Power
 from eigexp.store import result_id
 from eigexp.store.identity import registered_name

@@ -131,8 +131,10 @@ def test_gaussian_noise_divides_by_its_standard_deviation(method):
 class Multiplicative(Noise):
     """Standard deviation 1 + the response's magnitude."""
 
-    def whiten(self, u: Tensor, response: Tensor) -> Tensor:
-        return u / (1 + response.abs())[:, None]
+    name = "multiplicative"
+
+    def augment(self, response: Tensor, at: Tensor) -> Tensor:
+        return response / (1 + at.abs())
 
 
 @each_way

@@ -1,0 +1,94 @@
+"""The variance over models of ln(u^T F_n u / v^T F_n v), its gradient, curvature and bound, for metrics given as matrices."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.linalg
+import torch
+from jaxtyping import Float
+from scipy.sparse.linalg import LinearOperator, eigsh
+from torch import Tensor
+
+_DENSE = 64  # coordinates of both vectors up to which the Hessian is made as a matrix
+
+Metrics = Float[Tensor, "models n n"]
+
+
+def log_sensitivities(F: Metrics, uv: Float[Tensor, "two n"]) -> Float[Tensor, "models two"]:
+    """Return ln(w^T F_n w / w^T w) of both directions under each model, with their graph."""
+    quadratic = torch.einsum("ki,nij,kj->nk", uv, F, uv)
+    return quadratic.log() - uv.square().sum(1).log()
+
+
+def disagreement(F: Metrics, uv: Float[Tensor, "two n"]) -> Tensor:
+    """Return Var_n of the logarithm of the ratio of both sensitivities (Feather et al. 2025), with its graph."""
+    difference = log_sensitivities(F, uv)
+    ratio = difference[:, 0] - difference[:, 1]
+    return (ratio - ratio.mean()).square().mean()
+
+
+def value_and_gradient(F: Metrics, uv: Float[Tensor, "two n"]) -> tuple[float, Float[Tensor, "two n"]]:
+    """Return the disagreement and its gradient, by one product of each metric with both directions."""
+    products = torch.einsum("nij,kj->nki", F, uv)
+    quadratic = (products * uv).sum(2)
+    ratio = (quadratic[:, 0] / quadratic[:, 1]).log()
+    deviation = ratio - ratio.mean()
+    # The mean's own gradient drops out, because the deviations sum to zero.
+    weights = 4 / len(F) * deviation[:, None] * torch.tensor([1.0, -1.0], dtype=F.dtype) / quadratic
+    return float(deviation.square().mean()), (weights[:, :, None] * products).sum(0)
+
+
+def largest_curvature(F: Metrics, uv: Float[Tensor, "two n"]) -> float:
+    """Return the largest eigenvalue of the Hessian along the two unit spheres: negative or zero at a maximum.
+
+    The objective does not change with the lengths of u and v, so that both are null directions of the Hessian; they are left out.
+    """
+    unit = uv.detach() / uv.detach().norm(dim=1, keepdim=True)
+    x = unit.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(disagreement(F, x), x, create_graph=True)
+
+    def curve(direction: np.ndarray) -> np.ndarray:
+        along = _tangent(torch.from_numpy(direction.reshape(2, -1)), unit)
+        (product,) = torch.autograd.grad(gradient, x, along, retain_graph=True)
+        return _tangent(product, unit).flatten().numpy()
+
+    size = unit.numel()
+    H = LinearOperator((size, size), matvec=curve, dtype=np.float64)
+    # Lengths have curvature zero here, which is the least that this can return where all other directions curve downwards.
+    if size <= _DENSE:
+        return float(np.linalg.eigvalsh(H @ np.eye(size))[-1])
+    start = np.random.default_rng(0).normal(size=size)
+    return float(eigsh(H, k=1, which="LA", v0=start, tol=1e-6, return_eigenvectors=False)[0])
+
+
+def _tangent(block: Tensor, unit: Tensor) -> Tensor:
+    """Return the part of two vectors (2, n) that is orthogonal to two unit vectors, each to its own."""
+    return block - (block * unit).sum(1, keepdim=True) * unit
+
+
+def extremal_ratios(A: Float[Tensor, "n n"], B: Float[Tensor, "n n"]) -> tuple[tuple[float, float], Float[Tensor, "two n"], float]:
+    """Return the largest and the smallest v^T A v / v^T B v, unit vectors of both, and a bound on their relative error.
+
+    The error is that of the computed root R of B^-1, e = ||R B R - I|| (Ostrowski 1959), and the residuals of the two eigenpairs.
+    """
+    values, Q = torch.linalg.eigh(B)
+    R = (Q * values.rsqrt()) @ Q.T
+    S = R @ A @ R
+    ratios, Z = scipy.linalg.eigh(((S + S.T) / 2).numpy())
+    ends = torch.from_numpy(Z[:, [-1, 0]].T.copy())
+    high, low = float(ratios[-1]), float(ratios[0])
+    residual = (ends @ S - torch.tensor([[high], [low]], dtype=S.dtype) * ends).norm(dim=1)
+    error = float(torch.linalg.matrix_norm(R @ B @ R - torch.eye(len(B), dtype=B.dtype))) + float(residual.max()) / max(low, 1e-300)
+    vectors = ends @ R
+    return (high, low), vectors / vectors.norm(dim=1, keepdim=True), error
+
+
+def upper_bound(ranges: Sequence[tuple[float, float]], errors: Sequence[float], models: int) -> float:
+    """Return (1 / N^2) sum over pairs of ln^2(rho_max / rho_min): no two directions disagree by more.
+
+    Var_n r_n = (1 / N^2) sum_{n < m} (r_n - r_m)^2, and |r_n - r_m| = |ln(u^T F_n u / u^T F_m u) - ln(v^T F_n v / v^T F_m v)| is at most
+    the range of one ratio. Errors of the ratios widen it.
+    """
+    wide = [math.log(high / low) + 2 * abs(error) for (high, low), error in zip(ranges, errors, strict=True)]
+    return sum(width**2 for width in wide) / models**2

@@ -1,0 +1,98 @@
+"""Stored distortions under other models, against dense matrices and the cross table of layers."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+import torch
+
+from eigexp.cli import main
+from eigexp.errors import ConfigurationError
+from eigexp.experiment.run import run
+from eigexp.experiment.seen_by import networks, seen_by
+from eigexp.models import LuminanceGainControl, prepare_model
+from eigexp.noise import EarlyLateNoise, PoissonNoise
+from eigexp.operators import dense_matrix, linearise
+from eigexp.report.seen_by import seen_by_chart
+from eigexp.report.svg import chart_svg
+from eigexp.store import Store
+from eigexp.store.cross_table import cross_tables
+from tests.noise.test_runs import small
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Two results of OnOff, and one of two layers with their cross table."""
+    root = tmp_path_factory.mktemp("seen")
+    run(small(root, "model=onoff", "solver.k=2"))
+    layers = ["model._target_=tests.models.small_network.SmallNetwork", "model.name=small", "model.layer=[stem,head]", "dtype=float64"]
+    run(small(root, *layers))
+    return Store(root)
+
+
+def results(store, model):
+    return [result for id in store.ids() if (result := store.read(id)).record["model"] == model]
+
+
+@pytest.mark.parametrize("noise", [None, PoissonNoise()], ids=["gaussian", "poisson"])
+def test_values_are_those_of_the_dense_matrix(store, noise):
+    (result,) = results(store, "onoff")
+    rows = seen_by([result], networks(["lg", "onoff"]), noise)
+    image = torch.from_numpy(result.image).double()
+    A = dense_matrix(linearise(prepare_model(LuminanceGainControl()).double(), image[None], noise=noise))[0]
+    v = torch.from_numpy(result.eigendistortions).double().flatten(1)
+    expected = (v @ A.T).square().sum(1).numpy()
+    found = [row for row in rows if row["seen_by"] == "lg"]
+    np.testing.assert_allclose([row["value"] for row in found], expected, rtol=1e-9)
+    np.testing.assert_allclose([row["threshold"] for row in found], expected**-0.5, rtol=1e-9)
+    assert max(row["ratio"] for row in found) == 1
+    assert [row["eigenindex"] for row in found] == result.record["eigenindex"]
+    own = [row["value"] for row in rows if row["seen_by"] == "onoff"]
+    assert noise is not None or own == pytest.approx(result.record["eigenvalues"], rel=1e-4, abs=1e-7)
+
+
+def test_layers_of_a_network_are_as_in_its_cross_table(store):
+    (table,) = cross_tables(store, [])
+    network = {"head": "tests.models.small_network.SmallNetwork"}
+    models = networks([f"ln:{layer} _target_={target} name=small" for layer, target in network.items()])
+    rows = seen_by([store.read(id) for id in table.ids], models)
+    np.testing.assert_allclose([row["value"] for row in rows], table.values[:, 1], rtol=1e-6, atol=1e-12)
+
+
+def test_the_command(store, tmp_path, capsys):
+    figure = tmp_path / "seen.svg"
+    words = [
+        "cross",
+        "--where",
+        "model=onoff",
+        "--models",
+        "ln, lg",
+        "--format",
+        "csv",
+        "--store",
+        str(store.root),
+        "--output",
+        str(figure),
+    ]
+    assert main(words) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert len(rows) == 8 and {row["seen_by"] for row in rows} == {"ln", "lg"} and figure.stat().st_size > 1000
+    assert main([*words[:-1], str(tmp_path / "a.gif")]) == 2
+    assert main(["cross", "--where", "model=none", "--models", "ln", "--store", str(store.root)]) == 2
+    assert "no result in" in capsys.readouterr().err
+
+
+def test_a_chart_has_a_row_for_each_distortion(store):
+    rows = seen_by(results(store, "onoff"), networks(["ln", "lg"]))
+    chart = seen_by_chart(rows)
+    assert len(chart.marks) == 8 and len(chart.y.ticks) == 4 and len(chart.legend) == 2
+    assert "seen by lg" in chart_svg(chart)
+    assert seen_by_chart([]).empty
+
+
+def test_what_cannot_be_shown_is_refused(store):
+    with pytest.raises(ConfigurationError, match=r"model=absent is unknown"):
+        networks(["absent"])
+    with pytest.raises(ConfigurationError, match=r"noise=early_late has no sensitivity"):
+        seen_by(results(store, "onoff"), networks(["ln"]), EarlyLateNoise())

@@ -1,0 +1,94 @@
+"""Principal distortions against brute force in the plane, and against the closed form of two models."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from eigexp.errors import ConfigurationError
+from eigexp.models import LinearNonlinear, LuminanceGainControl, OnOff, prepare_model
+from eigexp.operators import dense_matrix, linearise
+from eigexp.principal import principal_distortions
+from eigexp.principal.objective import disagreement, log_sensitivities, value_and_gradient
+from eigexp.principal.search import search
+from tests.noise.test_runs import image
+
+
+def metrics(models, n, seed):
+    generator = torch.Generator().manual_seed(seed)
+    A = torch.randn(models, n, n, generator=generator, dtype=torch.float64)
+    return A @ A.mT + 0.05 * torch.eye(n)
+
+
+def brute_force(F, steps=720):
+    """The largest value over all pairs of directions in the plane, on a grid."""
+    angle = torch.arange(steps, dtype=torch.float64) * math.pi / steps
+    logs = torch.einsum("ki,nij,kj->nk", w := torch.stack([angle.cos(), angle.sin()], 1), F, w).log()
+    ratios = logs[:, :, None] - logs[:, None, :]
+    return float(ratios.var(0, correction=0).max())
+
+
+def test_in_the_plane_it_is_the_best_of_all():
+    for seed in range(100):
+        F = metrics(2 + seed % 4, 2, seed)
+        found = search(F, restarts=3)
+        assert found.value >= 0.999 * brute_force(F), seed
+        assert found.bound >= found.value * (1 - 1e-12), seed
+
+
+def test_two_models_have_a_closed_form():
+    F = metrics(2, 12, 0)
+    found = search(F)
+    ratios = torch.linalg.eigvals(torch.linalg.solve(F[1], F[0])).real
+    closed = math.log(float(ratios.max() / ratios.min())) ** 2 / 4
+    assert found.value == pytest.approx(closed, rel=1e-9) and found.bound == pytest.approx(closed, rel=1e-9)
+    assert found.share == pytest.approx(1, rel=1e-9)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_the_answer_is_a_local_maximum_below_its_bound(count):
+    F = metrics(count, 10, count)
+    found = search(F)
+    assert found.gradient < 1e-4 and found.curvature < 1e-5
+    assert found.value == pytest.approx(float(disagreement(F, found.distortions)), rel=1e-9)
+    assert 0 < found.share <= 1 + 1e-9
+    assert found.restarts[0] == found.value and len(found.restarts) == math.comb(count, 2) + 4
+    ratio = found.log_sensitivities[:, 0] - found.log_sensitivities[:, 1]
+    assert float(ratio.var(correction=0)) == pytest.approx(found.value, rel=1e-9)
+
+
+def test_the_gradient_is_that_of_the_value():
+    F, uv = metrics(4, 6, 1), torch.randn(2, 6, dtype=torch.float64).requires_grad_()
+    value = disagreement(F, uv)
+    (expected,) = torch.autograd.grad(value, uv)
+    found, gradient = value_and_gradient(F, uv.detach())
+    assert found == pytest.approx(value.item())
+    torch.testing.assert_close(gradient, expected)
+
+
+def test_the_variance_is_that_of_pairs():
+    F, uv = metrics(4, 6, 1), torch.randn(2, 6, dtype=torch.float64)
+    difference = log_sensitivities(F, uv)
+    ratio = difference[:, 0] - difference[:, 1]
+    pairs = sum(float((ratio[a] - ratio[b]).square()) for a, b in itertools.combinations(range(4), 2))
+    assert float(disagreement(F, uv)) == pytest.approx(pairs / 16)
+
+
+def test_front_ends():
+    models = [prepare_model(model()) for model in (LinearNonlinear, LuminanceGainControl, OnOff)]
+    found = principal_distortions(models, image(16), 1e-2, restarts=1)
+    assert found.distortions.shape == (2, 1, 16, 16) and found.products == 3 * 256
+    F = [dense_matrix(linearise(model.double(), image(16)))[0] for model in models]
+    uv = found.distortions.flatten(1)
+    logs = np.log([[float(w @ J.T @ J @ w) + 0.01 for w in uv] for J in F])
+    assert np.var(logs[:, 0] - logs[:, 1]) == pytest.approx(found.value, rel=1e-9)
+    assert found.value <= found.bound
+
+
+def test_what_cannot_be_is_refused():
+    with pytest.raises(ConfigurationError, match=r"but 1 was given"):
+        principal_distortions([lambda x: x], image(4), 0.1)
+    with pytest.raises(ConfigurationError, match=r"floor=0 must be a positive number"):
+        principal_distortions([lambda x: x, lambda x: 2 * x], image(4), 0)
