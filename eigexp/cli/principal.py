@@ -18,7 +18,10 @@ def add(commands: Commands) -> None:
         "principal",
         _principal,
         "find the two distortions on whose relative visibility several models disagree most, with a bound",
-        examples=["eigexp principal --models ln,lg,lgg,onoff --floor 1e-2 images.size=20"],
+        examples=[
+            "eigexp principal --models ln,lg,lgg,onoff --floor 1e-2 images.size=20",
+            "eigexp principal --models lg,onoff --floor 1e-3 images.size=64 subspace=band subspace.high=0.1",
+        ],
         rest="[overrides]",
     )
     principal.add_argument("--models", required=True, metavar="NAME,..", help="options of model=, a layer after :, settings after a space")

@@ -123,6 +123,9 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
     "eigexp cross --where model=onoff --models ln,lg": Run(),
     "eigexp cross --where model=onoff --models lg,lgg --noise poisson --format csv": Run(),
     "eigexp cross --where model=onoff --models ln,lg --output cross_models.png": Run([], "cross_models.png"),
+    "eigexp principal --models lg,onoff --floor 1e-3 images.size=64 subspace=band subspace.high=0.1": Run(
+        ["images.size=16"], "outputs/principal/camera.json"
+    ),
     "eigexp principal --models ln,lg,lgg,onoff --floor 1e-2 images.size=20": Run(["images.size=16"], "outputs/principal/camera.json"),
     "eigexp run logger=wandb logger.wandb.mode=offline": Run(["model=lg", "images.size=24"], "outputs/wandb/offline-run-*"),
     "eigexp wandb sync --dry-run": Run(),
