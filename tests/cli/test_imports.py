@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from scripts import startup
 from tests.sweep.sweeps import environment
 
 NEVER = {"tensorboard", "mlflow", "timm", "plenoptic", "skimage", "pandas", "submitit", "IPython", "pytest"}
@@ -73,6 +74,15 @@ def test_a_command_imports_what_it_needs(imported, name):
     code, modules = imported[name]
     assert code == 0
     assert modules <= MAY[name][1]
+
+
+def test_the_script_that_measures_starts_prints_a_row_for_each_command(monkeypatch, capsys):
+    monkeypatch.setattr(startup, "COMMANDS", {"nothing": ["-c", "pass"], "a loop": ["-c", "sum(range(3_000_000))"]})
+    monkeypatch.setattr(sys, "argv", ["startup.py", "--repeats", "1"])
+    startup.main()
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[0] for row in rows] == ["`nothing`", "`a loop`"]
+    assert rows[0][2] == "1.00" and float(rows[1][1]) > float(rows[0][1])
 
 
 def test_the_first_command_computes(imported):
