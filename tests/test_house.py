@@ -54,7 +54,7 @@ def code_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 def first_lines() -> Iterator[str]:
     """The first line of the docstring of every function that is no property, after its place."""
-    for path in (*MODULES, *sorted((ROOT / "scripts").glob("*.py")), *sorted((ROOT / "scripts").glob("[bt]*/*.py"))):
+    for path in (*MODULES, *sorted((ROOT / "scripts").rglob("*.py"))):
         for node in ast.walk(ast.parse(path.read_text())):
             text = ast.get_docstring(node) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else None
             if text and not any("property" in ast.unparse(decorator) for decorator in node.decorator_list):  # pyright: ignore[reportAttributeAccessIssue]

@@ -1,4 +1,4 @@
-"""The command: try every slip, print a line for each and a table at the end."""
+"""The command: try every change, print a line for each and a table at the end."""
 
 import argparse
 import json
@@ -46,7 +46,7 @@ def record(path: Path | None, outcome: Outcome, tree: Path) -> None:
 
 
 def recorded(path: Path | None, mutants: Sequence[Mutant], root: Path) -> list[Outcome]:
-    """The outcomes of a file that still hold: the slip, its file and its tests are as they were."""
+    """Return the outcomes of a file that still hold: the change, its file and its tests are as they were."""
     lines = path.read_text().splitlines() if path is not None and path.is_file() else []
     known = {row["change"]: row for row in map(json.loads, lines)}
     digests = {mutant: mutant.digest(root) for mutant in mutants}
@@ -54,13 +54,13 @@ def recorded(path: Path | None, mutants: Sequence[Mutant], root: Path) -> list[O
 
 
 def line(outcome: Outcome) -> str:
-    """One slip, for people who wait."""
+    """Return one line about a change, to show progress."""
     word = "killed" if outcome.killed else "SURVIVED"
     return f"{word:<9}{outcome.seconds:5.0f} s  {outcome.mutant.words}{f'  by {outcome.by}' if outcome.killed else ''}"
 
 
 def table(found: Sequence[Outcome]) -> str:
-    """Counts a package in Markdown, then the survivors with their reasons."""
+    """Return a table of counts per package in Markdown, then the survivors with their reasons."""
     lines = ["", "| package | changes | killed | survived |", "|---|---:|---:|---:|"]
     for package in [*sorted({outcome.mutant.package for outcome in found}), "all"]:
         chosen = [outcome for outcome in found if package in ("all", outcome.mutant.package)]

@@ -35,12 +35,12 @@ class Mutant:
 
     @property
     def words(self) -> str:
-        """On one line, for people."""
+        """The change as one line."""
         before, after = (" ".join(text.split()) for text in (self.before, self.after))
         return f"{self.file}: {before}  ->  {after or '(nothing)'}"
 
     def fault(self, root: Path = ROOT) -> str | None:
-        """What is wrong with the row: a snippet that is missing or not unique, a change that is none, a test that does not exist."""
+        """Return what is wrong with the row: a snippet that is missing or not unique, a change that is none, a test that does not exist."""
         path = root / self.file
         count = path.read_text().count(self.before) if path.is_file() else 0
         if count != 1:
@@ -51,7 +51,7 @@ class Mutant:
         return f"{self.words}: there is no {missing[0]}" if missing or not self.tests else None
 
     def digest(self, root: Path = ROOT) -> str:
-        """SHA-256 of the change, the file as it is and the tests' files: a recorded outcome holds as long as this is the same."""
+        """Return the SHA-256 of the change, the file as it is and the tests' files: a recorded outcome holds while this is the same."""
         files = [self.file, *(test.partition("::")[0] for test in self.tests)]
         parts = [self.before.encode(), self.after.encode(), *map(str.encode, self.tests), *((root / file).read_bytes() for file in files)]
         return hashlib.sha256(b"\0".join(parts)).hexdigest()
@@ -63,7 +63,7 @@ class Mutant:
 
 
 def read(path: Path = LIST) -> list[Mutant]:
-    """The rows of a list: tables [[file]] with `path` and `tests`, their `slips` as {before, after, tests, reason}."""
+    """Return the rows of a list: tables [[file]] with `path` and `tests`, their `slips` as {before, after, tests, reason}."""
     return [_mutant(group, slip) for group in tomllib.loads(path.read_text())["file"] for slip in group["slips"]]
 
 

@@ -45,7 +45,7 @@ class Outcome:
 
 @contextmanager
 def copied_tree(root: Path = ROOT) -> Iterator[Path]:
-    """A copy of what tests need, in a temporary folder that is removed at the end."""
+    """Copy what tests need into a temporary folder that is removed at the end."""
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         tree = Path(folder) / "tree"
         copy_tree(root, tree)
@@ -53,7 +53,7 @@ def copied_tree(root: Path = ROOT) -> Iterator[Path]:
 
 
 def copy_tree(source: Path, target: Path) -> None:
-    """The folders of PARTS and the files beside them; times are kept, so that compiled modules stay valid."""
+    """Copy the folders of PARTS and the files beside them; times are kept, so that compiled modules stay valid."""
     target.mkdir(parents=True)
     for path in source.iterdir():
         if path.is_dir() and path.name in PARTS:
@@ -63,7 +63,7 @@ def copy_tree(source: Path, target: Path) -> None:
 
 
 def run_tests(tree: Path, tests: Sequence[str]) -> int:
-    """Pytest's exit code in this process, for tests of a tree."""
+    """Return pytest's exit code in this process, for tests of a tree."""
     import pytest
 
     os.chdir(tree)
@@ -75,7 +75,7 @@ def run_tests(tree: Path, tests: Sequence[str]) -> int:
 
 
 def baseline(tree: Path, tests: Sequence[str]) -> tuple[int, str, list[str]]:
-    """Exit code, output and the packages' modules that were imported, for the tests without any slip."""
+    """Return exit code, output and the packages' modules that were imported, for the tests without any slip."""
     names = tree.parent / "modules"
 
     def work() -> int:
@@ -96,7 +96,7 @@ def preload(names: Sequence[str]) -> None:
 
 
 def outcomes(tree: Path, mutants: Sequence[Mutant], jobs: int, limit: float) -> Iterator[Outcome]:
-    """Each slip's outcome as it comes, `jobs` at a time, each stopped after `limit` seconds of processor time."""
+    """Yield the outcome of each change when it ends, `jobs` at a time, each stopped after `limit` seconds of processor time."""
     waiting, running = list(enumerate(mutants)), {}
     while waiting or running:
         while waiting and len(running) < jobs:
@@ -134,7 +134,7 @@ def _start(tree: Path, folder: Path, mutant: Mutant, limit: float) -> int:
 
 
 def _fork(work: Callable[[], int], output: Path) -> int:
-    """The process that does some work in a session of its own and exits with its result; what it prints goes into a file."""
+    """Fork a process that does some work in its own session and exits with its result; its output goes to a file."""
     pid = os.fork()
     if pid:
         return pid
