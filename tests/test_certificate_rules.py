@@ -1,10 +1,12 @@
 """The rules of a certificate, each by itself on numbers put together by hand."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from eigexp.certificates import derivative
 from eigexp.certificates.clusters import find_clusters, uniqueness_notes
 from eigexp.certificates.derivative import derivative_note
 from eigexp.certificates.evidence import bottom_evidence, is_verified, split_ends, top_evidence
@@ -233,6 +235,16 @@ def test_many_vectors_are_taken_chunk_by_chunk():
 
 
 # ---------------------------------------------------------------- derivative
+
+
+@pytest.mark.parametrize(("product", "outside"), [(0.0, 0.0), (-1.0, 0.0), (1.0, 0.0), (2.0, 1.0), (-3.0, 2.0)])
+def test_at_a_kink_a_derivative_lies_between_those_of_both_sides(product, outside):
+    one = torch.ones(1, 1, 1, dtype=torch.float64)
+    A = SimpleNamespace(
+        difference_quotient=lambda v, step: one if step > 0 else -one, dtype=torch.float64, whiten=lambda u: u, response=one[0]
+    )
+    found, rounding = derivative._excess(A, one, product * one, 1e-3, 1.0)
+    assert found == outside and rounding < 1e-10
 
 
 def test_only_wrong_derivatives_are_named():

@@ -25,7 +25,7 @@ def main(root: Path = ROOT) -> int:
     waiting = [mutant for mutant in mutants if mutant not in {outcome.mutant for outcome in found}]
     with copied_tree(root) as tree:
         tests = sorted({test for mutant in waiting for test in mutant.tests})
-        code, output, names = baseline(tree, tests) if tests else (0, "", [])
+        code, output, names = baseline(tree, tests, trusted=chosen.trusted) if tests else (0, "", [])
         if code:
             print(output + "The tests fail without any slip. Fix them first.")
             return 1
@@ -79,6 +79,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", metavar="PART", help="the slips whose file's path holds this text; default: all")
     parser.add_argument("--list", type=Path, default=LIST, metavar="FILE", help="another list of slips")
     parser.add_argument("--record", type=Path, metavar="FILE", help="keep outcomes there; those it holds are not tried again")
+    parser.add_argument("--trusted", action="store_true", help="do not run the tests without any slip first: they are known to pass")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at a time; default: one a core")
     parser.add_argument(
         "--limit", type=float, default=100.0, metavar="SECONDS", help="of processor time for the tests of one slip; default 100"

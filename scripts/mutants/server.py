@@ -62,24 +62,26 @@ def copy_tree(source: Path, target: Path) -> None:
             shutil.copy2(path, target / path.name)
 
 
-def run_tests(tree: Path, tests: Sequence[str]) -> int:
-    """Return pytest's exit code in this process, for tests of a tree."""
+def run_tests(tree: Path, tests: Sequence[str], *more: str) -> int:
+    """Return pytest's exit code in this process, for tests of a tree, with more options."""
     import pytest
 
     os.chdir(tree)
     sys.path.insert(0, str(tree))
     imported = "ignore::pytest.PytestAssertRewriteWarning"  # plugins are among the packages imported once
     return int(
-        pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not slow", "-W", imported, f"--rootdir={tree}", *tests])
+        pytest.main(
+            ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not slow", "-W", imported, f"--rootdir={tree}", *more, *tests]
+        )
     )
 
 
-def baseline(tree: Path, tests: Sequence[str]) -> tuple[int, str, list[str]]:
-    """Return exit code, output and the packages' modules that were imported, for the tests without any slip."""
+def baseline(tree: Path, tests: Sequence[str], *, trusted: bool = False) -> tuple[int, str, list[str]]:
+    """Return exit code, output and modules of packages that were imported, for the tests without any slip; only collected if trusted."""
     names = tree.parent / "modules"
 
     def work() -> int:
-        code = run_tests(tree, tests)
+        code = run_tests(tree, tests, *(["--collect-only"] if trusted else []))
         names.write_text("\n".join(name for name in sys.modules if name.partition(".")[0] not in OWN))
         return code
 
