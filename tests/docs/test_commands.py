@@ -326,7 +326,7 @@ def test_script(command, tmp_path):
     for name in ("run", "dev"):
         (root / ".venv" / f"eigexp-{name}.stamp").write_text(f"{root.resolve()}\n" + (root / "pyproject.toml").read_text())
     done = subprocess.run(
-        [f"{root}/{command}", *how.arguments], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False, timeout=110
+        [f"{root}/{command}", *how.arguments], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False, timeout=900
     )
     assert done.returncode == 0, done.stdout + done.stderr
     if command.endswith("run.sh"):
@@ -371,7 +371,7 @@ def test_in_a_shell(command, tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=110,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -20,9 +20,9 @@ class Ranks:
     def gather(self, rank):
         def gather(mine):
             self.parts[rank] = mine.clone()
-            self.barrier.wait(10)
+            self.barrier.wait(900)
             parts = list(self.parts)
-            self.barrier.wait(10)
+            self.barrier.wait(900)
             return parts
 
         return gather

@@ -72,7 +72,7 @@ def test_two_processes_under_srun(cluster, around, tmp_path, words):
     done = subprocess.run(
         ["srun", "--partition=large", "--ntasks=2", f"--chdir={tmp_path}", sys.executable, "-m", "eigexp", "run", *words, *WHO,
          "trainer.devices=2", "store=results"],
-        env=place, capture_output=True, text=True, check=False, timeout=150,
+        env=place, capture_output=True, text=True, check=False, timeout=900,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert {line.split()[0] for line in (tmp_path / "who.txt").read_text().splitlines()} == {"0", "1"}

@@ -97,7 +97,7 @@ def test_the_example_is_started_as_the_agent_starts_it(tmp_path):
     program.chmod(0o755)
     around = environment(WANDB_SWEEP_ID="abc", WANDB_RUN_ID="given1")
     around["PATH"] = f"{program.parent}:{around['PATH']}"
-    done = subprocess.run(command, cwd=tmp_path, env=around, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, env=around, capture_output=True, text=True, check=False, timeout=900)
     assert done.returncode == 0, done.stderr
     (id,) = Store(tmp_path / "outputs/results").ids()
     assert Store(tmp_path / "outputs/results").read(id).record["model"] == "ln"

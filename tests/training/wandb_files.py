@@ -30,7 +30,7 @@ def records(path):
 
 def closed(folder, name):
     """The .wandb file of a run, once W&B's own process has written its last record: `finish` does not wait for the disk."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 900
     while True:
         (path,) = folder.glob(f"wandb/offline-run-*-{name}/run-{name}.wandb")
         if any(record.WhichOneof("record_type") == "exit" for record in records(path)):

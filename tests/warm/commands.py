@@ -29,7 +29,7 @@ def start(
     return Process(list(arguments), str(_server()), cwd, dict(env), stdin, stdout, stderr, start_new_session)
 
 
-def run(*arguments: str, cwd: Path, env: Mapping[str, str], timeout: float = 170) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, cwd: Path, env: Mapping[str, str], timeout: float = 900) -> subprocess.CompletedProcess[str]:
     """Run `python ARGUMENTS` to its end, as subprocess.run with its output captured as text."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         process = start(*arguments, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
