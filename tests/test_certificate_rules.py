@@ -30,7 +30,8 @@ def fresh(values, residuals, ritz=None, reach=None):
     k = len(values)
     ritz = values if ritz is None else numbers(*ritz)
     reach = residuals if reach is None else numbers(*reach)
-    return FreshPairs(torch.zeros(k, 10, dtype=torch.float64), torch.arange(k), values, residuals, ritz, reach, True, 0.0)
+    zeros = torch.zeros(k, 10, dtype=torch.float64)
+    return FreshPairs(zeros, torch.arange(k), values, residuals, ritz, reach, True, 0.0, images=zeros)
 
 
 # ---------------------------------------------------------------- evidence

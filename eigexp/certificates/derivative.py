@@ -4,7 +4,7 @@ Straight-through estimators, `detach`, custom backward passes and gradient hooks
 A solver cannot see that: its products are consistent with each other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -20,27 +20,29 @@ _TOLERANCE = 1e-4  # of sqrt(lambda_1): how far a response may move differently 
 _ROUNDINGS = 64.0  # eps of the response's norm: what the sums of a forward pass may add to it
 
 
-def derivative_errors(A: JacobianOperator, vectors: Rows, largest: float) -> list[float]:
-    """Return for each vector (k, n) how far A v is from the response's derivative, relative to sqrt(lambda_1); 0.0 where they agree.
+def derivative_errors(A: JacobianOperator, vectors: Rows, products: Mapping[int, Tensor], largest: float) -> dict[int, float]:
+    """Return how far A v is from the response's derivative, relative to sqrt(lambda_1), by position; 0.0 where they agree.
 
-    Two forward passes a vector. Where they disagree, equal values at the image may be the reason (under max pooling, or zero under ReLU):
+    A forward pass a vector. Where they disagree, equal values at the image may be the reason (under max pooling, or zero under ReLU):
     autograd chooses one of several derivatives there, which is correct. So the comparison is repeated at an image nearby, where
     nothing is equal: a wrong derivative is wrong there, too.
 
     Args:
         A: operator of one image, in float64.
-        vectors: unit rows.
+        vectors: unit rows (k, n).
+        products: A v (m,) of those to check, by position.
         largest: lambda_1.
     """
     length = float(torch.linalg.vector_norm(A.images)) or float(A.images[0].numel() ** 0.5)
     step, scale = _STEP * length, largest**0.5
     # At the image itself first: most models pass there, and the second image costs a linearisation.
-    suspects = [i for i, v in enumerate(vectors) if _error(A, v[None, None], step, scale)]
-    errors = [0.0] * len(vectors)
+    errors = {i: _error(A, vectors[i][None, None], product[None, None], step, scale) for i, product in products.items()}
+    suspects = [i for i, error in errors.items() if error]
     if suspects:
         beside = _beside(A, length)
         for i in suspects:
-            errors[i] = _error(beside, vectors[i][None, None], step, scale)
+            v = vectors[i][None, None]
+            errors[i] = _error(beside, v, beside.apply(v), step, scale)
     return errors
 
 
@@ -51,9 +53,8 @@ def _beside(A: JacobianOperator, length: float) -> JacobianOperator:
     return type(A)(replace(A.point, images=moved))
 
 
-def _error(A: JacobianOperator, v: Tensor, step: float, scale: float) -> float:
+def _error(A: JacobianOperator, v: Tensor, product: Tensor, step: float, scale: float) -> float:
     """Return the disagreement along one vector; 0.0 within the tolerance, or where it shrinks with the step as curvature and kinks do."""
-    product = A.apply(v)
     error, rounding = _excess(A, v, product, step, scale)
     if error <= _TOLERANCE + rounding:
         return 0.0
@@ -67,20 +68,25 @@ def _excess(A: JacobianOperator, v: Tensor, product: Tensor, step: float, scale:
 
     At a kink the two sides differ, and autograd returns a value between them, unless later layers mix the responses.
     """
-    ahead, behind = A.difference_quotient(v, step), A.difference_quotient(v, -step)
+    rounding = _ROUNDINGS * torch.finfo(A.dtype).eps * A.response_norm / step / scale
+    ahead = A.difference_quotient(v, step)
+    excess = float(torch.linalg.vector_norm(ahead - product)) / scale
+    # What lies near one quotient lies near both, at most: the other costs a forward pass, and most models need none.
+    if excess <= _TOLERANCE + rounding:
+        return excess, rounding
+    behind = A.difference_quotient(v, -step)
     low, high = torch.minimum(ahead, behind), torch.maximum(ahead, behind)
     outside = (low - product).clamp(min=0) + (product - high).clamp(min=0)
-    rounding = _ROUNDINGS * torch.finfo(A.dtype).eps * A.response_norm / step
-    return float(torch.linalg.vector_norm(outside)) / scale, rounding / scale
+    return float(torch.linalg.vector_norm(outside)) / scale, rounding
 
 
-def derivative_note(index: Sequence[int], errors: Sequence[float]) -> list[str]:
-    """Return the sentence about vectors along which autograd's derivative is wrong, if there are any."""
-    wrong = [i for i, error in zip(index, errors, strict=True) if error > 0]
+def derivative_note(index: Sequence[int], errors: Mapping[int, float]) -> list[str]:
+    """Return the sentence about vectors along which autograd's derivative is wrong, if there are any; errors by position."""
+    wrong = [index[i] for i, error in errors.items() if error > 0]
     if not wrong:
         return []
     which = ", ".join(map(str, wrong[:6])) + (", ..." if len(wrong) > 6 else "")
     return [
         f"autograd's derivative is not the derivative of the response along distortion {which}: finite differences differ from it by up to "
-        f"{max(errors):.1e} of the largest derivative (a straight-through estimator, detach(), a custom backward pass or a gradient hook)"
+        f"{max(errors.values()):.1e} of the largest derivative (a straight-through estimator, detach(), a custom backward pass or a gradient hook)"
     ]

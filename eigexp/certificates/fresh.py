@@ -1,6 +1,7 @@
 """Values and residuals of proposed vectors by fresh products, and what bounds they put on eigenvalues."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -9,6 +10,7 @@ from eigexp.operators.base import Operator
 from eigexp.pairs import RitzPairs
 from eigexp.shapes import Rows, Values
 
+NUM_KEPT = 8  # pairs of each end whose A v are kept
 _CHUNK = 64
 _LARGEST_SPECTRAL_NORM = 512  # of more residuals together the Frobenius norm bounds the spectral norm at less cost
 
@@ -26,6 +28,8 @@ class FreshPairs:
         reach: how far from theta the eigenvalue that belongs to each pair can lie: distinct eigenvalues for distinct pairs.
         independent: the vectors are orthogonal enough for those bounds.
         mismatch: the largest difference between <A v, A v> and <v, A^T A v>: a measure of the products' rounding.
+        images: FV = F v, shape (k, n).
+        forward: A v (m,) of the first and the last `NUM_KEPT` pairs, by position; those of all could be too large.
     """
 
     vectors: Rows
@@ -36,6 +40,8 @@ class FreshPairs:
     reach: Values
     independent: bool
     mismatch: float
+    images: Rows
+    forward: Mapping[int, Tensor] = field(default_factory=dict)
 
 
 def fresh_pairs(A: Operator, proposal: RitzPairs) -> FreshPairs:
@@ -43,6 +49,7 @@ def fresh_pairs(A: Operator, proposal: RitzPairs) -> FreshPairs:
     k, n = proposal.vectors.shape
     V, FV = (torch.empty(k, n, dtype=torch.float64, device=A.device) for _ in range(2))
     values = torch.empty(k, dtype=torch.float64, device=A.device)
+    forward: dict[int, Tensor] = {}
     for start in range(0, k, _CHUNK):
         rows = slice(start, min(start + _CHUNK, k))
         # A float32 vector is a unit vector to 1e-7 only; its direction is exact, so its length is divided out in float64.
@@ -50,9 +57,21 @@ def fresh_pairs(A: Operator, proposal: RitzPairs) -> FreshPairs:
         length = torch.linalg.vector_norm(z, dim=1, keepdim=True, dtype=torch.float64)
         u = A.apply(z[None])
         V[rows], FV[rows] = z.double() / length, A.adjoint(u)[0].double() / length
-        values[rows] = (u[0].double() / length).square().sum(1)
+        AV = u[0].double() / length
+        values[rows] = AV.square().sum(1)
+        forward |= {i: AV[i - start] for i in ends(k, NUM_KEPT) if rows.start <= i < rows.stop}
     order = torch.argsort(values, descending=True, stable=True)  # rounding can swap neighbours; eigenindices increase
-    V, FV, values = V[order], FV[order], values[order]
+    kept = {position: forward[i] for position, i in enumerate(order.tolist()) if i in forward}
+    return with_bounds(order, V[order], FV[order], values[order], kept)
+
+
+def ends(k: int, count: int) -> list[int]:
+    """Return the positions of the first and the last `count` of k."""
+    return sorted({*range(min(count, k)), *range(max(0, k - count), k)})
+
+
+def with_bounds(order: Tensor, V: Rows, FV: Rows, values: Values, forward: Mapping[int, Tensor]) -> FreshPairs:
+    """Return pairs with the bounds that follow from their products; `values` are <A v, A v>, decreasing, on the device of V."""
     mismatch = (values - (V * FV).sum(1)).abs()
     # Weinstein's theorem: for a unit v and any theta, F has an eigenvalue within ||F v - theta v|| of theta.
     residuals = FV - values[:, None] * V
@@ -62,7 +81,18 @@ def fresh_pairs(A: Operator, proposal: RitzPairs) -> FreshPairs:
     independent = smallest > 0.5
     # Kahan's theorem is for orthonormal V; else the bound is 1 / sigma_min(V) times as wide (Cao, Xie and Li 1996).
     reach = _reach(values, own, residuals) / smallest**0.5 if independent else own
-    return FreshPairs(V, order, values.cpu(), own.cpu(), ritz.cpu(), reach.cpu(), independent, float(mismatch.max()) if k else 0.0)
+    return FreshPairs(
+        vectors=V,
+        order=order,
+        values=values.cpu(),
+        residuals=own.cpu(),
+        ritz=ritz.cpu(),
+        reach=reach.cpu(),
+        independent=independent,
+        mismatch=float(mismatch.max()) if len(V) else 0.0,
+        images=FV,
+        forward=forward,
+    )
 
 
 def _ritz_values(V: Tensor, FV: Tensor) -> tuple[Tensor, float]:

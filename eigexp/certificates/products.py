@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 import torch
 
 from eigexp.certificates.derivative import derivative_errors, derivative_note
-from eigexp.certificates.fresh import FreshPairs, fresh_pairs
+from eigexp.certificates.evidence import split_ends
+from eigexp.certificates.fresh import FreshPairs, ends, fresh_pairs
+from eigexp.certificates.refinement import refined
 from eigexp.errors import OperatorError
 from eigexp.operators.base import Operator
 from eigexp.operators.jacobian import JacobianOperator
@@ -17,7 +19,6 @@ from eigexp.solvers.base import Progress
 log = logging.getLogger(__name__)
 
 _MISMATCH = 1e3  # roundings of lambda_1 by which <A v, A v> and <v, A^T A v> may differ: as in the adjoint test of an operator
-_EACH_END = 8  # pairs of each end along which the derivative is checked
 _SAMPLED = 2  # pairs of each end whose rounding is measured
 
 
@@ -75,7 +76,12 @@ def _in_float64(A: Operator, image: int, proposal: RitzPairs, progress: Progress
         raise OperatorError("it computes part of its response or its gradient in a coarser dtype")
     # The mismatch measures what a deep model adds to the rounding of single products and sums.
     rounding = max(4 * torch.finfo(B.dtype).eps * largest, fresh.mismatch)
-    measured = Measured(fresh, largest, rounding, 0.0, len(fresh.values), _derivative_notes(B, proposal, fresh, largest))
+    products = float(len(fresh.values))
+    if precise is not A:
+        num_bottom = int((~split_ends(proposal.eigenindex, proposal)).sum())
+        fresh, more = refined(B, fresh, num_bottom, largest=largest, rounding=rounding)
+        rounding, products = max(rounding, fresh.mismatch), products + more
+    measured = Measured(fresh, largest, rounding, 0.0, products, _derivative_notes(B, proposal, fresh, largest))
     return measured if precise is A or not len(fresh.values) else _compared(A, image, proposal, progress, measured)
 
 
@@ -105,7 +111,7 @@ def _in_solver_dtype(A: Operator, proposal: RitzPairs, progress: Progress, probl
     fresh = fresh_pairs(A, proposal)
     largest = max([progress.largest, *fresh.values.tolist()])
     # A few vectors of either end: each costs a product at further images, and only the largest change counts.
-    sample = fresh.vectors[_ends(len(fresh.values), _SAMPLED)].to(A.dtype)
+    sample = fresh.vectors[ends(len(fresh.values), _SAMPLED)].to(A.dtype)
     spread = measured_rounding(A, sample)
     rounding = max(4 * torch.finfo(A.dtype).eps * largest, fresh.mismatch, spread)
     name, notes = str(A.dtype).removeprefix("torch."), []
@@ -122,11 +128,5 @@ def _in_solver_dtype(A: Operator, proposal: RitzPairs, progress: Progress, probl
 def _derivative_notes(B: Operator, proposal: RitzPairs, fresh: FreshPairs, largest: float) -> list[str]:
     if not isinstance(B, JacobianOperator) or largest <= 0:
         return []
-    checked = _ends(len(fresh.values), _EACH_END)
-    errors = derivative_errors(B, fresh.vectors[checked], largest)
-    return derivative_note([int(proposal.eigenindex[i]) for i in checked], errors)
-
-
-def _ends(k: int, count: int) -> list[int]:
-    """Return the positions of the first and the last `count` of k."""
-    return sorted({*range(min(count, k)), *range(max(0, k - count), k)})
+    errors = derivative_errors(B, fresh.vectors, fresh.forward, largest)
+    return derivative_note(proposal.eigenindex.tolist(), errors)
