@@ -86,8 +86,8 @@ def test_what_a_solver_claims_without_cause_is_not_believed():
     wrong = torch.linalg.qr(torch.randn(40, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))).Q.T
     claim = RitzPairs(torch.tensor([0, 39]), torch.tensor([1.0, 0.5], dtype=torch.float64), wrong, "krylov", "proven")
     (pairs,) = certify(A, [claim], solver=solver, state=state)
-    assert pairs.evidence == {"top": "budget", "bottom": "budget"}
-    assert not pairs.verified and pairs.status == "budget" and not pairs.tolerances["met"]["tol"]
+    assert pairs.evidence == {"top": "unconfirmed", "bottom": "unconfirmed"}
+    assert not pairs.verified and pairs.status == "unconfirmed" and not pairs.tolerances["met"]["tol"]
     assert any(note.startswith("fresh products give residuals") for note in pairs.notes)
     F = matrix[0].T @ matrix[0]
     values = ((wrong @ F) * wrong).sum(1)
@@ -126,9 +126,9 @@ LADDER = (1.0, 0.8, 0.6, 0.4, 0.2, 0.1)
 def test_evidence_needs_every_pair_of_an_end():
     A, off = diagonal(*LADDER), 0.1
     pairs = judged(A, [0, 1, 5], [unit(6, (0, 1)), unit(6, (1, 1), (3, off)), unit(6, (5, 1))])
-    assert pairs.evidence == {"top": "budget", "bottom": "krylov"}
+    assert pairs.evidence == {"top": "unconfirmed", "bottom": "krylov"}
     pairs = judged(A, [0, 4, 5], [unit(6, (0, 1)), unit(6, (4, 1), (2, off)), unit(6, (5, 1))])
-    assert pairs.evidence == {"top": "krylov", "bottom": "budget"}
+    assert pairs.evidence == {"top": "krylov", "bottom": "unconfirmed"}
     assert not pairs.verified
 
 
@@ -183,7 +183,7 @@ def test_overlapping_pairs_have_an_eigenvalue_each_within_their_joint_residual()
 
 def test_a_vector_twice_is_no_second_pair():
     pairs = judged(diagonal(*LADDER), [0, 1, 5], [unit(6, (0, 1)), unit(6, (0, 1), (1, 1e-9)), unit(6, (5, 1))])
-    assert pairs.evidence["top"] == "budget"
+    assert pairs.evidence["top"] == "unconfirmed"
     assert not pairs.verified
 
 
@@ -276,7 +276,7 @@ def test_a_relative_tolerance_below_rounding_says_so():
     matrix = random_map(40, 40, values, 5)
     A, solver = DenseOperator(matrix), Krylov(bottom_rtol=1e-2)
     (single,), (double,) = certified(DenseOperator(matrix.float()), solver), certified(A, solver)
-    assert single.status == "budget"
+    assert single.status == "unconfirmed"
     (note,) = single.notes
     assert note.startswith("bottom_rtol=0.01 of a bottom value of 3.2e-07 is less than the rounding of float32 products")
     assert note.endswith("Set dtype=float64.")

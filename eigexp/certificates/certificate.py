@@ -121,7 +121,7 @@ def _certificate(A: Operator, proposal: RitzPairs, progress: Progress, solver: S
         null_space=_null_space(proposal, fresh, n, m, rounding=rounding, largest=largest),
         evidence=evidence,
         verified=is_verified(evidence, fresh),
-        status="converged" if asked_met and progress.status == "converged" else "budget",
+        status="budget" if progress.status != "converged" else "converged" if asked_met else "unconfirmed",
         tolerances={"asked": {"tol": tol, "bottom_rtol": rtol}, "met": met},
         method=solver.name,
         n=n,

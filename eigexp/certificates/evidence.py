@@ -19,7 +19,7 @@ def split_ends(index: Eigenindices, proposal: RitzPairs) -> Chosen:
 
 
 def top_evidence(proposal: RitzPairs, met: Chosen) -> Evidence | None:
-    """Return the solver's evidence if every pair meets the tolerance, "budget" if one does not.
+    """Return the solver's evidence if every pair meets the tolerance, "unconfirmed" if one does not although the solver had converged.
 
     Args:
         proposal: the solver's claims.
@@ -27,7 +27,7 @@ def top_evidence(proposal: RitzPairs, met: Chosen) -> Evidence | None:
     """
     if proposal.evidence_top is None:
         return None
-    return proposal.evidence_top if bool(met.all()) else "budget"
+    return proposal.evidence_top if bool(met.all()) else _not_met(proposal.evidence_top)
 
 
 def bottom_evidence(
@@ -53,11 +53,16 @@ def bottom_evidence(
     if bool((values + rounding <= allowed).all()) and (not relative or claimed != "krylov"):
         return "proven"
     if not bool(met.all()):
-        return "budget"
+        return _not_met(claimed)
     if claimed == "proven" and proposal.evidence_top != "proven":
         # The proof was a value near zero, and it has not survived. One that rests on the whole spectrum covers both ends.
         return "converged"
     return claimed
+
+
+def _not_met(claimed: Evidence) -> Evidence:
+    # Whose steps have run out is told apart from who believes to have converged.
+    return "budget" if claimed == "budget" else "unconfirmed"
 
 
 def is_verified(evidence: dict[str, Evidence | None], fresh: FreshPairs) -> bool:

@@ -15,6 +15,7 @@ from eigexp.operators.base import Operator
 _ENOUGH = 1e-12  # of lambda_1: a bound of a smallest eigenvalue that needs no improvement
 _ROUNDING_AT_MOST = 1e-9  # of lambda_1: a larger quotient is not the rounding of float32, which left up to 1e-10
 _MAX_STEPS = 4
+_FALLING = 0.9  # the quotients after a step relative to those before, at most, for another step
 
 
 def refined(A: Operator, fresh: FreshPairs, num_bottom: int, *, largest: float, rounding: float) -> tuple[FreshPairs, float]:
@@ -49,8 +50,8 @@ def _refine(A: Operator, V: Tensor, AV: Tensor, FV: Tensor, enough: float) -> tu
     S, AS, FV = (torch.linalg.solve_triangular(L, B, upper=False) for B in (V, AV, FV))
     theta = AS.square().sum(1)
     steps, before = 0, torch.inf
-    # A quotient that no longer falls by half is an eigenvalue, and not rounding.
-    while steps < _MAX_STEPS and float(theta.max()) > enough and float(theta.sum()) <= before / 2:
+    # A quotient that no longer falls is an eigenvalue, and not rounding.
+    while steps < _MAX_STEPS and float(theta.max()) > enough and float(theta.sum()) <= _FALLING * before:
         before = float(theta.sum())
         W = _new_part(FV - theta[:, None] * S[:p], S)
         S, AS = torch.cat([S, W]), torch.cat([AS, A.apply(W[None])[0]])

@@ -35,7 +35,7 @@ EPILOG = """examples:
   eigexp results --where model=onoff --format csv
   eigexp plot distortions 3f2a9c --width 2 --output figure.pdf
 
-exit codes: 0 success (run and sweep: converged), 2 invalid input or configuration, 3 stopped on budget, 128 + signal, 1 other errors
+exit codes: 0 success (run and sweep: converged), 2 invalid input or configuration, 3 tolerance not met, 128 + signal, 1 other errors
 """
 _COMMANDS = (
     run,

@@ -30,7 +30,7 @@ keys that most runs need, with their defaults:
 
 flags: --cfg job prints the whole configuration; -m runs each choice; --hydra-help lists Hydra's own.
 
-exit codes: 0 converged, 2 invalid input or configuration, 3 stopped on budget, 128 + signal, 1 other errors"""
+exit codes: 0 converged, 2 invalid input or configuration, 3 tolerance not met, 128 + signal, 1 other errors"""
 
 
 def add(commands: Commands) -> None:
@@ -46,7 +46,7 @@ def add(commands: Commands) -> None:
 
 
 def run(words: list[str]) -> int:
-    """Compute one configuration. Return 0 converged, 3 stopped on budget, 128 + signal.
+    """Compute one configuration. Return 0 converged, 3 tolerance not met, 128 + signal.
 
     Args:
         words: overrides, and flags of Hydra.

@@ -28,7 +28,7 @@ def add(commands: Commands) -> None:
         ),
         "plan the product of all choices, skip what is stored, and compute the rest here or on a cluster",
         examples=["eigexp sweep model=ln,lg solver.k=1,5 --dry-run", "eigexp sweep model=ln,lg launcher=slurm launcher.pack=4"],
-        codes="0 all tasks converged or were submitted, 3 a task stopped on budget, 1 a task failed, "
+        codes="0 all tasks converged or were submitted, 3 a task did not meet the tolerance, 1 a task failed, "
         "2 invalid input or configuration, 128 + signal",
         rest="[overrides]",
     )
@@ -57,7 +57,7 @@ def sweep(overrides: Sequence[str], *, dry_run: bool = False, retry_failed: bool
     From the look at the store and the queue until all is submitted, other sweeps of this store wait, so that none submits the same.
 
     Returns:
-        Exit code of the launcher; 1 if tasks failed earlier and are not tried again, 3 if earlier ones stopped on budget.
+        Exit code of the launcher; 1 if tasks failed earlier and are not tried again, 3 if earlier ones did not meet the tolerance.
 
     Raises:
         SchedulerError: if tasks have jobs of a scheduler that does not answer, unless `ignore_queue`.
@@ -67,7 +67,7 @@ def sweep(overrides: Sequence[str], *, dry_run: bool = False, retry_failed: bool
     from eigexp.sweep.launcher import make_launcher
     from eigexp.sweep.lock import sweep_lock
     from eigexp.sweep.plan import make_plan
-    from eigexp.sweep.task_status import ENDED, FAILED, ON_BUDGET, PARTIAL, TO_DO, UNKNOWN
+    from eigexp.sweep.task_status import ENDED, FAILED, NOT_MET, PARTIAL, TO_DO, UNKNOWN
 
     plan = make_plan(overrides)
     launcher = make_launcher(plan.launcher)
@@ -87,7 +87,7 @@ def sweep(overrides: Sequence[str], *, dry_run: bool = False, retry_failed: bool
         code = _launch(launcher, plan, tasks) if tasks else 0
     if code in (0, 3) and failed:
         return 1
-    return 3 if code == 0 and any(each.detail == ON_BUDGET for each in found) else code
+    return 3 if code == 0 and any(each.detail == NOT_MET for each in found) else code
 
 
 def _say_that_it_waits() -> None:

@@ -77,7 +77,7 @@ class SweepProgress:
             return
         done = [report for report in self._reports if report.state == "done"]
         counts = {
-            "stopped on budget": sum(report.code == 3 for report in done),
+            "tolerance not met": sum(report.code == 3 for report in done),
             "failed": sum(report.code == 1 for report in self._reports),
             "without a result": sum(report.state == "unfinished" for report in self._reports),
             "left; run the same command to continue": self._total - len(self._reports),
@@ -89,4 +89,4 @@ class SweepProgress:
 def _ending(report: "TaskReport") -> str:
     if report.message:
         return f"{report.state} ({report.message})"
-    return f"{report.state}{' (stopped on budget)' if report.code == 3 else ''}, {report.seconds:.1f} s"
+    return f"{report.state}{' (tolerance not met)' if report.code == 3 else ''}, {report.seconds:.1f} s"

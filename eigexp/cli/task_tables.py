@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from eigexp.sweep.scheduler import HELD, QUEUED, RUNNING
-from eigexp.sweep.task_status import DONE, ENDED, FAILED, ON_BUDGET, PARTIAL, STATES, UNKNOWN, TaskStatus
+from eigexp.sweep.task_status import DONE, ENDED, FAILED, NOT_MET, PARTIAL, STATES, UNKNOWN, TaskStatus
 
 _STYLES = {DONE: "green", RUNNING: "cyan", QUEUED: "cyan", HELD: "yellow", UNKNOWN: "red", ENDED: "red", FAILED: "red", PARTIAL: "yellow"}
 _MAX_ROWS = 40
@@ -60,10 +60,10 @@ def error_lines(tasks: Sequence[TaskStatus], errors: Mapping[str, Mapping[str, A
 
 
 def count_line(tasks: Sequence[TaskStatus]) -> str:
-    """Return one line such as "3 tasks: 2 done (1 stopped on budget), 1 to do"."""
+    """Return one line such as "3 tasks: 2 done (1 tolerance not met), 1 to do"."""
     number = Counter(task.state for task in tasks)
-    on_budget = sum(task.detail == ON_BUDGET for task in tasks)
-    note = {DONE: f" ({on_budget} {ON_BUDGET})"} if on_budget else {}
+    not_met = sum(task.detail == NOT_MET for task in tasks)
+    note = {DONE: f" ({not_met} {NOT_MET})"} if not_met else {}
     return f"{len(tasks)} tasks: " + (", ".join(f"{number[s]} {s}{note.get(s, '')}" for s in STATES if number[s]) or "none")
 
 

@@ -47,7 +47,7 @@ class RunOutcome:
 
     @property
     def exit_code(self) -> int:
-        """0 converged, 3 stopped on budget or not computed, 128 + signal."""
+        """0 converged, 3 tolerance not met or not computed, 128 + signal."""
         if self.signum is not None:
             return 128 + self.signum
         met = not self.unfinished and all(status == "converged" for status in self.statuses)

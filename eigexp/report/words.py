@@ -9,6 +9,7 @@ EVIDENCE = {
     "proven": "proven",
     "krylov": "Krylov evidence",
     "converged": "converged, not verified",
+    "unconfirmed": "not confirmed by fresh products",
     "budget": "stopped on budget, not verified",
     None: "not computed",
 }

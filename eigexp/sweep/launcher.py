@@ -35,7 +35,7 @@ class Launcher(ABC):
             on_report: called in the main thread as each task ends, by a launcher that waits.
 
         Returns:
-            Exit code: 0, 3 if a task stopped on budget, 1 if one failed, 128 + signal.
+            Exit code: 0, 3 if a task did not meet the tolerance, 1 if one failed, 128 + signal.
 
         Raises:
             StoreError: if the store cannot be written.

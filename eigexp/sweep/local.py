@@ -40,7 +40,7 @@ class Local(Launcher):
         self.processes, self.threads, self.task_seconds = processes, threads, task_seconds
 
     def launch(self, tasks: Sequence[PlannedTask], store: Store, on_report: OnReport) -> int:
-        """Run tasks. Return 0, 3 if one stopped on budget, 1 if one failed or its process died, 128 + signal.
+        """Run tasks. Return 0, 3 if one did not meet the tolerance, 1 if one failed or its process died, 128 + signal.
 
         On a signal (Ctrl-C too) each worker saves and stops; a second signal kills them.
 

@@ -17,7 +17,7 @@ from eigexp.sweep.scheduler import HELD, QUEUED, RUNNING, Job, Queues, jobs_of
 DONE, UNKNOWN, ENDED, FAILED, PARTIAL, TO_DO = "done", "unknown", "ended without result", "failed", "partial", "to do"
 STATES = (DONE, RUNNING, QUEUED, HELD, UNKNOWN, ENDED, FAILED, PARTIAL, TO_DO)
 IN_FLIGHT = (RUNNING, QUEUED, HELD)
-ON_BUDGET = "stopped on budget"  # detail of a task that is done, but did not converge
+NOT_MET = "tolerance not met"  # detail of a task that is done, but did not converge
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class TaskStatus:
         id: of the task's first result.
         state: one of STATES.
         job: content of job.json (ids, names, model, jobs, ...); empty for a result that no sweep made.
-        detail: the job and the scheduler's own words, how the last job ended, message of the error, or ON_BUDGET.
+        detail: the job and the scheduler's own words, how the last job ended, message of the error, or NOT_MET.
         jobs: those of the task's jobs that have not ended.
     """
 
@@ -129,7 +129,7 @@ class StatusReader:
             statuses = {read_record(self.store.path(id) / RECORD).get("status") for id in task.job.get("ids", (task.id,))}
         except StoreError:
             return "corrupt record; run `eigexp store verify`"
-        return "" if statuses == {"converged"} else ON_BUDGET
+        return "" if statuses == {"converged"} else NOT_MET
 
 
 def checkpoint_path(store: Store, id: str) -> Path:

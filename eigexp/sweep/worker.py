@@ -40,7 +40,7 @@ class TaskReport:
         id: of the task.
         state: `unfinished` if the Trainer ended before the solver, `locked` if another process works on it, `stopped` by a signal, `died`
             with its process, `again` if it died and is tried with fewer images at once.
-        code: exit code: 0, 3 stopped on budget, 1 failed, 128 + signal.
+        code: exit code: 0, 3 tolerance not met, 1 failed, 128 + signal.
         seconds: of wall-clock time.
         message: of the error, or why there is no result.
     """
@@ -73,7 +73,7 @@ def work(store: Store, ids: Sequence[str], run: RunTask, report: Callable[[TaskR
         report: called as each task ends.
 
     Returns:
-        Exit code: 0, 3 if a task stopped on budget, 1 if one failed, 128 + signal, TOO_EARLY for a signal before the first task was over
+        Exit code: 0, 3 if a task did not meet the tolerance, 1 if one failed, 128 + signal, TOO_EARLY for a signal before the first task was over
         or saved.
     """
     codes: list[int] = []

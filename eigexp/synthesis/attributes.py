@@ -69,7 +69,7 @@ class Attributes:
 
     @property
     def status(self) -> str | tuple[str, ...] | None:
-        """One of "converged", "budget" (the steps ran out) and "imported" (another program found the pairs)."""
+        """One of "converged", "unconfirmed" (not by fresh products), "budget" (the steps ran out) and "imported" (found elsewhere)."""
         return self._per_image("status")
 
     @property

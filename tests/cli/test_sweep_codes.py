@@ -12,7 +12,7 @@ from eigexp.experiment.run import run
 from eigexp.sweep.worker import TaskReport
 
 
-@pytest.mark.parametrize(("steps", "code", "count"), [(2, 3, "1 done (1 stopped on budget)"), (300, 0, "1 done")])
+@pytest.mark.parametrize(("steps", "code", "count"), [(2, 3, "1 done (1 tolerance not met)"), (300, 0, "1 done")])
 def test_a_stored_result_that_did_not_converge_is_not_called_converged(tmp_path, capsys, steps, code, count):
     overrides = ["model=ln", "images.size=16", "logger=none", f"solver.max_steps={steps}", f"store='{tmp_path}'"]
     run(compose([*overrides, "callbacks.progress.mode=quiet"]))
@@ -37,8 +37,8 @@ def test_the_last_line_of_a_sweep_counts_each_kind_of_end(capsys):
     progress.show_total()
     assert capsys.readouterr().err.splitlines() == [
         "[1/6] ln camera: done, 1.5 s",
-        "[2/6] ln camera: done (stopped on budget), 2.0 s",
+        "[2/6] ln camera: done (tolerance not met), 2.0 s",
         "[3/6] ln camera: failed (x is wrong)",
         "[4/6] ln camera: unfinished (trainer.max_steps=1 ended the fit)",
-        "2 of 6 tasks done, 1 stopped on budget, 1 failed, 1 without a result, 2 left; run the same command to continue.",
+        "2 of 6 tasks done, 1 tolerance not met, 1 failed, 1 without a result, 2 left; run the same command to continue.",
     ]
