@@ -87,7 +87,8 @@ class EigenPairs:
         clusters: groups of neighbouring eigenindices that cannot be told apart, printed or not: only the span of their vectors is
             determined.
         null_space: what is known of eigenvalues that are zero.
-        evidence: {"top": ..., "bottom": ...}, each proven | krylov | converged | unconfirmed | budget, or None where that end was not asked.
+        evidence: {"top": ..., "bottom": ...}, each proven | krylov | converged | unconfirmed | budget, or None where
+            that end was not asked.
         verified: True when each asked end is proven or krylov.
         status: "converged", "unconfirmed" (the solver converged, but fresh products do not meet the tolerances) or "budget".
         tolerances: {"asked": {...}, "met": {...}}: `tol` on residual / lambda_1, `bottom_rtol` on residual / theta_bottom.

@@ -87,6 +87,6 @@ def derivative_note(index: Sequence[int], errors: Mapping[int, float]) -> list[s
         return []
     which = ", ".join(map(str, wrong[:6])) + (", ..." if len(wrong) > 6 else "")
     return [
-        f"autograd's derivative is not the derivative of the response along distortion {which}: finite differences differ from it by up to "
-        f"{max(errors.values()):.1e} of the largest derivative (a straight-through estimator, detach(), a custom backward pass or a gradient hook)"
+        f"autograd's derivative is not the derivative of the response along distortion {which}: finite differences differ from it by up "
+        f"to {max(errors.values()):.1e} of the largest derivative (straight-through estimator, detach(), custom backward pass, or hook)"
     ]

@@ -44,7 +44,7 @@ def refined(A: Operator, fresh: FreshPairs, num_bottom: int, *, largest: float, 
 
 
 def _refine(A: Operator, V: Tensor, AV: Tensor, FV: Tensor, enough: float) -> tuple[Tensor, Tensor, Tensor, int]:
-    """Return better unit rows V (p, n) with A V and F V, their quotients decreasing, and the steps that were taken: a product a row each."""
+    """Return better unit rows V (p, n) with A V and F V, their quotients decreasing, and the steps taken: a product a row each."""
     p = len(V)
     L = torch.linalg.cholesky(V @ V.T)  # float32 vectors are orthonormal to 1e-7 only
     S, AS, FV = (torch.linalg.solve_triangular(L, B, upper=False) for B in (V, AV, FV))

@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,10 @@ from rich.text import Text
 
 from eigexp.experiment.run import RunOutcome
 from eigexp.store import Result
-from eigexp.store.labels import VERIFIED, end_of, layer_label, pair_text, threshold_text
+from eigexp.store.labels import VERIFIED, end_of, layer_label, null_space_text, pair_text, threshold_text
 from eigexp.store.result import read_record
+
+_NAMES = 3  # of results with the same remark, that are listed
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,28 @@ def show(outcome: RunOutcome, console: Console | None = None) -> None:
         if not console.is_terminal:  # a log has no width: cut nothing
             console.width = max(console.width, Measurement.get(console, console.options.update(width=10_000), table).maximum)
         console.print(table)
+        for line in remarks([result.record for result in results]):
+            console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
     for path in outcome.tables:
         console.print(f"Cross table of the layers: {path}", highlight=False, soft_wrap=True)
     if outcome.signum is not None:
         console.print("Stopped by a signal. Run the same command to continue from the checkpoint.", highlight=False, soft_wrap=True)
     for folder in outcome.folders:
         print(folder, file=sys.stdout, flush=True)
+
+
+def remarks(records: Sequence[dict[str, Any]]) -> list[str]:
+    """Return what the table leaves out, one line each with the results that it is about: zero eigenvalues, and the records' notes."""
+    about: dict[str, list[str]] = {}
+    for record in records:
+        for remark in (null_space_text(record), *(record.get("notes") or ())):
+            if remark:
+                about.setdefault(remark, []).append(f"{record['image']['name']} {_model(record, 0)}")
+    return [f"{_listed(names)}: {remark}" for remark, names in about.items()]
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:_NAMES]) + (f" and {len(names) - _NAMES} more" if len(names) > _NAMES else "")
 
 
 def fitting_table(results: list[Result], reused: tuple[str, ...], console: Console) -> Table:

@@ -131,6 +131,19 @@ def pair_text(record: Mapping[str, Any], position: int, **style: Any) -> str:
     return eigenvalue_text(record["eigenvalues"][position], record["intervals"][position], evidence, **style)
 
 
+def null_space_text(record: Mapping[str, Any]) -> str:
+    """Return what a record says of eigenvalues that are zero, exactly or to rounding; "" where it says nothing."""
+    known = record.get("null_space") or {}
+    exact, hidden = known.get("dimension_at_least") or 0, known.get("numerically_zero") or {}
+    parts = [f"at least {exact:,} of {record['n']:,} eigenvalues are exactly zero"] if exact else []
+    if hidden.get("count"):
+        verb = "eigenvalue found is" if hidden["count"] == 1 else "eigenvalues found are"
+        parts.append(
+            f"{hidden['count']:,} {verb} below {number(hidden['below'], 2, typeset=False)} of the largest: zero or not, rounding hides it"
+        )
+    return "; ".join(parts)
+
+
 def threshold_text(value: float | None, interval: Interval, *, digits: int = 3, typeset: bool = False) -> str:
     """Return the threshold that an eigenvalue predicts, 1 / sqrt(lambda): a value, or a lower bound where lambda may be zero."""
     low, high = interval

@@ -6,7 +6,7 @@ import re
 import pytest
 from rich.console import Console
 
-from eigexp.cli.run_summary import show, summary_table
+from eigexp.cli.run_summary import remarks, show, summary_table
 from eigexp.experiment.run import RunOutcome
 from eigexp.store import Result
 
@@ -78,6 +78,21 @@ def test_no_eigenvalue_is_said_that_its_interval_does_not_hold(tmp_path, capsys)
 def test_what_is_not_known_is_a_dash(tmp_path, capsys):
     row = printed(tmp_path, capsys, found=record(interval=(0.0, None))).splitlines()[2]
     assert "[0.0000e+00, -]" in row and row.split()[-3:] == ["-", "krylov", "yes"]
+
+
+def test_zeros_and_notes_are_said_below_the_table(tmp_path, capsys):
+    zeros = {"dimension_at_least": 40, "dimension_estimate": None, "numerically_zero": {"count": 1, "below": 1e-12}}
+    lines = printed(tmp_path, capsys, found=record(null_space=zeros, notes=["the network has random weights"])).splitlines()
+    assert lines[3:] == [
+        f"{NAME} onoff: at least 40 of 100 eigenvalues are exactly zero; "
+        "1 eigenvalue found is below 1e-12 of the largest: zero or not, rounding hides it",
+        f"{NAME} onoff: the network has random weights",
+    ]
+
+
+def test_a_note_of_several_results_is_said_once():
+    same = [record(notes=["random"], image={"name": f"image {i}"}, n=100) for i in range(5)]
+    assert remarks(same) == ["image 0 onoff, image 1 onoff, image 2 onoff and 2 more: random"]
 
 
 def test_colours_are_left_out_where_asked(tmp_path, capsys):
