@@ -192,6 +192,31 @@ def test_a_smallest_value_that_is_rounding_alone_gets_a_bound_near_zero(errors, 
     assert blocks.std(dim=2).max() < 1e-6
 
 
+class Weber(nn.Module):
+    """Responds to differences relative to a picture: blind to the picture itself."""
+
+    def __init__(self, picture: Tensor):
+        super().__init__()
+        self.register_buffer("picture", picture)
+
+    def forward(self, x):
+        relative = x / self.picture
+        return torch.cat([(relative - relative.roll(1, axis)).flatten(1) for axis in (2, 3)], dim=1)
+
+
+def test_a_model_blind_to_the_image_is_known_to_be_so_after_two_products_more():
+    picture = coins(16) + 0.1
+    A, solver = CountedOperator(linearise(Weber(picture), picture)), Krylov(tol=1e-3)
+    noise = torch.randn(256, generator=torch.Generator().manual_seed(0))
+    z = picture.flatten() / picture.norm() + 1e-6 * noise / noise.norm()
+    top = torch.linalg.eigh(dense_matrix(A)[0].T @ dense_matrix(A)[0])[1][:, -1]
+    claim = RitzPairs(torch.tensor([0, 255]), torch.zeros(2, dtype=torch.float64), torch.stack([top, z]), "krylov", "krylov")
+    spent = float(A.fisher_vector_products)
+    (pairs,) = certify(A, [claim], solver=solver, state=solver.init(A, 0))
+    assert pairs.fisher_vector_products == float(A.fisher_vector_products) - spent == 4
+    assert pairs.intervals[-1, 1] <= 1e-14 * pairs.eigenvalues[0]
+
+
 def test_a_smallest_value_that_is_no_rounding_costs_one_product_at_most():
     """1e-10 of the largest, exactly: a step shows that it does not fall."""
     A = torch.diag(torch.linspace(1, 0.5, 12))

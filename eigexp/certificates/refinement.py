@@ -3,7 +3,8 @@
 A smallest eigenvalue that is zero, or nearly so, comes out of float32 vectors as 1e-16 to 1e-10 lambda_1: the Rayleigh quotient of their
 rounding. Since 0 <= lambda_n <= theta whatever the vector, any vector with a smaller quotient is a better bound. LOBPCG without a
 preconditioner (Knyazev 2001) lowers the quotients of a block at once: Rayleigh-Ritz in the span of the vectors, their residuals, and the
-directions of the step before, in an orthonormal basis (Hetmaniuk and Lehoucq 2006).
+directions of the step before, in an orthonormal basis (Hetmaniuk and Lehoucq 2006). The first step has the constant and the image as
+well: models with gain control are blind to a combination of the two, which float32 holds to seven digits only.
 """
 
 import torch
@@ -11,10 +12,11 @@ from torch import Tensor
 
 from eigexp.certificates.fresh import NUM_KEPT, FreshPairs, with_bounds
 from eigexp.operators.base import Operator
+from eigexp.solvers.krylov.initial_vectors import structured_vectors
 
 _ENOUGH = 1e-12  # of lambda_1: a bound of a smallest eigenvalue that needs no improvement
 _ROUNDING_AT_MOST = 1e-9  # of lambda_1: a larger quotient is not the rounding of float32, which left up to 1e-10
-_MAX_STEPS = 4
+_MAX_PRODUCTS = 4  # a pair
 _FALLING = 0.9  # the quotients after a step relative to those before, at most, for another step
 
 
@@ -33,27 +35,30 @@ def refined(A: Operator, fresh: FreshPairs, num_bottom: int, *, largest: float, 
     # Of n - m eigenvalues that are zero by the shapes alone, no bound needs to be known.
     p = min(hidden, NUM_KEPT)
     enough = _ENOUGH * largest - 2 * rounding
-    if not p or n > A.shape.m or 3 * p > n or float(fresh.values[k - p]) <= enough:
+    if not p or n > A.shape.m or float(fresh.values[k - p]) <= enough:
+        return fresh, 0.0
+    patterns = structured_vectors(A, 0, 0)
+    if 3 * p + len(patterns) > n:  # of so few coordinates a solver takes the whole space
         return fresh, 0.0
     AV = torch.stack([fresh.forward[i] for i in range(k - p, k)])
-    V, AV, FV, steps = _refine(A, fresh.vectors[k - p :], AV, fresh.images[k - p :], enough)
+    V, AV, FV, products = _refine(A, fresh.vectors[k - p :], AV, fresh.images[k - p :], patterns, enough)
     values = torch.cat([fresh.values[: k - p].to(V), AV.square().sum(1)])
     vectors, images = torch.cat([fresh.vectors[: k - p], V]), torch.cat([fresh.images[: k - p], FV])
     forward = {**fresh.forward, **{k - p + j: AV[j] for j in range(p)}}
-    return with_bounds(fresh.order, vectors, images, values, forward), float(steps * p)
+    return with_bounds(fresh.order, vectors, images, values, forward), products
 
 
-def _refine(A: Operator, V: Tensor, AV: Tensor, FV: Tensor, enough: float) -> tuple[Tensor, Tensor, Tensor, int]:
-    """Return better unit rows V (p, n) with A V and F V, their quotients decreasing, and the steps taken: a product a row each."""
-    p = len(V)
+def _refine(A: Operator, V: Tensor, AV: Tensor, FV: Tensor, patterns: Tensor, enough: float) -> tuple[Tensor, Tensor, Tensor, float]:
+    """Return better unit rows V (p, n) with A V and F V, their quotients decreasing, and the products spent."""
+    p, spent, before = len(V), 0.0, torch.inf
     L = torch.linalg.cholesky(V @ V.T)  # float32 vectors are orthonormal to 1e-7 only
     S, AS, FV = (torch.linalg.solve_triangular(L, B, upper=False) for B in (V, AV, FV))
     theta = AS.square().sum(1)
-    steps, before = 0, torch.inf
+    more = patterns if p + len(patterns) / 2 <= _MAX_PRODUCTS * p else patterns[:0]
     # A quotient that no longer falls is an eigenvalue, and not rounding.
-    while steps < _MAX_STEPS and float(theta.max()) > enough and float(theta.sum()) <= _FALLING * before:
+    while spent + p <= _MAX_PRODUCTS * p and float(theta.max()) > enough and float(theta.sum()) <= _FALLING * before:
         before = float(theta.sum())
-        W = _new_part(FV - theta[:, None] * S[:p], S)
+        W = _new_part(torch.cat([FV - theta[:, None] * S[:p], more]), S)
         S, AS = torch.cat([S, W]), torch.cat([AS, A.apply(W[None])[0]])
         best = torch.linalg.eigh(AS @ AS.T).eigenvectors.T[:p].flip(0)
         moved = best.clone()
@@ -62,8 +67,8 @@ def _refine(A: Operator, V: Tensor, AV: Tensor, FV: Tensor, enough: float) -> tu
         basis = torch.linalg.qr(torch.cat([best, moved]).T).Q.T
         S, AS = basis @ S, basis @ AS
         theta, FV = AS[:p].square().sum(1), A.adjoint(AS[None, :p])[0]
-        steps += 1
-    return S[:p], AS[:p], FV, steps
+        spent, more = spent + p + len(more) / 2, more[:0]
+    return S[:p], AS[:p], FV, spent
 
 
 def _new_part(R: Tensor, S: Tensor) -> Tensor:
