@@ -46,7 +46,7 @@ class Power(Solver):
 
     def start(self, A: Operator, image: int, rng: Tensor) -> ImageState:
         """Start from a constant vector."""
-        return ImageState(Request("fisher", torch.ones(1, A.shape.n, dtype=A.dtype)), 0.0, 0, "running")
+        return ImageState(request=Request("fisher", torch.ones(1, A.shape.n, dtype=A.dtype)))
 
     def advance(self, A: Operator, image: int, state: Any, answer: Answer) -> ImageState:
         """Normalise the product."""

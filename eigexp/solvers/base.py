@@ -94,14 +94,14 @@ class Progress:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ImageState:
     """One image's state. Fields are tensors, numbers, strings, booleans or None, so that it is a flat dict on disk."""
 
-    request: Request | None
-    fisher_vector_products: float
-    steps: int
-    status: str
+    request: Request | None = None
+    fisher_vector_products: float = 0.0
+    steps: int = 0
+    status: str = "running"
 
     @property
     def done(self) -> bool:

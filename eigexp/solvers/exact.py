@@ -98,10 +98,6 @@ class Exact(Solver):
         # Rows of J by transposed products or columns by forward ones: min(m, n) of them, the fewer.
         size, width = min(m, n), max(m, n)
         state = ExactImage(
-            request=None,
-            fisher_vector_products=0.0,
-            steps=0,
-            status="running",
             phase="jacobian",
             n=n,
             m=m,

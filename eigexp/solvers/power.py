@@ -91,9 +91,6 @@ class Power(BothEnds):
         block, rng = gaussian_rows(max(self.num_top, 1), n, rng, rows)
         return PowerImage(
             request=Request("fisher", orthonormal_rows(block)),
-            fisher_vector_products=0.0,
-            steps=0,
-            status="running",
             phase="top",
             n=n,
             largest=0.0,

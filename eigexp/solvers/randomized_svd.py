@@ -82,9 +82,6 @@ class RandomizedSVD(Solver):
         block, rng = gaussian_rows(min(self.k + self.p, n), n, rng, rows)
         return RandomizedSVDImage(
             request=Request("fisher", orthonormal_rows(block)),
-            fisher_vector_products=0.0,
-            steps=0,
-            status="running",
             phase="power",
             n=n,
             basis=rows,

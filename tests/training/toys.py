@@ -41,7 +41,9 @@ class Power(Solver):
         generator = torch.Generator()
         generator.set_state(rng)
         v = torch.randn(1, A.shape.n, generator=generator, dtype=A.dtype).to(A.device)
-        return PowerImage(Request("fisher", v / v.norm()), 0.0, 0, "running", torch.zeros(0, dtype=torch.float64), A.shape.n, float("nan"))
+        return PowerImage(
+            request=Request("fisher", v / v.norm()), history=torch.zeros(0, dtype=torch.float64), n=A.shape.n, residual=float("nan")
+        )
 
     def advance(self, A: Operator, image: int, state: PowerImage, answer: Answer) -> PowerImage:
         assert state.request is not None and answer.back is not None

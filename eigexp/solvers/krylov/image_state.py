@@ -78,9 +78,6 @@ class KrylovImage(ImageState):
         unknown = torch.empty(0, dtype=torch.float64)
         return cls(
             request=Request("fisher", direction[None]),
-            fisher_vector_products=0.0,
-            steps=0,
-            status="running",
             phase="krylov",
             space=KrylovSpace.empty(n, direction.dtype, direction.device),
             check=None,

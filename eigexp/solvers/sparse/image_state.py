@@ -55,9 +55,6 @@ class SparseImage(ImageState):
         none = torch.empty(0, dtype=torch.float64)
         return cls(
             request=request,
-            fisher_vector_products=0.0,
-            steps=0,
-            status="running",
             phase="window",
             n=n,
             rows=0,
