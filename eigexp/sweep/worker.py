@@ -73,7 +73,7 @@ def work(store: Store, ids: Sequence[str], run: RunTask, report: Callable[[TaskR
         report: called as each task ends.
 
     Returns:
-        Exit code: 0, 3 if a task did not meet the tolerance, 1 if one failed, 128 + signal, TOO_EARLY for a signal before the first task was over
+        Exit code: 0, 3 if a task misses the tolerance, 1 if one failed, 128 + signal, TOO_EARLY for a signal before the first task was over
         or saved.
     """
     codes: list[int] = []
