@@ -35,7 +35,7 @@ def refined(A: Operator, fresh: FreshPairs, num_bottom: int, *, largest: float, 
     # Of n - m eigenvalues that are zero by the shapes alone, no bound needs to be known.
     p = min(hidden, NUM_KEPT)
     enough = _ENOUGH * largest - 2 * rounding
-    if not p or n > A.shape.m or float(fresh.values[k - p]) <= enough:
+    if not p or n > A.num_responses or float(fresh.values[k - p]) <= enough:
         return fresh, 0.0
     patterns = structured_vectors(A, 0, 0)
     if 3 * p + len(patterns) > n:  # of so few coordinates a solver takes the whole space
