@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -10,6 +11,7 @@ from jaxtyping import Float
 from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor
 
+_RTOL = 1e-6  # of the curvature
 _DENSE = 64  # coordinates of both vectors up to which the Hessian is made as a matrix
 
 Metrics = Float[Tensor, "models n n"]
@@ -54,12 +56,19 @@ def largest_curvature(F: Metrics, uv: Float[Tensor, "two n"]) -> float:
         return _tangent(product, unit).flatten().numpy()
 
     size = unit.numel()
-    H = LinearOperator((size, size), matvec=curve, dtype=np.float64)
     # Lengths have curvature zero here, which is the least that this can return where all other directions curve downwards.
     if size <= _DENSE:
-        return float(np.linalg.eigvalsh(H @ np.eye(size))[-1])
-    start = np.random.default_rng(0).normal(size=size)
-    return float(eigsh(H, k=1, which="LA", v0=start, tol=1e-6, return_eigenvectors=False)[0])
+        return float(np.linalg.eigvalsh(np.stack([curve(row) for row in np.eye(size)]))[-1])
+    H: Any = LinearOperator((size, size), matvec=curve, dtype=np.float64)  # pyright: ignore[reportCallIssue]
+    found: Any = eigsh(
+        H,
+        k=1,
+        which="LA",
+        v0=np.random.default_rng(0).normal(size=size),
+        tol=_RTOL,  # pyright: ignore[reportArgumentType]
+        return_eigenvectors=False,
+    )
+    return float(found[0])
 
 
 def _tangent(block: Tensor, unit: Tensor) -> Tensor:

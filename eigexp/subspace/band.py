@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -110,7 +110,7 @@ class Band(PixelSubspace):
         return index[chosen & (index == partner)], index[chosen & (index < partner)], partner[chosen & (index < partner)]
 
     @cached_property
-    def _known(self) -> dict[tuple[str, int, int], Tensor | tuple[Tensor, Tensor, Tensor]]:
+    def _known(self) -> dict[tuple[str, int, int], Any]:
         return {}
 
 
