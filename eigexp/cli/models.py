@@ -8,14 +8,13 @@ from eigexp.errors import ConfigurationError
 
 def add(commands: Commands) -> None:
     """Add the subcommand."""
-    parser = commands.add(
+    commands.add(
         "models",
         _models,
         "list the models, or the layers of one model with the shape of their responses",
         examples=["eigexp models", "eigexp models resnet18 images.size=64"],
         rest="[MODEL] [overrides]",
-    )
-    parser.add_argument("name", nargs="?", metavar="MODEL", help="option of the group model, such as resnet18; without it, all are listed")
+    ).add_argument("name", nargs="?", metavar="MODEL", help="option of the group model, such as resnet18; without it, all are listed")
 
 
 def _models(options: argparse.Namespace, overrides: list[str]) -> int:

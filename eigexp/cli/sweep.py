@@ -91,14 +91,14 @@ def sweep(overrides: Sequence[str], *, dry_run: bool = False, retry_failed: bool
 
 
 def _say_that_it_waits() -> None:
-    print("Another sweep of this store is looking and submitting; waiting for it.", file=sys.stderr)
+    print("Another sweep of this store is submitting its tasks; waiting for it.", file=sys.stderr)
 
 
 def _refuse_unknown(unknown: "Sequence[TaskStatus]") -> None:
     if unknown:
         raise SchedulerError(
             f"{len(unknown)} tasks have jobs that cannot be seen, so nothing was submitted: {unknown[0].detail} "
-            "--ignore-queue takes these jobs for ended."
+            "Use --ignore-queue to treat these jobs as ended."
         )
 
 

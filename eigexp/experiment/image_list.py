@@ -49,7 +49,7 @@ class ImageList:
         images = [self._read[i] if i in self._read else self._source[i] for i in indices]
         for i, image in zip(indices, images, strict=True):
             if image.sha256 != self.facts[i].sha256:
-                raise ImageError(f"The image {image.name} changed while the run was going on. Start the run again.")
+                raise ImageError(f"The image {image.name} changed during the run. Start the run again.")
         self._release(set(self._asked) - set(indices))
         self._read.update(zip(indices, images, strict=True))  # the next layer asks for the same
         self._asked = tuple(indices)

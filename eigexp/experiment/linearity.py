@@ -43,14 +43,15 @@ class Responses:
     def __init__(self, result: Result):
         if not result.config.get("model"):
             raise ConfigurationError(
-                f"Result {result.id} kept no configuration, so its model cannot be built. --no-check exports without asking the model."
+                f"Result {result.id} kept no configuration, so its model cannot be built. Use --no-check to export without the model."
             )
         network = build_network({**result.config["model"], "layer": _one_layer(result)})
         (model,), (digest,) = network.layers.models.values(), network.digests.values()
         known = (result.record.get("identity") or {}).get("weights")
         if known and digest != known:
             raise ModelError(
-                f"The weights of {network.name} are not those of result {result.id}: they have changed since. --no-check does without them."
+                f"The weights of {network.name} are not those of result {result.id}: they have changed since. "
+                "Use --no-check to export without them."
             )
         self.result = result
         self._measured = bool(result.config.get("against") or (result.config.get("norm") or {}).get("_target_"))
@@ -61,7 +62,7 @@ class Responses:
         """Return the distance between the responses to two images of the result's shape, in units of the noise."""
         if self._measured or isinstance(self.noise, EarlyLateNoise):
             raise ConfigurationError(
-                "with against=, norm= or noise=early_late an eigenvalue predicts no response. --no-check exports without asking the model."
+                "with against=, norm= or noise=early_late an eigenvalue predicts no response. Use --no-check to export without the model."
             )
         at, other = self._respond(reference), self._respond(values)
         difference = self.noise.whiten((other - at)[:, None], at)

@@ -37,7 +37,7 @@ class Mask(PixelSubspace):
             raise ConfigurationError(f"subspace.extent={self.extent} must lie in (0, 1], as a share of the image's sides.")
         if (self.shape == "file") != (self.path is not None):
             raise ConfigurationError(
-                f"subspace.shape={self.shape} and subspace.path={self.path} disagree. Set a path with shape=file, and only then."
+                f"subspace.shape={self.shape} and subspace.path={self.path} disagree. Set a path if and only if shape=file."
             )
 
     def dimension(self, image_shape: tuple[int, ...]) -> int:

@@ -66,7 +66,7 @@ def metric_of_matrix(inner: PixelSubspace | None, M: Float[Tensor, "n n"], floor
     """Return the subspace whose metric is a positive definite matrix in float64, with the error of its root measured.
 
     Raises:
-        OperatorError: if M is too near to singular.
+        OperatorError: if M is nearly singular.
     """
     values, Q = torch.linalg.eigh((M + M.T) / 2)
     if float(values[0]) <= 0:
@@ -74,5 +74,5 @@ def metric_of_matrix(inner: PixelSubspace | None, M: Float[Tensor, "n n"], floor
     R = (Q * values.rsqrt()) @ Q.T
     error = float(torch.linalg.matrix_norm(R @ M @ R - torch.eye(len(M), dtype=M.dtype, device=M.device)))
     if error > _ALLOWED:
-        raise OperatorError(f"the metric is too near to singular: its root has an error of {error:.1e}. Set a larger floor.")
+        raise OperatorError(f"the metric is nearly singular: its root has an error of {error:.1e}. Set a larger floor.")
     return MetricSubspace(inner, lambda z: z @ R.to(z), error, floor)

@@ -197,7 +197,7 @@ def test_measures_that_cannot_be_are_refused(tmp_path, photograph):
         against(lambda x: x, photograph, -1)
     with pytest.raises(OperatorError, match=r"must be positive definite"):
         metric_of_matrix(None, torch.diag(torch.tensor([1.0, -1.0], dtype=torch.float64)))
-    with pytest.raises(OperatorError, match=r"too near to singular"):
+    with pytest.raises(OperatorError, match=r"nearly singular"):
         metric_of_matrix(None, torch.full((3, 3), 1.0, dtype=torch.float64) + 1e-14 * torch.eye(3, dtype=torch.float64))
     np.save(tmp_path / "w.npy", np.zeros((4, 4)))
     with pytest.raises(ConfigurationError, match=r"least is 0\. Write positive ones"):
