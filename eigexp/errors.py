@@ -1,7 +1,11 @@
 """One tree of errors; each is also the builtin error that a caller would expect. A message says what is wrong, the value, what to do."""
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+# C0 and C1 controls, line and paragraph separators, marks that change the direction of text, halves of surrogate pairs
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class EigexpError(Exception):
@@ -69,3 +73,18 @@ def nearest(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = get_close_matches(name, names, n=3, cutoff=0.5)
     return f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(names)}."
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    """Return text with every character that could steer a terminal replaced by its escape; with `lines`, newlines and tabs stay."""
+    return _UNPRINTABLE.sub(lambda found: found[0] if lines and found[0] in "\n\t" else _escape(found[0]), text)
+
+
+def is_printable(text: str) -> bool:
+    """Return whether `printable` leaves a text as it is."""
+    return not _UNPRINTABLE.search(text)
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from eigexp.errors import LoadError
-from eigexp.store.files import read_bytes, write_atomically
+from eigexp.store.files import read_bytes, write_output
 
 FORMAT = 1
 _KEY = "eigexp"
@@ -61,7 +61,7 @@ def write_object(path: str | Path, metadata: Mapping[str, Any], arrays: Mapping[
         StoreError: if it cannot be written.
     """
     header = {_KEY: json.dumps({"format": FORMAT, **metadata}, allow_nan=False)}
-    write_atomically(Path(path), save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata=header))
+    write_output(path, save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata=header))
 
 
 def read_object(path: str | Path) -> SavedObject:
@@ -71,7 +71,7 @@ def read_object(path: str | Path) -> SavedObject:
         LoadError: if the file was not written by `write_object`, is damaged, or has a newer format.
         StoreError: if it cannot be read.
     """
-    content = read_bytes(Path(path))
+    content = read_bytes(Path(path), follow=True)
     metadata, _ = _outline(content, str(path))
     try:
         arrays = load(content)
@@ -121,7 +121,7 @@ def examine(path: str | Path, map_location: Any = None) -> Examined:
     """
     if Path(path).exists() and is_plenoptic(path):
         return _examine_plenoptic(path, map_location)
-    metadata, shapes = _outline(read_bytes(Path(path)), str(path))
+    metadata, shapes = _outline(read_bytes(Path(path), follow=True), str(path))
     records = metadata.pop("records", [])
     metadata.pop("curves", None)
     for i, record in enumerate(records):

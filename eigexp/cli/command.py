@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from eigexp.cli import (
@@ -23,9 +24,10 @@ from eigexp.cli import (
     wandb_sync,
     work,
 )
-from eigexp.cli.commands import Commands, exit_code
+from eigexp.cli.commands import Commands, OneLineParser, exit_code
 from eigexp.cli.completion import complete
-from eigexp.errors import EigexpError
+from eigexp.config.failure import is_out_of_memory, one_line, out_of_memory
+from eigexp.errors import EigexpError, printable
 
 EPILOG = """examples:
   eigexp run                                          compute one configuration, on a photograph
@@ -59,15 +61,13 @@ _COMMANDS = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code. With EIGEXP_DEBUG=1 an error shows its traceback."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # so that model._target_=mymodel.Net finds a file here, as `python -m` would
     _log_to_stderr()
     try:
         return _dispatch(words)
     except EigexpError as error:
         if os.environ.get("EIGEXP_DEBUG"):
             raise
-        print(f"eigexp: {error}", file=sys.stderr)
+        print(f"eigexp: {printable(str(error))}", file=sys.stderr)
         return exit_code(error)
     except KeyboardInterrupt:
         print("eigexp: interrupted", file=sys.stderr)
@@ -75,6 +75,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, `head` perhaps, has closed the pipe: Python would complain once more as it exits
         sys.stderr.close()
         return 1
+    except Exception as error:  # a bug, of eigexp or of a class of the user's
+        if os.environ.get("EIGEXP_DEBUG"):
+            raise
+        print(f"eigexp: {_unexpected(error)}", file=sys.stderr)
+        return 2 if is_out_of_memory(error) else 1
+
+
+def _unexpected(error: Exception) -> str:
+    """Return what to say of an error that nothing has foreseen: its kind, its message and where it was raised."""
+    if is_out_of_memory(error):
+        return str(out_of_memory(error))
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    text = one_line(error) if not isinstance(error, ValueError) else f"{type(error).__name__}: {one_line(error)}"
+    return f"{text} (in {printable(last.filename)}, line {last.lineno}). EIGEXP_DEBUG=1 shows the traceback."
 
 
 def _log_to_stderr() -> None:
@@ -90,7 +104,7 @@ class _StderrHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one message."""
-        print(self.format(record), file=sys.stderr)
+        print(printable(self.format(record), lines=True), file=sys.stderr)
 
 
 def _dispatch(words: list[str]) -> int:
@@ -107,7 +121,7 @@ def _dispatch(words: list[str]) -> int:
 
 def command_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="eigexp",
         description="Certified eigendistortions of vision models.",
         epilog=EPILOG,

@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from eigexp.errors import ConfigurationError, EigexpError, ProcessError, SchedulerError, StoreError
 
@@ -23,6 +23,18 @@ def exit_code(error: EigexpError) -> int:
     return 1 if isinstance(error, StoreError | ProcessError | SchedulerError) else 2
 
 
+class OneLineParser(argparse.ArgumentParser):
+    """Refuses in one line, as every other part of the command does."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse.
+
+        Raises:
+            ConfigurationError: always.
+        """
+        raise ConfigurationError(f"{message}. `{self.prog} --help` lists what it takes.")
+
+
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
     """Adds the default to the help of each option that has one."""
 
@@ -31,7 +43,7 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
         return f"{action.help} (default: %(default)s)" if shown else action.help
 
 
-class _CommandParser(argparse.ArgumentParser):
+class _CommandParser(OneLineParser):
     """A parser whose help page may have a part that takes time to make, so it is made only when the page is shown."""
 
     details: Callable[[], str] | None = None

@@ -39,7 +39,7 @@ def _doctor(options: argparse.Namespace, overrides: list[str]) -> int:
         from eigexp.cli.model_checks import model_checks
         from eigexp.config.compose import compose
 
-        return report(model_checks(OmegaConf.to_container(compose(overrides))))  # pyright: ignore[reportArgumentType]
+        return report(model_checks(OmegaConf.to_container(compose(overrides), resolve=True)))  # pyright: ignore[reportArgumentType]
     from eigexp.cli.machine_checks import machine_checks
 
     return report(machine_checks(options.store, tiny_run=_tiny_run))

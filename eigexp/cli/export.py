@@ -21,6 +21,9 @@ def add(commands: Commands) -> None:
     export.add_argument("--eigenindex", type=int, action="append", metavar="INDEX", help="distortion to export; may be repeated")
     export.add_argument("--bits", type=int, action="append", choices=(8, 16), help="bit depth of the files; by default both")
     export.add_argument("--no-check", action="store_true", help="do not build the model to measure its responses")
+    export.add_argument(
+        "--trust", action="store_true", help="build the model of a result that was not computed here: its configuration is code that runs"
+    )
     add_store(export)
 
 
@@ -36,8 +39,9 @@ def _export(options: argparse.Namespace, overrides: list[str]) -> int:
         rows = export_stimuli(result, options.output, **chosen)
     else:
         from eigexp.experiment.linearity import Responses, write_linearity
+        from eigexp.store.owner import is_own
 
-        responses = Responses(result)
+        responses = Responses(result, trust=options.trust or is_own(store, result.id))
         rows = export_stimuli(result, options.output, distance=responses.distance, **chosen)
         lines = write_linearity(result, options.output, responses, eigenindex=options.eigenindex)
     for line in (*lines, *summary_lines(rows)):

@@ -1,12 +1,15 @@
 """`eigexp run`, with Hydra's own flags, and `eigexp rank`, which joins a run on several devices."""
 
 import argparse
+import os
 import sys
 from typing import Any
 
-from eigexp.cli.commands import Commands, exit_code, say_loading
+from eigexp.cli.commands import Commands, OneLineParser, exit_code, say_loading
 from eigexp.cli.options import group_lines
-from eigexp.errors import EigexpError
+from eigexp.errors import ConfigurationError, EigexpError, printable
+
+_REFUSED_FLAGS = ("experimental_rerun",)  # it loads a pickle
 
 _HELP = """Compute the eigendistortions of one configuration and store them: the changes of an image that a model notices most and least.
 
@@ -70,24 +73,61 @@ def _run_with_hydra(words: list[str]) -> int:
     import hydra
     from hydra.core.hydra_config import HydraConfig
 
-    from eigexp.config.compose import check_keys, check_overrides
+    from eigexp.config.compose import check
+    from eigexp.config.failure import configuration_failures
 
     codes: list[int] = []
 
     def task(config: Any) -> None:
         print(f"# {' '.join(HydraConfig.get().overrides.task)}")
         try:
-            check_keys(config)
+            with configuration_failures():
+                check(config)
             codes.append(_compute(config))
         except EigexpError as error:
-            print(f"eigexp: {error}", file=sys.stderr)
+            print(f"eigexp: {printable(str(error))}", file=sys.stderr)
             codes.append(exit_code(error))
 
-    overrides = [word for word in words if not word.startswith("-") and ("=" in word or word[0] in "~+")]
-    check_overrides(overrides)
-    sys.argv = ["eigexp run", *(word for word in words if word not in overrides), *overrides]  # Hydra wants its flags first
-    hydra.main(version_base="1.3", config_path="pkg://eigexp.conf", config_name="config")(task)()
+    overrides = [word for word in words if not word.startswith("-") and ("=" in word or word[:1] in ("~", "+"))]
+    flags = [word for word in words if word not in overrides]
+    _check_flags(flags, overrides)
+    sys.argv = ["eigexp run", *flags, *overrides]  # Hydra wants its flags first
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # it raises its errors, instead of printing several lines and leaving with 1
+    try:
+        with configuration_failures(overrides):
+            hydra.main(version_base="1.3", config_path="pkg://eigexp.conf", config_name="config")(task)()
+    finally:
+        os.environ.pop("HYDRA_FULL_ERROR") if before is None else os.environ.update(HYDRA_FULL_ERROR=before)
     return max(codes, default=0)
+
+
+def _check_flags(flags: list[str], overrides: list[str]) -> None:
+    """Refuse a flag that Hydra does not know, one that loads what must not be loaded, and overrides that cannot be composed.
+
+    Raises:
+        ConfigurationError: naming the flag or override.
+    """
+    from hydra._internal.utils import get_args_parser
+
+    from eigexp.config.compose import compose
+    from eigexp.config.expand import expand
+
+    parser = get_args_parser()
+    parser.__class__ = OneLineParser
+    parser.prog = "eigexp run"
+    given = parser.parse_args(flags)
+    for name in _REFUSED_FLAGS:
+        if getattr(given, name, None) is not None:
+            raise ConfigurationError(f"--{name.replace('_', '-')} is not a flag of this command. `eigexp run --help` lists what it takes.")
+    if given.overrides:
+        raise ConfigurationError(f"{given.overrides[0]!r} is neither a flag nor an override. Write key=value.")
+    if given.hydra_help or given.shell_completion or given.help:
+        return
+    if given.config_dir or given.config_path or given.config_name:
+        return  # groups and keys that are composed by Hydra alone
+    for point in expand(overrides) if given.multirun else [overrides]:
+        compose(point)
 
 
 def _compute(config: Any) -> int:
@@ -101,7 +141,8 @@ def _compute(config: Any) -> int:
 
 def _rank(options: argparse.Namespace, overrides: list[str]) -> int:
     from eigexp.experiment.run import run
+    from eigexp.store.secrets import thawed
     from eigexp.training.processes import receive_work, report_ready
 
     work = receive_work()
-    return run(work["config"], only=work["only"], on_ready=report_ready).exit_code
+    return run(thawed(work["config"]), only=work["only"], on_ready=report_ready).exit_code

@@ -1,6 +1,7 @@
 """`eigexp status`: from the store and the schedulers' queues alone, without torch."""
 
 from eigexp.cli.commands import Commands, add_store
+from eigexp.errors import printable
 
 
 def add(commands: Commands) -> None:
@@ -36,6 +37,6 @@ def status(root: str, *, failed: bool = False, form: str = "table", traceback: b
         print_table(status_table(tasks))
     errors = {task.id: error for task in tasks if (error := store.read_json(task.id, ERROR))}
     for line in error_lines(tasks, errors, traceback=traceback):
-        print(line)
+        print(printable(line, lines=True))
     print(count_line(tasks))
     return 0

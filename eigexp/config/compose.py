@@ -14,7 +14,10 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
-from eigexp.errors import ConfigurationError, nearest
+from eigexp.config.failure import configuration_failures, one_line
+from eigexp.config.schema import check_types
+from eigexp.errors import ConfigurationError, nearest, printable
+from eigexp.store.secrets import marked
 
 CONF = "eigexp.conf"
 SWEEP_KEY = "sweep"
@@ -25,29 +28,52 @@ _LIST = re.compile(r"\+*(?P<group>[\w/]+)=(?P<value>\[.*\])")
 
 
 def compose(overrides: Sequence[str] = ()) -> DictConfig:
-    """Return the configuration that `eigexp run <overrides>` uses, fully resolved.
+    """Return the configuration that `eigexp run <overrides>` uses, checked. Its interpolations are resolved where it is read, once.
 
     Args:
         overrides: in Hydra's syntax: "solver.k=5", "model=resnet18", "+trainer.limit_train_batches=3".
 
     Raises:
-        ConfigurationError: if an override names an unknown group, option or key, or has a wrong form.
+        ConfigurationError: if an override names an unknown group, option or key, or has a wrong form or type.
     """
-    check_overrides(overrides)
-    try:
-        config = _compose(overrides)
-        OmegaConf.resolve(config)
-    except MissingConfigException as error:
-        raise ConfigurationError(_unknown_option(error)) from error
-    except InterpolationKeyError as error:
-        raise ConfigurationError(_first_line(error)) from error
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigurationError(_explain(error, overrides)) from error
+    with configuration_failures(overrides):
+        check_overrides(overrides)
+        try:
+            config = _compose(overrides)
+            check(config)
+        except MissingConfigException as error:
+            raise ConfigurationError(_unknown_option(error)) from error
+        except InterpolationKeyError as error:
+            raise ConfigurationError(f"{one_line(str(error))}. Give it a value, or correct the name.") from error
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigurationError(_explain(error, overrides)) from error
+    return config
+
+
+def check(config: DictConfig) -> None:
+    """Check the keys and types of a composed configuration, and that nothing in it is left open.
+
+    Raises:
+        ConfigurationError: naming the key and what to give.
+        OmegaConfBaseException: if an interpolation cannot be resolved.
+    """
     check_keys(config)
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         raise ConfigurationError(f"{missing[0]} is not set. Give it: {missing[0]}=<value>.")
-    return config
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    check_types({str(key): value for key, value in plain.items()})
+
+
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """Return a configuration as plain values without Hydra's own node, each interpolation resolved once.
+
+    Texts with a value of the environment are `Secret`s, which are not written anywhere.
+    """
+    plain, raw = (OmegaConf.to_container(config, resolve=resolve) for resolve in (True, False))
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in marked(plain, raw).items() if key != "hydra"}
 
 
 def check_overrides(overrides: Iterable[str]) -> None:
@@ -78,16 +104,19 @@ def check_keys(config: DictConfig) -> None:
         ConfigurationError: naming the key, and the nearest known ones.
     """
     main = _main_config()
-    _check_keys(config, {*main["groups"], *main["own"], SWEEP_KEY}, "")
+    _check_keys(config, {"hydra", *main["groups"], *main["own"], SWEEP_KEY}, "")
     for name, node in main["own"].items():
-        if isinstance(node, Mapping):
-            _check_keys(config.get(name) or {}, node, f"{name}.")
+        inner = config.get(name)
+        if isinstance(node, Mapping) and isinstance(inner, Mapping | DictConfig):
+            _check_keys(inner, node, f"{name}.")
 
 
 def _check_keys(config: Mapping[Any, Any], known: Iterable[str], prefix: str) -> None:
     for key in map(str, config):
         if key not in known:
-            raise ConfigurationError(f"{prefix}{key} is unknown. {nearest(key, known)} `eigexp run --cfg job` prints every key.")
+            raise ConfigurationError(
+                f"{printable(prefix + key)} is unknown. {nearest(key, known)} `eigexp run --cfg job` prints every key."
+            )
 
 
 @cache
@@ -116,7 +145,7 @@ def _unknown_option(error: MissingConfigException) -> str:
     wanted = str(error.missing_cfg_file or "").replace(".yaml", "")
     group, _, option = wanted.rpartition("/")
     if error.options is None or not group:
-        return _first_line(error)
+        return f"{one_line(str(error))}. `eigexp run --help` lists the groups and their options."
     return f"{group}={option} is unknown. {nearest(option, error.options)}"
 
 
@@ -125,7 +154,8 @@ def _explain(error: Exception, overrides: Sequence[str]) -> str:
     unknown = re.search(r"Could not override '([^']+)'", text) or re.search(r"Could not append to config\. .*?'([^']+)'", text)
     if unknown:
         return _unknown_key(unknown.group(1), overrides)
-    return f"{_first_line(error)} (in: {' '.join(overrides)})" if overrides else _first_line(error)
+    given = f" (in: {one_line(' '.join(overrides))})" if overrides else ""
+    return f"{one_line(str(error))}{given}. Write key=value or group=option; `eigexp run --cfg job` prints every key."
 
 
 def _unknown_key(key: str, overrides: Sequence[str]) -> str:
@@ -137,7 +167,3 @@ def _unknown_key(key: str, overrides: Sequence[str]) -> str:
     if not isinstance(node, DictConfig):
         return f"{key} is unknown: there is no {parent}. `eigexp run --cfg job` prints every key."
     return f"{key} is unknown. {nearest(name, map(str, node.keys()))} To pass a key of your own class, write +{key}=<value>."
-
-
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).strip().splitlines()[0].split())

@@ -1,5 +1,6 @@
 """From the overrides of a sweep to those of each configuration: Hydra's own syntax, expanded now and not when a job starts."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -7,11 +8,15 @@ from hydra import initialize_config_module
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from eigexp.config.compose import CONF, SWEEP_KEY, compose
+from eigexp.config.failure import configuration_failures, one_line
 from eigexp.errors import ConfigurationError
+
+MAX_TASKS = 100_000
 
 
 def expand(overrides: Sequence[str]) -> list[list[str]]:
@@ -21,20 +26,63 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
         overrides: values may be choices `1,2`, `range(1,4)`, `glob(resnet*)` over a group's options.
 
     Raises:
-        ConfigurationError: if an override cannot be parsed, or asks for a search over an interval.
+        ConfigurationError: if an override cannot be parsed, asks for a search over an interval, or there are more points than
+            `launcher.max_tasks`, which is found out before any is made.
     """
+    with configuration_failures(overrides):
+        parsed = _parsed(overrides)
+        check_count(math.prod(_choices(override) for override in parsed), max_tasks(overrides))
+        return [list(point) for point in BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]]
+
+
+def max_tasks(overrides: Sequence[str]) -> int:
+    """Return the most tasks that a sweep of these overrides may have.
+
+    Raises:
+        ConfigurationError: if `launcher.max_tasks` is not a positive whole number.
+    """
+    given = [override.partition("=")[2] for override in overrides if _key(override) == "launcher.max_tasks"]
+    if given and (not given[-1].isdecimal() or int(given[-1]) < 1):
+        raise ConfigurationError(f"launcher.max_tasks={given[-1]} must be a whole number of at least 1.")
+    return int(given[-1]) if given else MAX_TASKS
+
+
+def check_count(count: float, limit: int) -> None:
+    """Refuse a sweep with more tasks than `limit`.
+
+    Raises:
+        ConfigurationError: if there are more.
+    """
+    if count > limit:
+        raise ConfigurationError(
+            f"This sweep has {count:,.0f} tasks, more than launcher.max_tasks={limit:,}. Give fewer, or launcher.max_tasks=<number>."
+        )
+
+
+def _choices(override: Override) -> float:
+    """Return how many values an override has, without making a list of them."""
+    value = override.value()
+    if isinstance(value, RangeSweep):
+        start, stop, step = float(value.start or 0), float(value.stop or 0), float(value.step)
+        if not step:
+            raise ConfigurationError(f"{override.input_line} has the step 0. Give another.")
+        count = (stop - start) / step
+        return max(0, math.ceil(count)) if math.isfinite(count) else math.inf
+    return len(value.list) if isinstance(value, ChoiceSweep) else 1
+
+
+def _parsed(overrides: Sequence[str]) -> list[Override]:
     GlobalHydra.instance().clear()
     with initialize_config_module(CONF, version_base="1.3", job_name="eigexp"):
         loader = GlobalHydra.instance().config_loader()
         try:
             parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(overrides))
-            nameless = next((o.input_line for o in parsed if not o.key_or_group), None)
-            if nameless is not None:
-                raise ConfigurationError(f"{nameless} names no key. Write key=value.")
-            return BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]
         except HydraException as error:
-            first = " ".join(str(error).strip().splitlines()[0].split())
-            raise ConfigurationError(f"{first} A sweep lists choices: key=1,2, key=range(1,4) or group=glob(*).") from error
+            raise ConfigurationError(f"{one_line(str(error))}. A sweep lists choices: key=1,2, key=range(1,4) or group=glob(*).") from error
+        nameless = next((o.input_line for o in parsed if not o.key_or_group), None)
+        if nameless is not None:
+            raise ConfigurationError(f"{nameless} names no key. Write key=value.")
+        return parsed
 
 
 def configurations(overrides: Sequence[str]) -> Iterator[tuple[list[str], DictConfig]]:
@@ -51,10 +99,14 @@ def configurations(overrides: Sequence[str]) -> Iterator[tuple[list[str], DictCo
         raise ConfigurationError(
             f"{' '.join(overrides)} describes no configuration: a choice or glob is empty. `eigexp models` lists models."
         )
+    limit, count = max_tasks(overrides), 0
     for point in points:
         config = compose(point)
         for more in _chosen(sweeps_of(config), point):
-            for inner in expand([*more, *point]):
+            inner_points = expand([*more, *point])
+            count += len(inner_points)
+            check_count(count, limit)
+            for inner in inner_points:
                 yield inner, without_sweep(compose(inner))
         if not sweeps_of(config):
             yield point, without_sweep(config)

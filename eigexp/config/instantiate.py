@@ -1,18 +1,20 @@
 """From a node of the configuration to the object that it describes; the types of settings are those of the class's own signature."""
 
 import inspect
+import os
+import sys
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
+from importlib import import_module, invalidate_caches
+from importlib.util import find_spec
 from typing import Any
 
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
 
-from eigexp.errors import ConfigurationError, EigexpError, nearest
+from eigexp.config.failure import is_out_of_memory, one_line, out_of_memory
+from eigexp.errors import ConfigurationError, EigexpError, nearest, printable
 
 
 @dataclass(frozen=True)
@@ -52,22 +54,34 @@ def construct(node: Mapping[str, Any] | None, path: str, *, kind: Kind | None = 
         if kind and kind.required:
             raise ConfigurationError(f"{path} has no _target_, so there is not {kind.noun}. Give {kind.wanted}.")
         return None
-    target = located(str(node["_target_"]), path)
-    settings = checked(target, {k: v for k, v in node.items() if k != "_target_"}, path, given=tuple(more))
-    made = _made(path, lambda: instantiate({"_target_": node["_target_"], **settings}, _convert_="all", **more), str(node["_target_"]))
+    made = _made(node, path, more)
     if kind and not isinstance(made, located(kind.type, path) if isinstance(kind.type, str) else kind.type):
         raise ConfigurationError(f"{path}._target_={node['_target_']} is not {kind.noun}. Give {kind.wanted}.")
     return made
 
 
-def _made(path: str, make: Callable[[], Any], target: str) -> Any:
+def _made(node: Mapping[str, Any], path: str, more: Mapping[str, Any]) -> Any:
+    """Return what a node with a `_target_` makes. Its values are taken as they are: no interpolation is resolved again."""
+    target = located(str(node["_target_"]), path)
+    if not callable(target):
+        raise ConfigurationError(f"{path}._target_={node['_target_']} is neither a class nor a function. Give one.")
+    settings = checked(target, {str(k): v for k, v in node.items() if k != "_target_"}, path, given=tuple(more))
+    inner = {key: _with_objects(value, f"{path}.{key}") for key, value in settings.items()}
     try:
-        return make()
-    except InstantiationException as error:
-        cause = error.__cause__
-        if isinstance(cause, EigexpError):
-            raise cause from None
-        raise ConfigurationError(f"{path}: {target} cannot be made: {cause or error}".splitlines()[0]) from error
+        return target(**inner, **more)
+    except EigexpError:
+        raise
+    except Exception as error:  # a constructor raises what it likes
+        if is_out_of_memory(error):
+            raise out_of_memory(error) from error
+        raise ConfigurationError(f"{path}: {node['_target_']} cannot be made: {one_line(error)}. Check its settings.") from error
+
+
+def _with_objects(value: Any, path: str) -> Any:
+    """Return a setting with every node in it that has a `_target_` made into its object."""
+    if isinstance(value, Mapping):
+        return _made(value, path, {}) if "_target_" in value else {key: _with_objects(item, f"{path}.{key}") for key, item in value.items()}
+    return [_with_objects(item, f"{path}[{i}]") for i, item in enumerate(value)] if isinstance(value, list) else value
 
 
 def checked(target: Any, settings: Mapping[str, Any], path: str, given: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -78,7 +92,7 @@ def checked(target: Any, settings: Mapping[str, Any], path: str, given: tuple[st
     """
     try:
         parameters = inspect.signature(target).parameters
-    except ValueError:  # a builtin without a signature: it checks for itself
+    except (TypeError, ValueError):  # a builtin without a signature: it checks for itself
         return dict(settings)
     _check_names(target, parameters, settings, path, given)
     hints = _hints(target)
@@ -114,7 +128,8 @@ def _check_type(value: Any, hint: Any, path: str) -> None:
         adapter.validate_python(value)
     except ValidationError as error:
         kind = getattr(hint, "__name__", None) if isinstance(hint, type) else str(hint).replace("typing.", "")
-        raise ConfigurationError(f"{path}={value!r} does not fit: it must be {kind} ({error.errors()[0]['msg']}).") from error
+        shown = printable(repr(value)[:200])
+        raise ConfigurationError(f"{path}={shown} does not fit: it must be {kind} ({error.errors()[0]['msg']}).") from error
 
 
 def _hints(target: Any) -> dict[str, Any]:
@@ -133,11 +148,33 @@ def located(target: str, path: str) -> Any:
     """
     module, _, name = target.rpartition(".")
     try:
+        _look_in_current_folder(module)
         return getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except EigexpError:
+        raise
+    except Exception as error:  # a module of the user's may raise anything while it is imported
         raise ConfigurationError(
-            f"{path}._target_={target} cannot be imported ({error}). Put its folder on PYTHONPATH, or correct the name."
+            f"{path}._target_={printable(target)} cannot be imported ({one_line(error)}). Put its folder on PYTHONPATH, or correct it."
         ) from error
+
+
+def _look_in_current_folder(module: str) -> None:
+    """Let a module be found in the current folder, as `python -m` would, if it is found nowhere else.
+
+    The folder comes last, and only for a `_target_` of the user's: a file there that is called like an optional package of another project
+    must not be imported in its place.
+    """
+    top = module.partition(".")[0]
+    if top and top not in sys.modules and not _is_found(top) and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+        invalidate_caches()
+
+
+def _is_found(top: str) -> bool:
+    try:
+        return find_spec(top) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def _name(target: Any) -> str:

@@ -10,13 +10,14 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 
 from eigexp.config.instantiate import located
-from eigexp.errors import CheckpointError, ProcessError
+from eigexp.errors import CheckpointError, EigexpError, ProcessError
 from eigexp.experiment.parts import build, build_group
 from eigexp.experiment.tasks import TaskList
 from eigexp.experiment.writer import StoreWriter
 from eigexp.solvers.base import Solver
 from eigexp.store import Store
-from eigexp.store.maintenance import CHECKPOINTS, set_aside
+from eigexp.store.maintenance import CHECKPOINTS
+from eigexp.store.secrets import frozen
 from eigexp.training import EigenModule, TaskData
 from eigexp.training.callbacks import Checkpoint, PreemptionGuard, ResultWriter
 from eigexp.training.processes import Processes, is_lost_connection, start_processes
@@ -48,7 +49,7 @@ class Fitting:
     def share(self, on_ready: Callable[[], None] | None = None) -> tuple[list[str], int | None]:
         """Do this process's part, beside the others'. Returns the ids that it answers for, and the signal that stopped it."""
         processes = Processes.detect(_devices(self.config["trainer"]))
-        with start_processes(processes, {"config": self.config, "only": self.tasks.ids}) as others:
+        with start_processes(processes, {"config": frozen(self.config), "only": self.tasks.ids}) as others:
             if not self._in_step:
                 part = self.tasks.share(processes.rank, processes.size)
                 signum = replace(self, tasks=part, processes=Processes(local_rank=processes.local_rank), rank=processes.rank).fit_all()
@@ -84,7 +85,7 @@ class Fitting:
         try:
             return self.fit(checkpoint)
         except CheckpointError as error:
-            aside = set_aside(self.store, checkpoint) if self.rank == 0 or not self._in_step else None
+            aside = self.store.set_aside(checkpoint) if self.rank == 0 or not self._in_step else None
             log.warning("%s Starting this task again; the file is %s.", error, aside or "gone")
             return self.fit()
 
@@ -99,7 +100,14 @@ class Fitting:
             seed=self.config["seed"],
         )
         callbacks = self._callbacks(module)
-        self._trainer(callbacks).fit(module, TaskData(self.tasks), ckpt_path=None if checkpoint is None else str(checkpoint))
+        try:
+            self._trainer(callbacks).fit(module, TaskData(self.tasks), ckpt_path=None if checkpoint is None else str(checkpoint))
+        except (EigexpError, OSError, MemoryError):
+            raise
+        except Exception as error:
+            if checkpoint is None or module.has_started:
+                raise
+            raise CheckpointError(f"The checkpoint {checkpoint} cannot be used ({type(error).__name__}: {error}).") from error
         guard = next((c for c in callbacks if isinstance(c, PreemptionGuard)), None)
         return guard.signum if guard else None
 

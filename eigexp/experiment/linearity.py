@@ -22,7 +22,9 @@ from eigexp.report.pixels import default_scale
 from eigexp.report.stimuli import file_stem
 from eigexp.report.style import figure_bytes
 from eigexp.store import Result
-from eigexp.store.files import write_atomically
+from eigexp.store.files import write_output
+from eigexp.store.result import CONFIG
+from eigexp.store.secrets import thawed
 
 POINTS = 17
 DECADES = 4
@@ -34,18 +36,25 @@ class Responses:
 
     Args:
         result: from the store; its configuration names the model.
+        trust: build the model, which runs the code that the configuration names. `eigexp.store.owner.is_own` says whether you made it.
 
     Raises:
-        ConfigurationError: if the result kept no configuration, or it does not describe a model.
+        ConfigurationError: if the result is not trusted, kept no configuration, or it does not describe a model.
         ModelError: if the model's weights are no longer those that the result was computed with.
     """
 
-    def __init__(self, result: Result):
+    def __init__(self, result: Result, *, trust: bool):
+        if not trust:
+            raise ConfigurationError(
+                f"Result {result.id} was not computed here, and building its model runs the code that its configuration names. "
+                f"Read {result.folder / CONFIG}, then add --trust; --no-check exports without the model."
+            )
         if not result.config.get("model"):
             raise ConfigurationError(
                 f"Result {result.id} kept no configuration, so its model cannot be built. Use --no-check to export without the model."
             )
-        network = build_network({**result.config["model"], "layer": _one_layer(result)})
+        config = thawed(result.config)
+        network = build_network({**config["model"], "layer": _one_layer(result)})
         (model,), (digest,) = network.layers.models.values(), network.digests.values()
         known = (result.record.get("identity") or {}).get("weights")
         if known and digest != known:
@@ -54,8 +63,8 @@ class Responses:
                 "Use --no-check to export without them."
             )
         self.result = result
-        self._measured = bool(result.config.get("against") or (result.config.get("norm") or {}).get("_target_"))
-        self.noise: Noise = build(result.config.get("noise"), "noise") or GaussianNoise()
+        self._measured = bool(config.get("against") or (config.get("norm") or {}).get("_target_"))
+        self.noise: Noise = build(config.get("noise"), "noise") or GaussianNoise()
         self._point, self.dtype = _point(model, result.image)
 
     def distance(self, values: NDArray[Any], reference: NDArray[Any]) -> float:
@@ -111,7 +120,7 @@ def measure(
 def write_linearity(
     result: Result,
     folder: str | Path,
-    responses: Responses | None = None,
+    responses: Responses,
     *,
     alphas: Sequence[float] | None = None,
     eigenindex: Sequence[int] | None = None,
@@ -121,21 +130,21 @@ def write_linearity(
     Args:
         result: from the store.
         folder: where the files go.
-        responses: of its model; built if not given.
+        responses: of its model.
         alphas: as in `measure`.
         eigenindex: as in `measure`.
 
     Raises:
         EigexpError: if the model cannot be built again, or the files not be written.
     """
-    rows = measure(result, responses or Responses(result), alphas=alphas, eigenindex=eigenindex)
+    rows = measure(result, responses, alphas=alphas, eigenindex=eigenindex)
     view = View.of(result)
     stem = Path(folder) / f"{file_stem(view)}_linearity"
     title = " \u00b7 ".join(str(part) for part in (view.record.get("model"), (view.record.get("image") or {}).get("name")) if part)
     figure = linearity_figure(rows, title)
-    write_atomically(stem.with_name(stem.name + ".csv"), linearity_csv(rows))
+    write_output(stem.with_name(stem.name + ".csv"), linearity_csv(rows))
     for form in ("pdf", "png"):
-        write_atomically(stem.with_name(f"{stem.name}.{form}"), figure_bytes(figure, form))
+        write_output(stem.with_name(f"{stem.name}.{form}"), figure_bytes(figure, form))
     return linearity_words(rows)
 
 

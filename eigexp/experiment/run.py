@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from eigexp.config.compose import resolved
+from eigexp.config.failure import configuration_failures
 from eigexp.experiment.cross_table import complete_tables
 from eigexp.experiment.parts import build
 from eigexp.experiment.plan_cache import PlanCache
 from eigexp.experiment.response import response_digest, same_response
 from eigexp.experiment.tasks import PlannedResult, TaskList
 from eigexp.store import Store
-from eigexp.store.maintenance import problem_of, set_aside
+from eigexp.store.maintenance import problem_of
 
 log = logging.getLogger(__name__)
 
@@ -75,10 +77,11 @@ def run(
     Raises:
         EigexpError: if the configuration, an image, the model or the store cannot be used, or another process failed.
     """
-    plain = plain_config(config)
-    store, solver = Store(plain["store"]), build(plain["solver"], "solver")
-    plain = _with_local_paths(plain, store)
-    tasks = TaskList(plain, cache)
+    with configuration_failures():
+        plain = plain_config(config)
+        store, solver = Store(plain["store"]), build(plain["solver"], "solver")
+        plain = _with_local_paths(plain, store)
+        tasks = TaskList(plain, cache)
     if only is not None:
         tasks = tasks.among(only)
     reused = _reused(store, tasks)
@@ -94,9 +97,7 @@ def plain_config(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
     """Return a configuration as plain values, without Hydra's own node."""
     if not isinstance(config, DictConfig):
         return dict(config)
-    plain = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items() if key != "hydra"}
+    return resolved(config)
 
 
 def _with_local_paths(config: dict[str, Any], store: Store) -> dict[str, Any]:
@@ -145,7 +146,7 @@ def _reused(store: Store, tasks: TaskList) -> list[str]:
             problem = _other_response(store, tasks, planned)
             agreed |= set() if problem else {planned.layer}
         if problem:
-            aside = set_aside(store, store.path(planned.id))
+            aside = store.set_aside(store.path(planned.id))
             log.warning("The result %s failed verification (%s); recomputing. The old files are in %s.", planned.id, problem, aside)
         else:
             reused.append(planned.id)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from eigexp.errors import StoreError
 from eigexp.experiment.identity import result_settings
 from eigexp.experiment.metric import metric_settings
 from eigexp.experiment.response import response_digest
@@ -12,10 +13,13 @@ from eigexp.pairs import EigenPairs
 from eigexp.report import View, distortion_figure, figure_png
 from eigexp.report.pictures import captioned_pictures
 from eigexp.store import Store, arrays_of, build_record, environment
-from eigexp.store.result import CONFIG, CURVES, PAIRS, RECORD
+from eigexp.store.owner import mark_as_own
+from eigexp.store.result import CONFIG, CURVES, PAIRS
+from eigexp.store.schema import RECORD
 from eigexp.store.source_code import distributions, model_code
 from eigexp.training import EigenModule, Task
 
+FIGURE = "distortions.png"
 log = logging.getLogger(__name__)
 
 
@@ -32,12 +36,22 @@ class StoreWriter:
     module: EigenModule
 
     def write_task(self, task: Task, eigenpairs: list[EigenPairs], curves: Sequence[list[dict[str, Any]]], seconds: float) -> list[Any]:
-        """Store the results of a task. Return for each image what loggers show: record, figures, pictures and files.
+        """Store every result, and only then draw figures. Return for each image what loggers show: record, figures, pictures and files.
 
         Raises:
-            StoreError: if the disk refuses them; nothing half-written counts.
+            StoreError: if the disk refuses a result; nothing half-written counts.
         """
-        return [self._write(task, i, pairs, curves[i], seconds / len(task.ids)) for i, pairs in enumerate(eigenpairs)]
+        records = [self._write(task, i, pairs, curves[i], seconds / len(task.ids)) for i, pairs in enumerate(eigenpairs)]
+        return [self._adorn(task, i, record, eigenpairs[i], curves[i]) for i, record in enumerate(records)]
+
+    def note(self, id: str, text: str) -> None:
+        """Add a note on something that failed beside the numbers to a stored record, and to the log."""
+        log.warning("%s: %s. Its numbers are stored.", id, text)
+        try:
+            self.store.add(id, {}, [text])
+            mark_as_own(self.store, id)
+        except StoreError as error:
+            log.warning("%s", error)
 
     def _write(self, task: Task, i: int, pairs: EigenPairs, curves: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
         image, config = task.images[i], task.config or {}
@@ -56,14 +70,24 @@ class StoreWriter:
             response=response_digest(task.model, image),
             linearise=getattr(self.module.operator, "method", None),
             settings=result_settings(config, (identity.get("model") or {}).get("code", "")) | metric_settings(config) if config else {},
-            notes=[*pairs.notes, *_notes(task.model_name, config)],
+            notes=[*pairs.notes, *_notes(task.model_name, config), *_logger_notes(self.module)],
         )
-        arrays, scale = arrays_of(pairs, image), config.get("figure", {}).get("scale")
-        figures = _figures(arrays, record, curves, scale)
-        folder = self.store.write(record, pairs, image, curves, config, figures)
-        shown = {"record": record, "figures": {name.removesuffix(".png"): folder / name for name in figures}}
-        files = [folder / name for name in (PAIRS, RECORD, CURVES, CONFIG)]
-        return shown | {"pictures": captioned_pictures(View.of(arrays, record), scale), "files": files}
+        self.store.write(record, pairs, image, curves, config)
+        return record
+
+    def _adorn(self, task: Task, i: int, record: dict[str, Any], pairs: EigenPairs, curves: list[dict[str, Any]]) -> dict[str, Any]:
+        """Add the figure to a stored result and mark it as computed here. What fails costs a note, never the result."""
+        id, arrays = task.ids[i], arrays_of(pairs, task.images[i])
+        folder = self.store.path(id)
+        shown: dict[str, Any] = {"record": record, "files": [folder / name for name in (PAIRS, RECORD, CURVES, CONFIG)]}
+        try:
+            scale = ((task.config or {}).get("figure") or {}).get("scale")
+            self.store.add(id, {FIGURE: figure_png(distortion_figure(arrays, record, curves, scale=scale))})
+            shown |= {"figures": {"distortions": folder / FIGURE}, "pictures": captioned_pictures(View.of(arrays, record), scale)}
+        except Exception as error:  # whatever a figure, a name or a font does
+            self.note(id, f"the figure could not be drawn ({type(error).__name__}: {error})")
+        mark_as_own(self.store, id)
+        return shown
 
 
 def _notes(model: str, config: Mapping[str, Any]) -> list[str]:
@@ -72,10 +96,7 @@ def _notes(model: str, config: Mapping[str, Any]) -> list[str]:
     return [f"{model} has random weights: this says nothing of a trained network"] if random else []
 
 
-def _figures(arrays: Mapping[str, Any], record: Mapping[str, Any], curves: list[dict[str, Any]], scale: float | None) -> dict[str, bytes]:
-    """Return the PNG files of a result. A figure that cannot be drawn costs a warning, never the numbers."""
-    try:
-        return {"distortions.png": figure_png(distortion_figure(arrays, record, curves, scale=scale))}
-    except Exception:
-        log.warning("The figure of %s could not be drawn; its numbers are stored.", record["id"], exc_info=True)
-        return {}
+def _logger_notes(module: EigenModule) -> list[str]:
+    """Return what loggers failed at so far."""
+    loggers = module.trainer.loggers if module._trainer is not None else []
+    return [problem for logger in loggers if (problem := getattr(logger, "problem", ""))]

@@ -1,7 +1,10 @@
 """Image files as float64 arrays in [0, 1], at the full depth that the file holds."""
 
+import logging
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,29 +14,37 @@ from PIL import Image as PillowImage
 from PIL import ImageOps
 
 from eigexp.errors import ImageError
+from eigexp.images.png import sound_png
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".pnm", ".bmp", ".webp"})
 _PNM_HEADER = re.compile(rb"P([56])(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)\s")
+MAX_PIXELS = 100_000_000
+_FORMATS = ("PNG", "JPEG", "TIFF", "PPM", "BMP", "WEBP")  # of Pillow's; some others, such as EPS, run a program
 _AS_THEY_ARE = ("L", "LA", "RGB", "RGBA", "F", "I;16", "I;16B", "I;16L", "1")
 
 
-def read_image(path: Path) -> NDArray[np.float64]:
+def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.float64]:
     """Return the pixels of an image file, shape (h, w, c) with c = 1 or 3, float64, scaled to [0, 1] by the range of the file's dtype.
 
     An opacity channel is dropped, a palette and CMYK become RGB, and a photograph is turned upright as its EXIF tag says.
 
+    Args:
+        path: of the file.
+        max_pixels: height times width that is refused before a pixel is decoded; a small file may hold an image that fills the memory.
+
     Raises:
-        ImageError: if the file is missing, broken, of several pages, or holds values that have no range (signed, or outside [0, 1]).
+        ImageError: if the file is missing, broken, too large, of several pages or frames, or holds values that have no range (signed, or
+            outside [0, 1]).
     """
     if not path.is_file():
         raise ImageError(f"There is no image file at {path}. Give the path of an existing PNG, JPEG, TIFF or PGM file.")
     try:
-        array = _read(path)
+        return drop_opacity(to_unit_range(_read(path, max_pixels), path.name), path.name)
     except ImageError:
         raise
     except Exception as error:  # readers raise many kinds on a damaged file
-        raise ImageError(f"{path} cannot be read as an image ({type(error).__name__}: {error}). Check or replace the file.") from error
-    return drop_opacity(to_unit_range(array, path.name), path.name)
+        what = " ".join(str(error).split())[:200]
+        raise ImageError(f"{path} cannot be read as an image ({type(error).__name__}: {what}). Check or replace the file.") from error
 
 
 def to_unit_range(array: NDArray, name: str) -> NDArray[np.float64]:
@@ -73,48 +84,88 @@ def drop_opacity(array: NDArray[np.float64], name: str) -> NDArray[np.float64]:
     return array[:, :, : 1 if array.shape[2] <= 2 else 3]
 
 
-def _read(path: Path) -> NDArray:
+def _read(path: Path, max_pixels: int) -> NDArray:
     if path.suffix.lower() in (".tif", ".tiff"):
-        return _read_tiff(path)
+        return _read_tiff(path, max_pixels)
     with path.open("rb") as file:
         head = file.read(32)
     if head.startswith((b"P5", b"P6")):
-        return _read_pnm(path)
+        return _read_pnm(path, max_pixels)
     if head.startswith(b"\x89PNG") and head[24:26] in (b"\x10\x02", b"\x10\x04", b"\x10\x06"):
-        return _read_deep_png(path)
-    with PillowImage.open(path) as opened:
+        return _read_deep_png(path, max_pixels)
+    return _read_with_pillow(path, max_pixels)
+
+
+def _check_size(path: Path, height: int, width: int, max_pixels: int) -> None:
+    if height * width > max_pixels:
+        raise ImageError(
+            f"{path} has {width}x{height} pixels, more than images.max_pixels={max_pixels:,}. Reduce the image, or set images.max_pixels."
+        )
+
+
+def _check_single(path: Path, count: int, what: str) -> None:
+    if count > 1:
+        raise ImageError(f"{path} holds {count} {what}. Save the one that you mean as a file of its own.")
+
+
+def _read_with_pillow(path: Path, max_pixels: int) -> NDArray:
+    with _without_pillows_limit(), PillowImage.open(path, formats=_FORMATS) as opened:
+        _check_size(path, opened.height, opened.width, max_pixels)
+        _check_single(path, getattr(opened, "n_frames", 1), "frames")
         upright = ImageOps.exif_transpose(opened)
         return np.asarray(upright if upright.mode in _AS_THEY_ARE else upright.convert("RGBA" if "A" in upright.getbands() else "RGB"))
 
 
-def _read_tiff(path: Path) -> NDArray:
+@contextmanager
+def _without_pillows_limit() -> Iterator[None]:
+    """Lift Pillow's own limit, which warns and cannot be set for one file; the size is checked before anything is decoded."""
+    before, PillowImage.MAX_IMAGE_PIXELS = PillowImage.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        PillowImage.MAX_IMAGE_PIXELS = before
+
+
+def _read_tiff(path: Path, max_pixels: int) -> NDArray:
     import tifffile
 
-    array = tifffile.imread(path)
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it logs every tag of a damaged file; the error says enough
+    with tifffile.TiffFile(path) as file:
+        _check_single(path, len(file.series), "images")
+        shape = file.series[0].shape if file.series else (0,)
+        if len(shape) > 3 or (len(shape) == 3 and not {shape[0], shape[2]} & {1, 2, 3, 4}):
+            raise ImageError(f"{path} holds an array of shape {shape}, not one image. Save a single page with 1 or 3 channels.")
+        sides = sorted(shape)[-2:]
+        _check_size(path, sides[0], sides[-1], max_pixels)
+        array = file.asarray()
     if array.ndim == 3 and array.shape[0] in (3, 4) and array.shape[2] not in (3, 4):
         array = np.moveaxis(array, 0, -1)  # one plane a colour
     return array
 
 
-def _read_deep_png(path: Path) -> NDArray:
-    """Read colour or opacity of 16 bits, which Pillow would reduce to 8."""
+def _read_deep_png(path: Path, max_pixels: int) -> NDArray:
+    """Read colour or opacity at 16 bits, which Pillow would cut to 8."""
     try:
         from torchvision.io import ImageReadMode, decode_image
     except ImportError as error:  # announced for a later torchvision
         raise ImageError(f"{path} has colours of 16 bits, and this torchvision reads no such PNG. Save it as a TIFF.") from error
-    data = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
+    content = sound_png(path.read_bytes(), lambda height, width: _check_size(path, height, width, max_pixels))
+    data = torch.frombuffer(bytearray(content), dtype=torch.uint8)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The image decoding and encoding capabilities", DeprecationWarning)
         return decode_image(data, mode=ImageReadMode.UNCHANGED).permute(1, 2, 0).numpy()
 
 
-def _read_pnm(path: Path) -> NDArray:
-    """Read a binary PGM or PPM, whose range is the largest value that its header names: https://netpbm.sourceforge.net/doc/pgm.html."""
+def _read_pnm(path: Path, max_pixels: int) -> NDArray:
+    """Read binary PGM and PPM, whose range is the largest value that the header names: https://netpbm.sourceforge.net/doc/pgm.html."""
     data = path.read_bytes()
     header = _PNM_HEADER.match(data)
     if header is None:
         raise ImageError(f"{path} has a damaged header. Save it again as a binary PGM or PPM.")
     kind, width, height, largest = (int(text) for text in header.groups())
+    if not 0 < largest < 65536:
+        raise ImageError(f"{path} has a damaged header: its largest value is {largest}. Save it again as a binary PGM or PPM.")
+    _check_size(path, height, width, max_pixels)
     shape = (height, width, 3 if kind == 6 else 1)
     pixels = np.frombuffer(data, ">u2" if largest > 255 else "u1", count=int(np.prod(shape)), offset=header.end())
     return pixels.reshape(shape) / np.float64(largest)

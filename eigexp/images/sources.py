@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from eigexp.errors import ImageError, MissingDependencyError, nearest
 from eigexp.images.image import Image
-from eigexp.images.reading import SUFFIXES, read_image
+from eigexp.images.reading import MAX_PIXELS, SUFFIXES, read_image
 from eigexp.images.transforms import Size, check_size, transform
 
 
@@ -70,16 +70,21 @@ class FileSource(ImageSource):
         files: (name, path) of each image, in order.
         size: final height and width, or None for each image's own.
         grey: True for one channel, False for three, None for the file's own.
+        max_pixels: height times width above which a file is refused before it is decoded.
     """
 
     files: tuple[tuple[str, Path], ...]
     size: tuple[int, int] | None
     grey: bool | None
+    max_pixels: int
 
-    def __init__(self, files: Iterable[tuple[str, Path]], size: Size = None, grey: bool | None = None) -> None:
+    def __init__(
+        self, files: Iterable[tuple[str, Path]], size: Size = None, grey: bool | None = None, max_pixels: int = MAX_PIXELS
+    ) -> None:
         object.__setattr__(self, "files", tuple(files))
         object.__setattr__(self, "size", check_size(size))
         object.__setattr__(self, "grey", grey)
+        object.__setattr__(self, "max_pixels", max_pixels)
 
     def names(self) -> list[str]:
         """Return the names of the images, in order; no file is read."""
@@ -92,7 +97,7 @@ class FileSource(ImageSource):
             ImageError: if its file cannot be read as an image.
         """
         name, path = self.files[i]
-        array = read_image(path)
+        array = read_image(path, self.max_pixels)
         pixels = transform(array, self.size, self.grey)
         own, final = (f"{h}x{w}" for h, w in (array.shape[:2], pixels.shape[-2:]))
         colour = "grey" if pixels.shape[0] == 1 else "colour"
@@ -190,17 +195,18 @@ class ImageFile(FileSource):
         path: the file.
         size: final side, or [height, width]; None keeps the image's own.
         grey: True for one channel, False for three, None for the file's own.
+        max_pixels: height times width above which a file is refused before it is decoded.
 
     Raises:
         ImageError: if there is no such file or the size is invalid.
     """
 
-    def __init__(self, path: str | Path, size: Size = None, grey: bool | None = None) -> None:
+    def __init__(self, path: str | Path, size: Size = None, grey: bool | None = None, max_pixels: int = MAX_PIXELS) -> None:
         file = Path(path).expanduser()
         if not file.is_file():
             hint = "Set images=folder to use a folder." if file.is_dir() else "Give the path of an existing image."
             raise ImageError(f"images.path={path} is not a file. {hint}")
-        super().__init__([(file.stem, file)], size, grey)
+        super().__init__([(file.stem, file)], size, grey, max_pixels)
 
     def _origin(self, path: Path) -> str:
         return f"file {path.name}"
@@ -214,12 +220,15 @@ class ImageFolder(FileSource):
         pattern: as of pathlib's glob: `*.png`, or `**/*` for the folders below too; only files with the suffix of an image count.
         size: final side, or [height, width]; None keeps each image's own.
         grey: True for one channel, False for three, None for the file's own.
+        max_pixels: height times width above which a file is refused before it is decoded.
 
     Raises:
         ImageError: if there is no such folder, no image in it matches, or the size is invalid.
     """
 
-    def __init__(self, path: str | Path, pattern: str = "*", size: Size = None, grey: bool | None = None) -> None:
+    def __init__(
+        self, path: str | Path, pattern: str = "*", size: Size = None, grey: bool | None = None, max_pixels: int = MAX_PIXELS
+    ) -> None:
         folder = Path(path).expanduser()
         if not folder.is_dir():
             hint = "Set images=file to use one file." if folder.is_file() else "Give the path of an existing folder."
@@ -231,7 +240,7 @@ class ImageFolder(FileSource):
             raise ImageError(f"images.path={path} holds no image that matches images.pattern={pattern}. Images end in {known}.")
         stems = Counter(_without_suffix(name) for name in relative)
         named = [(stem if stems[stem := _without_suffix(name)] == 1 else name, folder / name) for name in relative]
-        super().__init__(named, size, grey)
+        super().__init__(named, size, grey, max_pixels)
 
     def _origin(self, path: Path) -> str:
         return f"file {path.name}"

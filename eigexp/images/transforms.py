@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from eigexp.errors import ImageError
+from eigexp.system.memory import check_memory
 
 GREY_WEIGHTS = (0.2125, 0.7154, 0.0721)
 _STEPS = 2**20
@@ -66,6 +67,9 @@ def scale_to_cover(pixels: Float[Tensor, "c h w"], size: tuple[int, int]) -> Flo
     scaled = max(size[0], math.floor(h * factor + 0.5)), max(size[1], math.floor(w * factor + 0.5))
     if scaled == (h, w):
         return pixels
+    # float64 pixels before, between the two directions and after
+    needed = 3 * 8 * pixels.shape[0] * scaled[0] * scaled[1]
+    check_memory(needed, pixels.device, f"An image of {scaled[0]}x{scaled[1]} pixels", "Set a smaller images.size.")
     resized = F.interpolate(pixels.to(torch.float64).unsqueeze(0), size=scaled, mode="bilinear", antialias=True, align_corners=False)
     return (resized.squeeze(0) * _STEPS).round() / _STEPS
 

@@ -25,7 +25,7 @@ from eigexp.report.pixels import check_scale, is_picture
 from eigexp.report.separation import LEGEND, comparison_chart, groups
 from eigexp.report.svg import chart_svg, key_svg
 from eigexp.store.cross_table import cross_tables
-from eigexp.store.files import write_atomically
+from eigexp.store.files import write_output
 from eigexp.store.labels import duration, shortest
 from eigexp.store.selection import Selection
 from eigexp.store.store import ERROR, JOB, Store
@@ -85,7 +85,7 @@ def write_page(
     grid = make_grid(cards, chosen.images, _images(store, selection, cards, side))
     sections = [*overview(selection, store.root, where), *_layers(store, list(kept))]
     content = page_html(cards, grid, sections, selection, title=title, source=store.root.name, failures=_failures(store), scale=scale)
-    write_atomically(Path(target).absolute(), content.encode())
+    write_output(target, content.encode())
     return Path(target)
 
 
@@ -113,11 +113,7 @@ def headline(selection: Selection) -> str:
 
 def _layers(store: Store, ids: Sequence[str]) -> list[Section]:
     """Return the charts of layers that see each other's distortions, where there are such tables."""
-    try:
-        charts = cross_charts(cross_tables(store), ids, store.root)
-    except StoreError as error:
-        log.warning("Left out of the report: %s", error)
-        return []
+    charts = cross_charts(cross_tables(store), ids, store.root)
     note = (
         "A cell is v\u1d40F v over the largest eigenvalue of the layer that sees: 1 is as noticeable as that layer's own most noticeable "
         "distortion. Values from one forward product through all layers; point at a cell for its digits."
@@ -196,11 +192,16 @@ def _failures(store: Store) -> list[Failure]:
     """Return the tasks that failed and have no result."""
     found = []
     for id in sorted(folder.name for folder in store.folders()):
-        error = None if store.has(id) else store.read_json(id, ERROR)
-        if error:
+        try:
+            error = None if store.has(id) else store.read_json(id, ERROR)
             job = store.read_json(id, JOB) or {}
+        except StoreError as damaged:
+            store.leave_out(id, str(damaged))
+            continue
+        if error:
             name = " ".join(str(part) for part in (job.get("model", ""), ", ".join(job.get("names", ()))) if part)
             found.append(Failure(id, name, str(error.get("message", "unknown error"))))
+    store.warn_of_left_out()
     return found
 
 

@@ -23,7 +23,7 @@ from eigexp.report.thresholds import thresholds_csv, thresholds_figure, threshol
 from eigexp.report.view import View
 from eigexp.report.words import clipping_words
 from eigexp.store.cross_table import CrossTable, cross_tables
-from eigexp.store.files import write_atomically
+from eigexp.store.files import write_output
 from eigexp.store.labels import ID_DIGITS, number, shortest
 from eigexp.store.result import Result
 from eigexp.store.selection import Selection
@@ -166,7 +166,7 @@ def _draw_all(kind: str, store: Store, selection: Selection, path: Path, form: s
         return [_write(comparison_figure(selection, size), path, form, settings)]
     figure = _write(thresholds_figure(selection, size), path, form, settings, thresholds_text(selection).splitlines())
     beside = path.with_suffix(".csv")
-    write_atomically(beside.absolute(), thresholds_csv(selection).encode())
+    write_output(beside, thresholds_csv(selection).encode())
     return [figure, Plotted(beside)]
 
 
@@ -199,5 +199,5 @@ def _apart(path: Path, id: str, apart: bool) -> Path:
 
 
 def _write(figure: Figure, path: Path, form: str, settings: Settings, notes: Sequence[str] = ()) -> Plotted:
-    write_atomically(path.absolute(), figure_bytes(figure, form, settings.dpi))
+    write_output(path, figure_bytes(figure, form, settings.dpi))
     return Plotted(path, tuple(notes))

@@ -1,7 +1,6 @@
 """Images with distortions added, as PNG files for an experiment, and a table of what clipping and rounding changed."""
 
 import csv
-import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,8 @@ from eigexp.report.pixels import default_scale
 from eigexp.report.png import encode_png
 from eigexp.report.view import View
 from eigexp.report.words import clipping_words
-from eigexp.store.files import write_atomically
+from eigexp.store.csv_text import csv_text
+from eigexp.store.files import write_output
 
 MANIFEST = "manifest.csv"
 COLUMNS: tuple[str, ...] = (
@@ -101,7 +101,7 @@ def _write(
     name = _file_name(view, bits, position, alpha)
     levels = 2**bits - 1
     planes = np.round(shown * levels).astype(_DEPTHS[bits]).reshape(-1, *shown.shape[-2:])
-    write_atomically(folder / name, encode_png(np.moveaxis(planes, 0, -1) if len(planes) == 3 else planes[0]))
+    write_output(folder / name, encode_png(np.moveaxis(planes, 0, -1) if len(planes) == 3 else planes[0]))
     difference = shown - reference
     norm = float(np.linalg.norm(difference))
     clipped = float(np.mean((values < 0) | (values > 1)))
@@ -161,11 +161,7 @@ def _write_manifest(path: Path, rows: list[dict[str, Any]]) -> None:
     if path.exists():
         with path.open(newline="", encoding="utf-8") as file:
             kept = [row for row in csv.DictReader(file) if row.get("file") not in new]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows([*kept, *rows])
-    write_atomically(path, text.getvalue().encode())
+    write_output(path, csv_text([*kept, *rows], COLUMNS).encode())
 
 
 def _check(view: View, alphas: Sequence[float], bits: Sequence[int]) -> None:

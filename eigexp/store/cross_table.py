@@ -6,7 +6,6 @@ ids of the results that it compares.
 
 import fnmatch
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,12 +17,14 @@ from numpy.typing import NDArray
 from eigexp.errors import ConfigurationError, StoreError, nearest
 from eigexp.store.files import read_bytes, write_atomically
 from eigexp.store.labels import layer_label
-from eigexp.store.record import ID_DIGITS, plain
+from eigexp.store.record import ID_DIGITS, plain, shown
+from eigexp.store.schema import TableFile, parse
+from eigexp.store.seal import check_seal, sealed
 from eigexp.store.store import Store
 
 FOLDER = "cross"
 FOLDERS = (FOLDER, "sensitivity")  # the second is where earlier versions wrote; it is read, not written
-FORMAT = 1
+FORMAT = 2  # 1 had no digest
 COLUMNS = ("model", "image", "vectors_of", "eigenindex", "eigenvalue", "responses_of", "value", "relative", "table")
 
 
@@ -120,10 +121,10 @@ def write_table(store: Store, content: Mapping[str, Any]) -> Path:
         StoreError: if it cannot be written.
     """
     ids = [layer["id"] for layer in content["layers"]]
-    record = plain({"id": table_id(ids), "format": FORMAT, **content})
+    record = shown(plain({"id": table_id(ids), "format": FORMAT, **content}))
     target = table_path(store, record["id"])
     if not target.exists():
-        write_atomically(target, (json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+        write_atomically(target, sealed(record))
     return target
 
 
@@ -135,21 +136,25 @@ def read_table(path: Path) -> CrossTable:
     """
     hint = "Run `eigexp store prune --yes` to set it aside, and then the configuration that made it."
     try:
-        record = json.loads(read_bytes(path))
-        shape = np.array(record["values"], dtype=float).reshape(len(record["vectors"]), -1).shape
-        complete = shape == (len(record["vectors"]), len(record["layers"])) or not record["vectors"]
-        positions = {vector["layer"] for vector in record["vectors"]} <= set(range(len(record["layers"])))
-        named = record["id"] == path.stem == table_id(layer["id"] for layer in record["layers"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path} is damaged ({type(error).__name__}: {error}). {hint}") from error
+        content = read_bytes(path)
+        table: TableFile = parse(content, TableFile)
+        if table["format"] >= 2:
+            check_seal(content, table.get("digest"))
+    except ValueError as error:
+        raise StoreError(f"{path} is damaged: {error}. {hint}") from error
+    layers, vectors = table["layers"], table["vectors"]
+    complete = len(table["values"]) == len(vectors) and all(len(row) == len(layers) for row in table["values"])
+    positions = all(vector["layer"] < len(layers) for vector in vectors)
+    named = table["id"] == path.stem == table_id(layer["id"] for layer in layers)
     if not (complete and positions and named):
         raise StoreError(f"{path} is damaged: its values, layers and id do not match. {hint}")
-    return CrossTable(record)
+    return CrossTable(dict(table))
 
 
 def table_files(store: Store) -> list[Path]:
     """Return the files of all tables, sorted by id."""
-    paths = [path for folder in FOLDERS for path in (store.root / folder).glob("*.json") if not path.name.startswith(".")]
+    folders = [store.root / folder for folder in FOLDERS if not (store.root / folder).is_symlink()]
+    paths = [path for folder in folders for path in folder.glob("*.json") if not path.name.startswith(".")]
     return sorted({path.name: path for path in reversed(paths)}.values(), key=lambda path: path.name)
 
 
@@ -160,12 +165,19 @@ def cross_tables(store: Store, where: Sequence[str] = ()) -> list[CrossTable]:
         store: the store.
         where: conditions on model and image, all of which must hold: "model=resnet18", "image=cam*".
 
+    A damaged table is left out, with a warning in the log.
+
     Raises:
-        StoreError: if a table is corrupt.
         ConfigurationError: if a condition is invalid.
     """
     wanted = dict(_condition(text) for text in where)
-    tables = [read_table(path) for path in table_files(store)]
+    tables = []
+    for path in table_files(store):
+        try:
+            tables.append(read_table(path))
+        except StoreError as error:
+            store.leave_out(path.stem, str(error))
+    store.warn_of_left_out()
     chosen = [t for t in tables if all(fnmatch.fnmatchcase(_about(t)[key].lower(), value.lower()) for key, value in wanted.items())]
     return sorted(chosen, key=lambda t: (*_about(t).values(), t.layers))
 

@@ -1,4 +1,4 @@
-"""Atomic files: written beside the target under a temporary name, synced to disk, then renamed. A reader sees all of a file or none."""
+"""The one reader and the one writer of files. A reader sees all of a file or none; a write happens where it was asked for, nowhere else."""
 
 import errno
 import fcntl
@@ -6,9 +6,11 @@ import hashlib
 import os
 import re
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from eigexp.errors import StoreError
 
@@ -21,6 +23,8 @@ _HINTS = {
     errno.EPERM: "You may not write there: change its permissions, or choose another folder with store=<folder>.",
     errno.ENOTDIR: "A part of this path is a file, not a folder: move it away, or choose another folder with store=<folder>.",
     errno.EEXIST: "There is a file where a folder should be: move it away, or choose another folder with store=<folder>.",
+    errno.EISDIR: "There is a folder where a file should be: move it away, or choose another name.",
+    errno.ELOOP: "It is a symbolic link, which a store may not hold: remove it.",
     errno.ENAMETOOLONG: "The path is too long for this file system: choose another folder with store=<folder>.",
 }
 
@@ -31,6 +35,25 @@ def temporary_beside(target: Path) -> Path:
     return target.with_name(f".{target.name}.{host}.{os.getpid()}.tmp")
 
 
+@contextmanager
+def staged_file(temporary: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file for writing, and sync it to disk at the end of the block; after an error no file is left.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    temporary.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        # A link under this name, left by another user, must not lead the write out of the folder.
+        with open(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o666), "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())  # the data must reach the disk before the name does, or a power cut leaves an empty file
+    except BaseException:
+        discard(temporary)
+        raise
+
+
 def stage(target: Path, content: bytes) -> Path:
     """Write `content` to a temporary file beside `target`, sync it to disk, and return its path. The caller renames it.
 
@@ -39,24 +62,19 @@ def stage(target: Path, content: bytes) -> Path:
     """
     temporary = temporary_beside(target)
     try:
-        temporary.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with staged_file(temporary) as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
     except OSError as error:
-        discard(temporary)
         raise store_error(f"Cannot write {target}", error) from error
     return temporary
 
 
-def write_atomically(target: Path, content: bytes) -> None:
-    """Write a file so that a reader, or a kill at any moment, leaves the old file or the new one, never a part.
+def put_in_place(temporary: Path, target: Path) -> None:
+    """Give a staged file its name, and sync the folder, so that the name survives a power cut.
 
     Raises:
-        StoreError: if it cannot be written; the old file is kept.
+        StoreError: if it cannot be renamed; the old file is kept.
     """
-    temporary = stage(target, content)
     try:
         os.replace(temporary, target)
     except OSError as error:
@@ -65,16 +83,66 @@ def write_atomically(target: Path, content: bytes) -> None:
     sync_folder(target.parent)
 
 
-def read_bytes(path: Path) -> bytes:
-    """Return the content of a file.
+def write_atomically(target: Path, content: bytes) -> None:
+    """Write a file so that a reader, or a kill at any moment, leaves the old file or the new one, never a part.
+
+    Raises:
+        StoreError: if it cannot be written; the old file is kept.
+    """
+    put_in_place(stage(target, content), target)
+
+
+def write_output(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file that the user named: atomically, to where a link leads, and straight into a device or a pipe.
+
+    Raises:
+        StoreError: if it cannot be written.
+    """
+    target = Path(path).expanduser().absolute()
+    try:
+        if _is_stream(target):
+            with target.open("wb") as stream:
+                stream.write(content)
+            return
+        target = Path(os.path.realpath(target))
+    except OSError as error:
+        raise store_error(f"Cannot write {path}", error) from error
+    write_atomically(target, content)
+
+
+def _is_stream(target: Path) -> bool:
+    """Return whether a path is a character device, a pipe or a descriptor such as /dev/stdout, none of which may be replaced by a file."""
+    try:
+        mode = os.stat(target).st_mode
+    except FileNotFoundError:
+        return False
+    if stat.S_ISBLK(mode):
+        raise PermissionError(errno.EPERM, "it is a block device, and writing there destroys its data")
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) or target.parts[1:2] in (("dev",), ("proc",))
+
+
+def read_bytes(path: Path, *, follow: bool = False) -> bytes:
+    """Return the content of a regular file. Pipes and devices, which could block for ever, are refused.
+
+    Args:
+        path: of the file.
+        follow: read what a symbolic link leads to; in a store a link is refused, for it may lead anywhere.
 
     Raises:
         StoreError: if it cannot be read.
     """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
     try:
-        return path.read_bytes()
+        descriptor = os.open(path, flags)
+        with open(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise StoreError(f"{path} is a pipe or a device, not a file. Remove it.")
+            return file.read()
     except OSError as error:
-        raise StoreError(f"Cannot read {path}: {error.strerror or error}. Check that it exists and is readable.") from error
+        if isinstance(error, StoreError):
+            raise
+        hint = _HINTS[errno.ELOOP] if error.errno == errno.ELOOP else "Check that it exists and is readable."
+        raise StoreError(f"Cannot read {path}: {error.strerror or error}. {hint}") from error
 
 
 def sync_folder(folder: Path) -> None:

@@ -3,19 +3,19 @@
 import io
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from eigexp.errors import StoreError
-from eigexp.store.files import write_atomically
-from eigexp.store.result import RECORD, read_record
+from eigexp.store.files import digest, read_bytes, write_atomically
+from eigexp.store.schema import RECORD
 from eigexp.store.store import Store
 
 INDEX = ".index.parquet"
 MIN_RESULTS = 200  # below, reading the records is as fast
-_STAMP = "_stamp"
+_STAMP, _SEAL = "_stamp", "_seal"
 log = logging.getLogger(__name__)
 
 Rows = list[dict[str, Any]]
@@ -24,7 +24,7 @@ Rows = list[dict[str, Any]]
 def cached_rows(store: Store, make: Callable[[Mapping[str, Any]], dict[str, Any]], columns: tuple[str, ...], *, keep: bool = True) -> Rows:
     """Return `make(record)` for every complete result: from the index where the record is unchanged, else from the record.
 
-    A record that cannot be read is left out, with a warning in the log.
+    Records that cannot be read are left out, with one warning in the log that names them.
 
     Args:
         store: the store.
@@ -40,8 +40,9 @@ def cached_rows(store: Store, make: Callable[[Mapping[str, Any]], dict[str, Any]
         old = known.get(id)
         if old is not None and old.get(_STAMP) == stamp:
             rows[id] = old
-        elif (new := _fresh(store.path(id) / RECORD, make)) is not None:
+        elif (new := _fresh(store, id, make)) is not None:
             rows[id] = {**new, _STAMP: stamp}
+    store.warn_of_left_out()
     changed = any(known.get(id) is not row for id, row in rows.items()) or len(known) != len(rows)
     if rows and keep and changed:
         _write(store.root / INDEX, list(rows.values()))
@@ -50,17 +51,17 @@ def cached_rows(store: Store, make: Callable[[Mapping[str, Any]], dict[str, Any]
 
 def _stamp(path: Path) -> str:
     try:
-        found = os.stat(path)
-    except FileNotFoundError:
+        found = os.lstat(path)
+    except OSError:  # not complete yet, or in a folder that cannot be read
         return ""
     return f"{found.st_mtime_ns}.{found.st_size}"
 
 
-def _fresh(path: Path, make: Callable[[Mapping[str, Any]], dict[str, Any]]) -> dict[str, Any] | None:
+def _fresh(store: Store, id: str, make: Callable[[Mapping[str, Any]], dict[str, Any]]) -> dict[str, Any] | None:
     try:
-        return make(read_record(path))
+        return make(store.read(id).record)
     except StoreError as error:
-        log.warning("%s", error)
+        store.leave_out(id, str(error))
         return None
 
 
@@ -71,11 +72,23 @@ def _read(path: Path, columns: set[str]) -> dict[str, dict[str, Any]]:
     if not path.exists():
         return {}
     try:
-        rows = parquet.read_table(path).to_pylist()
-    except (pyarrow.ArrowException, OSError) as error:
+        rows = parquet.read_table(pyarrow.BufferReader(read_bytes(path))).to_pylist()
+        return {row["id"]: row for row in _rows_as_written(rows) if row.keys() == columns}
+    except (pyarrow.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         log.debug("%s is rebuilt: %s", path, error)
         return {}
-    return {row["id"]: row for row in rows if row.keys() == columns}
+
+
+def _rows_as_written(rows: Rows) -> Iterator[dict[str, Any]]:
+    """Yield the rows whose own digest holds: an index that was changed must not show what no record says."""
+    for row in rows:
+        seal = row.pop(_SEAL, None)
+        if seal == _seal_of(row):
+            yield row
+
+
+def _seal_of(row: Mapping[str, Any]) -> str:
+    return digest(repr(sorted(row.items())).encode("utf-8", "backslashreplace"))
 
 
 def _write(path: Path, rows: Rows) -> None:
@@ -84,7 +97,7 @@ def _write(path: Path, rows: Rows) -> None:
 
     content = io.BytesIO()
     try:
-        parquet.write_table(pyarrow.Table.from_pylist(rows), content)
+        parquet.write_table(pyarrow.Table.from_pylist([{**row, _SEAL: _seal_of(row)} for row in rows]), content)
         write_atomically(path, content.getvalue())
     except (pyarrow.ArrowException, StoreError) as error:
         log.debug("no index at %s: %s", path, error)  # a read-only store can still be read

@@ -11,12 +11,12 @@ from typing import Literal
 
 from eigexp.errors import StoreError
 from eigexp.store.cross_table import FOLDERS, read_table, table_files, table_path
-from eigexp.store.files import TEMPORARY, digest, read_bytes, store_error, write_atomically
-from eigexp.store.result import RECORD, read_record
-from eigexp.store.store import STATE, Store
+from eigexp.store.files import TEMPORARY, read_bytes, store_error, write_atomically
+from eigexp.store.result import Result, read_record
+from eigexp.store.schema import RECORD
+from eigexp.store.store import ERROR, JOB, QUARANTINE, STATE, Store, is_id
 
 Kind = Literal["corrupt", "orphan", "checkpoint"]
-QUARANTINE = ".corrupt"
 CHECKPOINTS = "checkpoints"
 FOREIGN_ORPHAN_SECONDS = 24 * 3600  # whether a writer on another machine still runs cannot be seen from here
 STALE_DAYS = 7  # after which a checkpoint without a planned task is taken for abandoned
@@ -55,27 +55,49 @@ def verify(store: Store) -> list[Finding]:
         StoreError: if the store cannot be read.
     """
     findings: list[Finding] = []
+    store.left_out = {}
     for folder in sorted(store.folders()):
         problem = problem_of(folder)
         if problem:
             findings.append(Finding("corrupt", folder, problem))
-        elif (folder / RECORD).exists() and (folder / STATE).exists():
+        elif os.path.lexists(folder / RECORD) and os.path.lexists(folder / STATE):
             findings.append(Finding("checkpoint", folder / STATE, "the result is complete and needs no checkpoint"))
-    return [*findings, *_corrupt_tables(store), *_stale_checkpoints(store), *_orphans(store)]
+    unread = [Finding("corrupt", Path(path), reason) for path, reason in store.left_out.items()]
+    store.left_out = {}
+    return [
+        *findings,
+        *unread,
+        *_bad_task_files(store),
+        *_links(store),
+        *_corrupt_tables(store),
+        *_stale_checkpoints(store),
+        *_orphans(store),
+    ]
 
 
 def problem_of(folder: Path) -> str:
     """Return what is wrong with a result that has a record; empty if nothing is, or if it is not complete yet."""
-    if not (folder / RECORD).exists():
+    for part in (folder.parent, folder):
+        if part.is_symlink():
+            return f"{part} is a symbolic link, which a store may not hold"
+    if not os.path.lexists(folder / RECORD):
         return ""
     try:
-        record = read_record(folder / RECORD)
-        if record["id"] != folder.name:
-            return f"its record belongs to {record['id']}"
-        changed = [name for name, wanted in record.get("files", {}).items() if digest(read_bytes(folder / name)) != wanted]
+        result = Result(folder, read_record(folder / RECORD))
+        changed = [name for name in result.record["files"] if not _is_unchanged(result, name)]
+        if not changed:
+            _ = result.arrays, result.curves, result.config  # they can be read, and the arrays hold the record's numbers
     except StoreError as error:
         return str(error)
     return f"{', '.join(changed)} changed after the record was written" if changed else ""
+
+
+def _is_unchanged(result: Result, name: str) -> bool:
+    try:
+        result.content(name)
+    except StoreError:
+        return False
+    return True
 
 
 def prune(store: Store, yes: bool = False) -> list[Finding]:
@@ -112,8 +134,8 @@ def merge(store: Store, other: Store) -> Merged:
         elif problem := problem_of(other.path(id)):
             refused.append((id, problem))
         else:
-            record = other.read(id).record
-            store.write_files(record, {name: read_bytes(other.path(id) / name) for name in record.get("files", {})})
+            result = other.read(id)
+            store.write_files(result.record, {name: result.content(name) for name in result.record["files"]})
             copied.append(id)
     tables, torn_tables = _merge_tables(store, other)
     return Merged(tuple(copied), tuple(present), (*refused, *torn_tables), tables)
@@ -136,26 +158,29 @@ def _merge_tables(store: Store, other: Store) -> tuple[tuple[str, ...], list[tup
     return tuple(copied), refused
 
 
-def set_aside(store: Store, path: Path) -> Path:
-    """Move a file or folder that failed verification into `<root>/.corrupt`. Returns its new path.
-
-    Raises:
-        OSError: if it cannot be moved.
-    """
-    aside = store.root / QUARANTINE
-    aside.mkdir(exist_ok=True)
-    target = aside / f"{path.name}.{time.time_ns()}"
-    os.replace(path, target)
-    return target
-
-
 def _remove(store: Store, finding: Finding) -> None:
     if finding.kind == "orphan":
         finding.path.unlink(missing_ok=True)
     elif finding.kind == "checkpoint":
-        shutil.rmtree(finding.path) if finding.path.is_dir() else finding.path.unlink(missing_ok=True)
+        is_folder = finding.path.is_dir() and not finding.path.is_symlink()
+        shutil.rmtree(finding.path) if is_folder else finding.path.unlink(missing_ok=True)
     else:
-        set_aside(store, finding.path)
+        store.set_aside(finding.path)
+
+
+def _bad_task_files(store: Store) -> Iterator[Finding]:
+    for folder in store.folders():
+        for name in (JOB, ERROR):
+            try:
+                store.read_json(folder.name, name)
+            except StoreError as error:
+                yield Finding("corrupt", folder / name, str(error))
+
+
+def _links(store: Store) -> Iterator[Finding]:
+    for name in (CHECKPOINTS, *FOLDERS, "jobs", QUARANTINE):
+        if (store.root / name).is_symlink():
+            yield Finding("corrupt", store.root / name, "it is a symbolic link, which a store may not hold")
 
 
 def _corrupt_tables(store: Store) -> Iterator[Finding]:
@@ -168,21 +193,25 @@ def _corrupt_tables(store: Store) -> Iterator[Finding]:
 
 def _stale_checkpoints(store: Store) -> Iterator[Finding]:
     folder = store.root / CHECKPOINTS
+    if folder.is_symlink():
+        return
     for path in sorted(folder.glob("*.ckpt")):
-        days = (time.time() - path.stat().st_mtime) / 86400
+        days = (time.time() - path.lstat().st_mtime) / 86400
+        if not is_id(path.stem):
+            continue
         if store.has(path.stem):
             yield Finding("checkpoint", path, "the result is complete and needs no checkpoint")
         elif days > STALE_DAYS and not store.path(path.stem).exists():
             yield Finding("checkpoint", path, f"no sweep of this store has its task, and it was not changed for {days:.0f} days")
     for path in sorted(folder.glob(".*.ckpt.tmp")):
-        if time.time() - path.stat().st_mtime > FOREIGN_ORPHAN_SECONDS:
+        if time.time() - path.lstat().st_mtime > FOREIGN_ORPHAN_SECONDS:
             yield Finding("orphan", path, "its writer has ended")
 
 
 def _orphans(store: Store) -> Iterator[Finding]:
     folders = list(store.folders())
     for place in [store.root, *(store.root / folder for folder in FOLDERS), *folders, *(folder / STATE for folder in folders)]:
-        if not place.is_dir():
+        if place.is_symlink() or not place.is_dir():
             continue
         for entry in os.scandir(place):
             match = TEMPORARY.match(entry.name)
@@ -192,7 +221,7 @@ def _orphans(store: Store) -> Iterator[Finding]:
 
 def _abandoned(path: Path, pid: int) -> bool:
     if not path.name.endswith(f".{socket.gethostname()}.{pid}.tmp"):
-        return time.time() - path.stat().st_mtime > FOREIGN_ORPHAN_SECONDS
+        return time.time() - path.lstat().st_mtime > FOREIGN_ORPHAN_SECONDS
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

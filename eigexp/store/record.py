@@ -14,13 +14,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eigexp.errors import ConfigurationError
+from eigexp.errors import ConfigurationError, printable
+from eigexp.store.schema import FORMAT
+from eigexp.store.secrets import Secret
 
 if TYPE_CHECKING:
     from eigexp.images import Image
     from eigexp.pairs import EigenPairs
 
-FORMAT = 1
 ID_DIGITS = 16
 PACKAGES = ("eigexp", "torch", "torchvision", "lightning", "numpy", "timm", "plenoptic")
 _MAX_EXACT_INTEGER = 2**53  # of a float64
@@ -103,7 +104,7 @@ def build_record(
         "identity": identity,
         **more,
     }
-    return plain(record)
+    return shown(plain(record))
 
 
 def environment(folder: str | Path | None = None, packages: Sequence[str] = ()) -> dict[str, Any]:
@@ -126,7 +127,7 @@ def git_state(folder: str) -> dict[str, Any] | None:
 
 
 def plain(value: Any) -> Any:
-    """Convert a value to JSON types: tensors, arrays and tuples to lists, paths to text, numbers that are not finite to None."""
+    """Convert a value to JSON types: arrays to lists, paths to text, numbers that are not finite to None, secrets to their source."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -135,7 +136,18 @@ def plain(value: Any) -> Any:
         return plain(value.tolist())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, Secret):
+        return value.source
     return value if value is None or isinstance(value, str | int | bool) else str(value)
+
+
+def shown(value: Any, *, lines: bool = False) -> Any:
+    """Return plain values for files that people read: `printable` text throughout, for a name may hold anything, even what is not UTF-8."""
+    if isinstance(value, dict):
+        return {printable(key): shown(item, lines=lines) for key, item in value.items()}
+    if isinstance(value, list):
+        return [shown(item, lines=lines) for item in value]
+    return printable(value, lines=lines) if isinstance(value, str) else value
 
 
 def _canonical(value: Any, where: str) -> Any:

@@ -9,14 +9,14 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eigexp.errors import MissingDependencyError, StoreError
 from eigexp.store.files import digest, read_bytes
-from eigexp.store.result import RECORD, read_record
+from eigexp.store.result import RECORD, parse_record, read_record
 
 if TYPE_CHECKING:
     from eigexp.store.store import Store
@@ -94,6 +94,18 @@ class Remote:
             self.replace(f"{id[:2]}/{id}/{wanted}/{name}", content)
         return self.create(f"records/{id}.json", read_bytes(folder / RECORD))
 
+    def extend(self, store: "Store", id: str, names: Iterable[str]) -> None:
+        """Copy files that were added to a result, and its record with their digests, into the bucket.
+
+        Raises:
+            StoreError: if the bucket refuses them.
+        """
+        folder = store.path(id)
+        files = read_record(folder / RECORD)["files"]
+        for name in names:
+            self.replace(f"{id[:2]}/{id}/{files[name]}/{name}", read_bytes(folder / name))
+        self.replace(f"records/{id}.json", read_bytes(folder / RECORD))
+
     def pull(self, store: "Store", id: str) -> bool:
         """Copy a complete result of the bucket into a store. Return False where it is there already.
 
@@ -102,7 +114,7 @@ class Remote:
         """
         if store.has(id):
             return False
-        record = json.loads(self._required(f"records/{id}.json"))
+        record = parse_record(self._required(f"records/{id}.json"), id, f"{self.url}: records/{id}.json")
         files = {name: self._required(f"{id[:2]}/{id}/{wanted}/{name}") for name, wanted in record.get("files", {}).items()}
         changed = [name for name, content in files.items() if digest(content) != record["files"][name]]
         if changed:

@@ -1,23 +1,31 @@
 """A folder of results, `<root>/<first two hex digits>/<id>/`, and how a result is written.
 
 Order of writes: all files of a result are written under temporary names and synced, then renamed one by one, record.json last. So a result
-with a record is complete, and a kill at any moment leaves at most temporary files, which `eigexp store prune` removes.
+with a record is complete, and a kill at any moment leaves at most temporary files, which `eigexp store prune` removes. Figures, which can
+fail, are added after the numbers are safe.
+
+A store may come from another person, so nothing in it is followed out of it: its folders and files must not be symbolic links.
 """
 
-import json
+import logging
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from safetensors.numpy import save
 
 from eigexp.errors import StoreError, nearest
-from eigexp.store.files import digest, discard, exclusive, read_bytes, stage, store_error, sync_folder, write_atomically
-from eigexp.store.record import FORMAT, plain
-from eigexp.store.result import CONFIG, CURVES, PAIRS, RECORD, Result, arrays_of, curves_csv, read_record
+from eigexp.store.complete import check_names, tensors
+from eigexp.store.complete import commit as _commit
+from eigexp.store.files import digest, discard, exclusive, read_bytes, stage, store_error, write_atomically
+from eigexp.store.record import plain, shown
+from eigexp.store.result import CONFIG, CURVES, PAIRS, Result, curves_csv, read_record
+from eigexp.store.schema import RECORD, Failure, Job, parse
+from eigexp.store.seal import json_bytes, sealed
+from eigexp.store.secrets import frozen
 
 if TYPE_CHECKING:
     from eigexp.images import Image
@@ -27,8 +35,15 @@ if TYPE_CHECKING:
 STATE = "state"
 JOB = "job.json"
 ERROR = "error.json"
-_LENGTH = 8  # bytes of the length of a safetensors header
+QUARANTINE = ".corrupt"
 _ID = re.compile(r"[0-9A-Za-z_-]{2,64}")
+_KINDS = {JOB: Job, ERROR: Failure}
+log = logging.getLogger(__name__)
+
+
+def is_id(text: str) -> bool:
+    """Return whether a text can be the id of a result."""
+    return bool(_ID.fullmatch(text))
 
 
 class Store:
@@ -49,6 +64,7 @@ class Store:
     def __init__(self, root: str | os.PathLike[str]):
         self.remote, folder = _bucket_of(str(root)) if "://" in str(root) else (None, root)
         self.root = Path(folder).expanduser().absolute()
+        self.left_out: dict[str, str] = {}  # folders and ids that were not read, with the reason
 
     def __repr__(self) -> str:
         return f"Store({self.location!r})"
@@ -71,7 +87,7 @@ class Store:
         Raises:
             StoreError: if `id` cannot be the name of a folder.
         """
-        if not _ID.fullmatch(id):
+        if not is_id(id):
             raise StoreError(f"{id!r} is not the id of a result. An id has 16 hexadecimal digits; `eigexp results` lists them.")
         return self.root / id[:2] / id
 
@@ -81,16 +97,16 @@ class Store:
 
     def has(self, id: str) -> bool:
         """Return whether the result is complete, here or in the bucket; from there it is copied."""
-        if (self.path(id) / RECORD).exists():
+        if os.path.lexists(self.path(id) / RECORD):
             return True
         return self.remote is not None and self.remote.has(id) and self.remote.pull(self.local, id)
 
     def ids(self) -> list[str]:
         """Return the ids of all complete results, sorted; empty where there is no store yet."""
-        return sorted(folder.name for folder in self.folders() if (folder / RECORD).exists())
+        return sorted(folder.name for folder in self.folders() if os.path.lexists(folder / RECORD))
 
     def folders(self) -> Iterator[Path]:
-        """Yield the folder of every result, complete or not.
+        """Yield the folder of every result, complete or not. What cannot be read is left out, and its reason kept in `left_out`.
 
         Raises:
             StoreError: if the store is a file or cannot be read.
@@ -101,13 +117,70 @@ class Store:
         if not self.root.exists():
             return
         try:
-            for group in os.scandir(self.root):
-                if len(group.name) == 2 and group.is_dir():
-                    yield from (Path(entry) for entry in os.scandir(group) if _ID.fullmatch(entry.name) and entry.is_dir())
+            groups = sorted(os.scandir(self.root), key=lambda group: group.name)
         except OSError as error:
             raise StoreError(
                 f"Cannot read the store {self.root}: {error.strerror}. Give an existing folder with store=<folder>."
             ) from error
+        for group in groups:
+            if len(group.name) == 2 and self._is_folder(group):
+                yield from self._folders_of(group)
+
+    def leave_out(self, what: str | Path, why: str) -> None:
+        """Note that a result or folder is left out of what is shown."""
+        self.left_out.setdefault(str(what), why)
+
+    def warn_of_left_out(self) -> None:
+        """Say in one line what was left out, and why the first of it was."""
+        if self.left_out:
+            names, reason = list(self.left_out), next(iter(self.left_out.values()))
+            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+            log.warning("Left out: %s%s. The first reason: %s `eigexp store verify` lists all.", ", ".join(names[:5]), more, reason)
+            self.left_out = {}
+
+    def _folders_of(self, group: os.DirEntry[str]) -> Iterator[Path]:
+        try:
+            entries = sorted(os.scandir(group), key=lambda entry: entry.name)
+        except OSError as error:
+            self.leave_out(group.path, f"Cannot read {group.path}: {error.strerror}.")
+            return
+        yield from (Path(entry) for entry in entries if _ID.fullmatch(entry.name) and self._is_folder(entry))
+
+    def _is_folder(self, entry: os.DirEntry[str]) -> bool:
+        if entry.is_symlink():
+            self.leave_out(entry.path, f"{entry.path} is a symbolic link, which a store may not hold.")
+        return entry.is_dir(follow_symlinks=False)
+
+    def real_folder(self, id: str) -> Path:
+        """Return the folder of a result, made if need be; a symbolic link in its place is set aside.
+
+        Raises:
+            StoreError: if it cannot be made.
+        """
+        folder = self.path(id)
+        try:
+            for part in (folder.parent, folder):
+                if part.is_symlink():
+                    self.set_aside(part)
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise store_error(f"Cannot write {folder}", error) from error
+        return folder
+
+    def set_aside(self, path: Path) -> Path:
+        """Move a file, folder or link that failed verification into `<root>/.corrupt`. Return its new path.
+
+        Raises:
+            OSError: if it cannot be moved.
+        """
+        link = next((part for part in (path.parent, path) if part != self.root and part.is_symlink()), path)
+        aside = self.root / QUARANTINE
+        if aside.is_symlink():
+            aside.unlink()
+        aside.mkdir(exist_ok=True)
+        target = aside / f"{link.name}.{time.time_ns()}"
+        os.replace(link, target)
+        return target
 
     def find(self, beginning: str) -> str:
         """Return the id that begins with `beginning`.
@@ -134,21 +207,34 @@ class Store:
             StoreError: if it does not exist, or its record is damaged.
         """
         path = self.path(id) / RECORD
-        if not path.exists():
+        if not self.has(id):
             raise StoreError(f"{self.root} has no complete result {id}. See `eigexp results`, or compute it with `eigexp run`.")
         return Result(path.parent, read_record(path))
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Yield the record of every complete result, with one warning in the log for those that cannot be read.
+
+        Raises:
+            StoreError: if the store cannot be read.
+        """
+        for id in self.ids():
+            try:
+                yield self.read(id).record
+            except StoreError as error:
+                self.leave_out(id, str(error))
+        self.warn_of_left_out()
 
     def read_json(self, id: str, name: str) -> dict[str, Any] | None:
         """Read job.json or error.json of a result; None where it does not exist.
 
         Raises:
-            StoreError: if it cannot be read.
+            StoreError: if it cannot be read, or is damaged.
         """
         path = self.path(id) / name
-        if not path.exists():
+        if not os.path.lexists(path):
             return None
         try:
-            return json.loads(read_bytes(path))
+            return parse(read_bytes(path), _KINDS[name])
         except ValueError as error:
             raise StoreError(f"{path} is damaged: {error}. Delete it.") from error
 
@@ -177,7 +263,7 @@ class Store:
             StoreError: if it cannot be written; the result then does not exist.
         """
         contents = {
-            PAIRS: _tensors(record, pairs, image),
+            PAIRS: tensors(record, pairs, image),
             CURVES: curves_csv([dict(row) for row in curves]),
             CONFIG: config_yaml(config or {}),
             **(figures or {}),
@@ -194,11 +280,12 @@ class Store:
             folder = self.local.write_files(record, contents)
             self.remote.push(self.local, record["id"])
             return folder
-        folder = self.path(record["id"])
         if self.has(record["id"]):
-            return folder
+            return self.path(record["id"])
+        check_names(contents)
+        folder = self.real_folder(record["id"])
         digests = {name: digest(content) for name, content in contents.items()}
-        everything = {**contents, RECORD: _json({**record, "files": digests})}
+        everything = {**contents, RECORD: sealed(shown(plain({**record, "files": digests})))}
         staged: dict[Path, Path] = {}
         try:
             for name, content in everything.items():
@@ -210,16 +297,34 @@ class Store:
         discard(folder / ERROR)  # of an earlier attempt
         return folder
 
+    def add(self, id: str, contents: Mapping[str, bytes], notes: Sequence[str] = ()) -> None:
+        """Add files that adorn a complete result, such as figures, and notes to its record. Its numbers are not touched.
+
+        Raises:
+            StoreError: if they cannot be written, or the record is damaged.
+        """
+        check_names(contents)
+        folder = self.path(id)
+        with exclusive(folder):
+            record = self.read(id).record
+            fresh = {name: content for name, content in contents.items() if name not in record["files"]}
+            for name, content in fresh.items():
+                write_atomically(folder / name, content)
+            files = {**record["files"], **{name: digest(content) for name, content in fresh.items()}}
+            changed = {**record, "notes": [*record["notes"], *notes], "files": files}
+            write_atomically(folder / RECORD, sealed(shown(plain(changed))))
+        if self.remote is not None:
+            self.remote.extend(self.local, id, fresh)
+
     def write_config(self, id: str, config: Mapping[str, Any]) -> Path:
         """Write the configuration of a planned result, unless the result is complete. Returns its path.
 
         Raises:
             StoreError: if it cannot be written.
         """
-        target = self.path(id) / CONFIG
         if not self.has(id):
-            write_atomically(target, config_yaml(config))
-        return target
+            write_atomically(self.real_folder(id) / CONFIG, config_yaml(config))
+        return self.path(id) / CONFIG
 
     def write_json(self, id: str, name: str, value: Mapping[str, Any]) -> Path:
         """Write job.json or error.json of a result. Returns its path.
@@ -227,8 +332,8 @@ class Store:
         Raises:
             StoreError: if it cannot be written.
         """
-        target = self.path(id) / name
-        write_atomically(target, _json(value))
+        target = self.real_folder(id) / name
+        write_atomically(target, json_bytes(shown(plain(value), lines=True)))
         return target
 
 
@@ -240,41 +345,5 @@ def _bucket_of(url: str) -> "tuple[Remote, Path]":
 
 
 def config_yaml(config: Mapping[str, Any]) -> bytes:
-    """Return a configuration of plain values as YAML, keys in their order."""
-    return yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True, width=120).encode()
-
-
-def _commit(folder: Path, staged: Mapping[Path, Path]) -> None:
-    """Rename temporary files to their targets in order. Writers of one result take turns, so that all its files come from one of them."""
-    targets = list(staged)
-    try:
-        with exclusive(folder):
-            if targets[-1].exists():
-                return  # another writer was first
-            for target in targets[:-1]:
-                os.replace(staged[target], target)
-            sync_folder(folder)  # the other names must reach the disk before the record's
-            os.replace(staged[targets[-1]], targets[-1])
-            sync_folder(folder)
-    except StoreError:
-        raise
-    except OSError as error:
-        raise store_error(f"Cannot write the result {folder}", error) from error
-
-
-def _tensors(record: Mapping[str, Any], pairs: "EigenPairs", image: "Image") -> bytes:
-    return _in_order(save(arrays_of(pairs, image), metadata={"format": f"eigexp {FORMAT}", "id": str(record["id"])}))
-
-
-def _in_order(content: bytes) -> bytes:
-    """Return a safetensors file with the keys of its metadata sorted: the library writes them in any order, so equal results differed."""
-    length = int.from_bytes(content[:_LENGTH], "little")
-    header = json.loads(content[_LENGTH : _LENGTH + length])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % _LENGTH)  # arrays begin at a multiple of 8 bytes
-    return len(text).to_bytes(_LENGTH, "little") + text + content[_LENGTH + length :]
-
-
-def _json(value: Mapping[str, Any]) -> bytes:
-    return (json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    """Return a configuration of plain values as YAML, keys in their order, secrets as what they come from."""
+    return yaml.safe_dump(plain(frozen(config)), sort_keys=False, allow_unicode=True, width=120).encode()

@@ -1,7 +1,5 @@
 """Many results as one table: rows of plain values, filtered, shown as text, CSV or JSON, or handed to pandas."""
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eigexp.errors import ConfigurationError, MissingDependencyError, nearest
-from eigexp.store.files import write_atomically
+from eigexp.store.csv_text import csv_text
+from eigexp.store.files import write_output
 from eigexp.store.labels import VERIFIED, quantity_text, shortest
 from eigexp.store.rows import COLUMNS, PAIR_COLUMNS, Row
 from eigexp.store.selection import Selection
@@ -84,11 +83,7 @@ def format_rows(rows: Sequence[Row], kind: str, columns: Sequence[str]) -> str:
     if kind == "json":
         return json.dumps([{name: row[name] for name in columns} for row in rows], indent=1, ensure_ascii=False)
     if kind == "csv":
-        text = io.StringIO()
-        writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        return text.getvalue().rstrip("\n")
+        return csv_text(rows, columns).rstrip("\n")
     if kind == "parquet":
         raise ConfigurationError("format=parquet is binary. Write it to a file with --output results.parquet.")
     if kind != "table":
@@ -110,7 +105,7 @@ def export(store: Store, path: str | Path, kind: str, where: Sequence[str] = (),
         content = data[list(known_columns(shown.columns, list(data.columns)) or data.columns)].to_parquet(index=False)
     else:
         content = (render(store, kind, where, shown) + "\n").encode()
-    write_atomically(Path(path), content)
+    write_output(path, content)
 
 
 def known_columns(columns: Sequence[str] | None, known: Sequence[str] = COLUMNS) -> Sequence[str] | None:

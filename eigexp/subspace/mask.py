@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import torch
@@ -9,8 +10,10 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from eigexp.errors import ConfigurationError, ImageError
+from eigexp.images.reading import read_image
 from eigexp.subspace.base import PixelSubspace
 
+_LUMA = (0.299, 0.587, 0.114)  # Rec. 601, in which Pillow makes colours grey
 _CPU = torch.device("cpu")
 
 
@@ -84,16 +87,13 @@ class Mask(PixelSubspace):
         return y[:, None] ** 2 + x[None, :] ** 2 <= self.extent**2
 
     def _from_file(self, sides: tuple[int, ...]) -> Tensor:
-        # Imported here, for only this shape needs it.
-        from PIL import Image, UnidentifiedImageError
-
         try:
-            with Image.open(str(self.path)) as image:
-                plane = torch.frombuffer(bytearray(image.convert("L").tobytes()), dtype=torch.uint8).view(image.height, image.width)
-        except (OSError, UnidentifiedImageError) as error:
-            raise ImageError(f"subspace.path={self.path} cannot be read as an image ({error}). Give a PNG of the image's size.") from error
+            pixels = read_image(Path(str(self.path)).expanduser())
+        except ImageError as error:
+            raise ImageError(f"subspace.path={self.path}: {error} A mask is a PNG of the image's size.") from error
+        plane = torch.from_numpy(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels @ _LUMA)
         if tuple(plane.shape) != tuple(sides):
             raise ImageError(
                 f"the mask {self.path} has size {tuple(plane.shape)}, but the image {tuple(sides)}. Give a mask of the image's size."
             )
-        return plane > 127
+        return plane > 0.5

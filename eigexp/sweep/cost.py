@@ -6,7 +6,6 @@ from typing import Any
 
 from eigexp.store import Store
 from eigexp.store.record import canonical_json
-from eigexp.store.result import RECORD, read_record
 
 _VARYING = ("image", "weights", "seed")  # two identities that differ only here are of the same kind
 
@@ -20,9 +19,8 @@ class CostEstimates:
 
     def __init__(self, store: Store):
         self._costs: dict[str, list[float]] = {}
-        for id in store.ids():
-            record = read_record(store.path(id) / RECORD)
-            if record.get("identity") and record.get("fisher_vector_products") is not None:
+        for record in store.records():
+            if record["identity"]:
                 self._costs.setdefault(_kind(record["identity"]), []).append(record["fisher_vector_products"])
 
     def of(self, identity: Mapping[str, Any]) -> float | None:

@@ -32,10 +32,12 @@ def breaks_device(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _DEVICE)
 
 
-def record_error(store: Store, id: str, error: Exception) -> str:
+def record_error(store: Store, id: str, error: BaseException) -> str:
     """Write error.json with the traceback and return the message. Errors that may pass are marked transient: a later sweep retries."""
     kind = type(error).__name__
     message = str(error) if isinstance(error, EigexpError) else f"{kind}: {error}"
+    if isinstance(error, SystemExit):
+        message = f"The task called sys.exit({error.code!r}). Remove that from its model or callbacks."
     write_error(store, id, kind, message, transient=is_transient(error), text="".join(traceback.format_exception(error)))
     return message
 

@@ -51,4 +51,5 @@ def make_launcher(node: Mapping[str, Any] | None) -> Launcher:
     Raises:
         ConfigurationError: if it is not a launcher, or a setting is invalid.
     """
-    return construct(node, "launcher", kind=_KIND)
+    settings = {key: value for key, value in node.items() if key != "max_tasks"} if isinstance(node, Mapping) else node
+    return construct(settings, "launcher", kind=_KIND)

@@ -27,7 +27,7 @@ def task_lock(store: Store, id: str) -> Iterator[bool]:
     Raises:
         StoreError: if the store cannot be written.
     """
-    with _locked_file(store.path(id) / LOCK, _PATIENCE) as acquired:
+    with _locked_file(store.real_folder(id) / LOCK, _PATIENCE) as acquired:
         if acquired and store.remote is not None:  # other machines, too
             with store.remote.lease(id) as leased:
                 yield leased
@@ -61,7 +61,7 @@ def _locked_file(path: Path, patience: float) -> Iterator[bool]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # The file outlives the lock: while the task is unfinished, removing it would let two processes lock two files of one name.
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
     except OSError as error:
         raise store_error(f"Cannot write {path}", error) from error
     try:
@@ -77,8 +77,8 @@ def is_locked(store: Store, id: str) -> bool:
 
 def _held(path: Path) -> bool:
     try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except (FileNotFoundError, NotADirectoryError, PermissionError):  # no process can have begun
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:  # no process can have begun
         return False
     try:
         # A shared lock is enough to see an exclusive one, and two readers do not take each other for a worker.

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from omegaconf import OmegaConf
-
-from eigexp.config.expand import configurations
+from eigexp.config.compose import resolved
+from eigexp.config.expand import check_count, configurations, max_tasks
+from eigexp.config.failure import configuration_failures
 from eigexp.config.instantiate import checked, located
 from eigexp.config.shipped import is_shipped
 from eigexp.errors import ConfigurationError
@@ -92,14 +92,16 @@ def make_plan(overrides: Sequence[str]) -> Plan:
     tasks: list[tuple[int, PlannedTask]] = []
     planned: set[str] = set()
     configs: list[dict[str, Any]] = []
-    cache, check = PlanCache(), SettingsCheck()
+    cache, check, limit = PlanCache(), SettingsCheck(), max_tasks(overrides)
     for number, point, config in _most_layers_first(overrides):
-        check(config)
-        config = with_group(config, group_name(overrides))
-        configs.append(config)
-        for task in _tasks(config, cache, point, planned):
-            planned.update(task.ids, task.tables)
-            tasks.append((number, task))
+        with configuration_failures(point):
+            check(config)
+            config = with_group(config, group_name(overrides))
+            configs.append(config)
+            for task in _tasks(config, cache, point, planned):
+                planned.update(task.ids, task.tables)
+                tasks.append((number, task))
+                check_count(len(tasks), limit)
     in_order = tuple(task for _, task in sorted(tasks, key=lambda found: found[0]))
     return Plan(in_order, Store(str(_only("store", configs))), _only("launcher", configs))
 
@@ -148,9 +150,7 @@ def _most_layers_first(overrides: Sequence[str]) -> list[tuple[int, list[str], d
     # A layer that one point solves alone and another beside others is planned with the others: their cross table needs it.
     points = []
     for number, (point, composed) in enumerate(configurations(overrides)):
-        config = OmegaConf.to_container(composed, resolve=True)
-        assert isinstance(config, dict)
-        points.append((number, point, {str(key): value for key, value in config.items() if key != "hydra"}))
+        points.append((number, point, resolved(composed)))
     return sorted(points, key=lambda point: -len(read_layers(point[2]["model"].get("layer"))))
 
 

@@ -5,12 +5,11 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
-
 from eigexp.errors import StoreError
 from eigexp.store import Store
-from eigexp.store.files import discard, read_bytes, write_atomically
-from eigexp.store.result import CONFIG
+from eigexp.store.files import discard, write_atomically
+from eigexp.store.result import CONFIG, read_config
+from eigexp.store.secrets import thawed
 from eigexp.store.store import ERROR, JOB, config_yaml
 from eigexp.sweep.plan import PlannedTask
 from eigexp.sweep.scheduler import Job, jobs_of
@@ -26,7 +25,7 @@ def write_tasks(store: Store, tasks: Sequence[PlannedTask], job: Mapping[str, An
     """
     for task in tasks:
         if task.parts:
-            write_atomically(store.path(task.id) / TASK, config_yaml(task.config))
+            write_atomically(store.real_folder(task.id) / TASK, config_yaml(task.config))
         else:
             store.write_config(task.id, task.config)
             discard(store.path(task.id) / TASK)
@@ -93,4 +92,4 @@ def read_task(store: Store, id: str) -> tuple[dict[str, Any], dict[str, Any]]:
     job = store.read_json(id, JOB)
     if job is None or not path.exists():
         raise StoreError(f"{path.parent} has no planned task. Run `eigexp sweep` to write it.")
-    return yaml.safe_load(read_bytes(path)), job
+    return thawed(read_config(path)), job

@@ -8,7 +8,6 @@ from typing import Any
 from eigexp.errors import StoreError
 from eigexp.store import Store
 from eigexp.store.cross_table import has_table
-from eigexp.store.result import RECORD, read_record
 from eigexp.store.store import ERROR, JOB
 from eigexp.sweep.job_script import end_of_job
 from eigexp.sweep.lock import is_locked
@@ -70,12 +69,21 @@ class StatusReader:
         return self._found([_Asked(id, ids or (id,), tables, self.store.read_json(id, JOB) or {}) for id, ids, tables in tasks])
 
     def all(self) -> list[TaskStatus]:
-        """Return the status of every task that a sweep wrote, by its first id, and of every complete result besides."""
+        """Return the status of every task that a sweep wrote, by its first id, and of every complete result besides.
+
+        What cannot be read is left out, with one warning in the log that names it.
+        """
         asked = []
         for id in sorted(folder.name for folder in self.store.folders()):
-            job = self.store.read_json(id, JOB) or {}
+            try:
+                job = self.store.read_json(id, JOB) or {}
+                self.store.read_json(id, ERROR)
+            except StoreError as error:
+                self.store.leave_out(id, str(error))
+                continue
             if job.get("ids", [id])[0] == id and (job or self.store.has(id)):
                 asked.append(_Asked(id, job.get("ids", (id,)), job.get("tables", ()), job))
+        self.store.warn_of_left_out()
         return self._found(asked)
 
     def with_results(self, tasks: Sequence[TaskStatus]) -> list[TaskStatus]:
@@ -126,7 +134,7 @@ class StatusReader:
 
     def _result_detail(self, task: TaskStatus) -> str:
         try:
-            statuses = {read_record(self.store.path(id) / RECORD).get("status") for id in task.job.get("ids", (task.id,))}
+            statuses = {self.store.read(id).record["status"] for id in task.job.get("ids", (task.id,))}
         except StoreError:
             return "corrupt record; run `eigexp store verify`"
         return "" if statuses == {"converged"} else NOT_MET

@@ -118,7 +118,7 @@ def run_task(store: Store, id: str, run: RunTask, cache: "PlanCache") -> tuple[T
             return TaskReport(id, "locked"), False
         try:
             report = _run_locked(store, id, run, cache)
-        except Exception as error:  # whatever a task raises ends this task alone
+        except (Exception, SystemExit) as error:  # whatever a task raises ends this task alone, its own sys.exit too
             report, broken = TaskReport(id, "failed", 1, message=record_error(store, id, error)), breaks_device(error)
         if report.state == "done":  # the result is stored, so a process that locks a new file finds nothing to compute
             discard(store.path(id) / LOCK)
@@ -134,7 +134,9 @@ def _run_locked(store: Store, id: str, run: RunTask, cache: "PlanCache") -> Task
     if not ids:  # another process finished it between the plan and our lock
         return TaskReport(id, "done")
     write_worker(store, id, job, this_job())
-    with output_to_log(store, id):
+    from eigexp.sweep.isolation import isolated
+
+    with output_to_log(store, id), isolated():
         outcome = _run_within_memory(with_batch_size(config, job), ids, run, cache)
     if outcome.signum is not None:
         ignore_signals()
@@ -175,7 +177,7 @@ def output_to_log(store: Store, id: str) -> Iterator[None]:
     """
     path = store.path(id) / LOG
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
     except OSError as error:
         raise store_error(f"Cannot write {path}", error) from error
     # The descriptors themselves are replaced, not sys.stdout: compiled libraries and child processes write to them directly.
@@ -240,7 +242,8 @@ def free_memory() -> None:
 
 def worker_command(store: str, ids: Sequence[str]) -> list[str]:
     """Return the command of a worker process; with the ids ["-"] it reads ids from its standard input."""
-    return [sys.executable, "-m", "eigexp", "work", "--store", store, *ids]
+    # -P: a file in the current folder must not be taken for a library; `_target_`s find their module there all the same.
+    return [sys.executable, "-P", "-m", "eigexp", "work", "--store", store, *ids]
 
 
 def ids_from(stream: Any) -> Iterator[str]:

@@ -3,16 +3,14 @@
 import hashlib
 import os
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
-from zipfile import BadZipFile
 
 import torch
 from lightning.fabric.plugins import CheckpointIO
 from typing_extensions import override
 
-from eigexp.errors import CheckpointError
-from eigexp.store.files import discard, store_error
+from eigexp.errors import CheckpointError, StoreError
+from eigexp.store.files import put_in_place, staged_file, store_error
 
 _TRAILER_START = b"\nsha256 "
 _TRAILER_BYTES = len(_TRAILER_START) + 64
@@ -22,7 +20,7 @@ _CHUNK_BYTES = 2**24  # read at once
 class AtomicCheckpointIO(CheckpointIO):
     """Writes `.<name>.tmp` beside the target, syncs it to disk and renames it; reads tensors and plain values only.
 
-    The file ends with the digest of what was written, which torch ignores, so a changed byte is noticed.
+    The file ends with the digest of what was written, which torch ignores, so a changed byte is noticed; a file without one is not read.
 
     Lightning's own writer copies from $TMPDIR, and a kill during the copy leaves half a file where that is another file system. With one
     fixed temporary name, kills leave at most one stray file, which the next save overwrites.
@@ -38,16 +36,14 @@ class AtomicCheckpointIO(CheckpointIO):
         target = Path(path)
         temporary = target.with_name(f".{target.name}.tmp")
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
+            with staged_file(temporary) as file:
                 torch.save(checkpoint, file)
                 file.flush()
                 file.write(_trailer(temporary))
-                file.flush()
-                os.fsync(file.fileno())  # the data must reach the disk before the name does, or a power cut leaves an empty file
-            os.replace(temporary, target)
+            put_in_place(temporary, target)
+        except StoreError:
+            raise
         except (OSError, RuntimeError) as error:
-            discard(temporary)
             cause = error if isinstance(error, OSError) else error.__context__  # torch raises its own error for one of the disk
             if not isinstance(cause, OSError):
                 raise
@@ -66,12 +62,15 @@ class AtomicCheckpointIO(CheckpointIO):
             raise CheckpointError(f"The checkpoint {path} does not exist. Give the path of one, or start without.")
         _check_trailer(Path(path))
         try:
-            return torch.load(path, map_location="cpu", weights_only=True)
-        except (RuntimeError, UnpicklingError, BadZipFile, EOFError, KeyError, ValueError, OSError) as error:
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch's readers raise many kinds on a damaged file
             raise CheckpointError(
                 f"The checkpoint {path} is damaged or holds more than tensors and plain values. "
-                f"Delete it to start its images again ({error})."
+                f"Delete it to start its images again ({' '.join(str(error).split())[:200]})."
             ) from error
+        if not isinstance(loaded, dict):
+            raise CheckpointError(f"The checkpoint {path} holds no state of a fit. Delete it to start again.")
+        return loaded
 
     @override
     def remove_checkpoint(self, path: str | os.PathLike[str]) -> None:
@@ -92,16 +91,20 @@ def _trailer(path: Path, length: int | None = None) -> bytes:
 
 
 def _check_trailer(path: Path) -> None:
-    """Check the digest of a file. A file without one, such as Lightning's own, passes.
+    """Check the digest of a file before anything in it is read.
 
     Raises:
-        CheckpointError: if the file was changed after it was written.
+        CheckpointError: if the file was changed after it was written, or has no digest.
     """
     length = os.path.getsize(path) - _TRAILER_BYTES
     with path.open("rb") as file:
         file.seek(max(0, length))
         found = file.read()
-    if found.startswith(_TRAILER_START) and found != _trailer(path, length):
+    if not found.startswith(_TRAILER_START):
+        raise CheckpointError(
+            f"The checkpoint {path} is damaged or not of eigexp: it does not end with a digest. Delete it to start its images again."
+        )
+    if found != _trailer(path, length):
         raise CheckpointError(
             f"The checkpoint {path} was changed after it was written: its digest differs. Delete it to start its images again."
         )

@@ -1,17 +1,20 @@
 """Loggers with one run per result. Lightning's own have one run per Trainer, but one fit solves many images."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import CSVLogger, Logger
 from typing_extensions import override
 
-from eigexp.errors import MissingDependencyError
+from eigexp.errors import ConfigurationError, MissingDependencyError
 from eigexp.store.labels import layer_label
 from eigexp.store.metric_names import STEP, record_summary
 from eigexp.training.task import Task
+
+log = logging.getLogger(__name__)
 
 _MLFLOW_ID = "eigexp.id"  # tag of the result's id
 OpenRun = Callable[[Task, int], Logger]
@@ -21,7 +24,8 @@ Resume = Callable[[Any, int], int]
 class ResultLogger(Logger):
     """Opens one run for each image of a task, named by its result id, and closes it when the next task begins.
 
-    It is a Lightning logger: what is logged in Lightning's way goes to every open run.
+    It is a Lightning logger: what is logged in Lightning's way goes to every open run. A run that cannot be opened or written to (a full
+    disk, a server that is away) costs a warning and the rest of that log, never the result.
 
     Args:
         open_run: makes the logger of one image, given the task and the image's position in it.
@@ -30,16 +34,22 @@ class ResultLogger(Logger):
         curves_only: whether the numbers of a stored result are left out, which the store has.
         resume: lets an opened run go on after the step of the checkpoint (0 without one), and returns the last step that it will keep:
             steps up to that are not logged again. None for a logger that keeps nothing or resumes by itself.
+
+    Attributes:
+        problem: what it failed at in the current task; empty while it works.
     """
 
     def __init__(
         self, open_run: OpenRun, *, every: int = 1, overwrites: bool = False, curves_only: bool = False, resume: Resume | None = None
     ):
         super().__init__()
+        if every < 1:
+            raise ConfigurationError(f"every={every} of a logger must be a whole number of at least 1.")
         self.every, self.overwrites, self.curves_only = every, overwrites, curves_only
         self._open_run, self._resume = open_run, resume
         self.runs: list[Any] = []
         self._kept: list[int] = []
+        self.problem = ""
 
     def begin(self, task: Task, steps: Sequence[int] = ()) -> None:
         """Close the runs of the last task and open those of this task.
@@ -49,15 +59,19 @@ class ResultLogger(Logger):
             steps: of the checkpoint that it goes on from, for each image; empty without one.
         """
         self.close("success")
-        self.runs = [self._open_run(task, image) for image in range(len(task.ids))]
-        given = steps or [0] * len(self.runs)
-        self._kept = [self._resume(run, step) if self._resume else 0 for run, step in zip(self.runs, given, strict=True)]
+        self.problem, self._kept = "", []
+        with self._guarded("opened"):
+            for image in range(len(task.ids)):
+                self.runs.append(self._open_run(task, image))
+            given = steps or [0] * len(self.runs)
+            self._kept = [self._resume(run, step) if self._resume else 0 for run, step in zip(self.runs, given, strict=True)]
 
     def close(self, status: str) -> None:
         """Close all runs."""
         runs, self.runs = self.runs, []
         for run in runs:
-            run.finalize(status)
+            with self._guarded("closed"):
+                run.finalize(status)
 
     def wants(self, image: int, step: int, seconds: float) -> bool:
         """Return whether to log this step of an image, `seconds` after the task began. The last step is always logged."""
@@ -66,7 +80,13 @@ class ResultLogger(Logger):
     def log_image_metrics(self, image: int, metrics: Mapping[str, float], step: int) -> None:
         """Log metrics to the run of one image, unless it has this step already."""
         if self.runs and step > self._kept[image]:
-            self.runs[image].log_metrics(dict(metrics), step)
+            with self._guarded("written to"):
+                self.runs[image].log_metrics(dict(metrics), step)
+
+    def show_result(self, image: int, result: Mapping[str, Any]) -> None:
+        """Call `log_result`, and go on where it fails."""
+        with self._guarded("given the result"):
+            self.log_result(image, result)
 
     def log_result(self, image: int, result: Mapping[str, Any]) -> None:
         """Add the numbers that runs are compared by, under the names of `eigexp.store.metric_names`; see ResultWriter for the content."""
@@ -87,7 +107,8 @@ class ResultLogger(Logger):
     @override
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         for run in self.runs:
-            run.log_metrics(dict(metrics), step)
+            with self._guarded("written to"):
+                run.log_metrics(dict(metrics), step)
 
     @override
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
@@ -96,6 +117,15 @@ class ResultLogger(Logger):
     @override
     def finalize(self, status: str) -> None:
         self.close(status)
+
+    @contextmanager
+    def _guarded(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # each logger has errors of its own
+            self.runs = []
+            self.problem = f"the logger {type(self).__name__} could not be {what} ({type(error).__name__}: {error})"
+            log.warning("%s. The run goes on without it.", self.problem)
 
 
 def csv(save_dir: str | Path = "outputs/logs", every: int = 1) -> ResultLogger:

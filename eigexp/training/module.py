@@ -54,6 +54,7 @@ class EigenModule(LightningModule):
         self.on_failure: Callable[[Task, Exception], None] | None = None
         self._current: TaskState | None = None
         self._restored: dict[str, Any] | None = None  # entry of a checkpoint, until its task begins
+        self.has_started = False  # whether the fit is past restoring a checkpoint
 
     # -- the task ------------------------------------------------------------------------------------------------------
 
@@ -156,6 +157,10 @@ class EigenModule(LightningModule):
                 f"trainer.precision={self.trainer.precision} rounds products to less than float32. "
                 "Leave it at 32-true; the dtype of the images chooses float32 or float64."
             )
+
+    def on_train_start(self) -> None:
+        """Note that a checkpoint, if there is one, has been read."""
+        self.has_started = True
 
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, list[Progress]]:
         """Take one solver step. Returns {"progress": [one Progress per image]}."""

@@ -16,6 +16,15 @@ from eigexp.training.precision import full_precision
 from eigexp.training.task import Task
 
 KEY = "eigexp"  # of the entry in Lightning's checkpoint
+_ENTRY: dict[str, type | tuple[type, ...]] = {
+    "fingerprint": dict,
+    "method": str,
+    "ended": (str, type(None)),
+    "over": bool,
+    "seconds": (int, float),
+    "state": dict,
+    "on_device": list,
+}
 
 
 @dataclass
@@ -109,12 +118,24 @@ def read_entry(checkpoint: dict[str, Any]) -> dict[str, Any]:
     saved = checkpoint.get(KEY)
     if saved is None:
         raise CheckpointError("The checkpoint holds no solver state. Give one that was saved while an EigenModule had a task.")
-    if saved["fingerprint"]["format"] != FORMAT:
+    wrong = [key for key, kind in _ENTRY.items() if not isinstance(saved, dict) or not isinstance(saved.get(key), kind)]
+    if wrong:
+        raise CheckpointError(f"The checkpoint is damaged: its {wrong[0]} is missing or of a wrong type. Delete it to start again.")
+    if saved["fingerprint"].get("format") != FORMAT:
         check_fingerprint(saved["fingerprint"], {"format": FORMAT})
+    if not isinstance(saved["fingerprint"].get("ids"), list):
+        raise CheckpointError("The checkpoint is damaged: it names no results. Delete it to start again.")
     return saved
 
 
 def load_state(saved: dict[str, Any], solver: Solver, device: torch.device) -> SolverState:
-    """Return the solver state of a checkpoint's entry, each tensor on the kind of device where it was."""
+    """Return the solver state of a checkpoint's entry, each tensor on the kind of device where it was.
+
+    Raises:
+        CheckpointError: if the solver cannot use it.
+    """
     on_device = set(saved["on_device"])
-    return solver.load({key: value.to(device) if key in on_device else value for key, value in saved["state"].items()})
+    try:
+        return solver.load({key: value.to(device) if key in on_device else value for key, value in saved["state"].items()})
+    except Exception as error:  # each solver has errors of its own for what its state must not be
+        raise CheckpointError(f"The checkpoint's state is damaged ({type(error).__name__}: {error}). Delete it to start again.") from error

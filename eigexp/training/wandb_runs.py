@@ -11,6 +11,7 @@ from eigexp.errors import ConfigurationError, nearest
 from eigexp.store.identity import identity_words, settings_of
 from eigexp.store.labels import distortion_name, end_of, layer_label, pair_text
 from eigexp.store.metric_names import PATTERNS, STEP, record_summary
+from eigexp.store.record import plain
 from eigexp.training.loggers import ResultLogger, layer_of, need
 from eigexp.training.task import Task
 from eigexp.training.wandb_files import last_logged
@@ -106,6 +107,8 @@ class WandbRuns(ResultLogger):
         return run.last_step(self._save_dir)
 
     def _init(self, task: Task, image: int) -> Any:
+        if self.mode != "online":
+            environ.setdefault("WANDB_ERROR_REPORTING", "false")  # else it looks up and calls a host of W&B's, offline too
         import wandb
 
         self._save_dir.mkdir(parents=True, exist_ok=True)
@@ -117,13 +120,18 @@ class WandbRuns(ResultLogger):
             id=_run_id(task.ids[image]),
             name=" ".join(word for word in (model, name, identity_words(identity)) if word)[: MAX_NAME - 9] + f" {task.ids[image][:8]}",
             job_type=_solver(identity)[:MAX_NAME],
-            config=flat({**(task.config or {}), "model_name": task.model_name, "layer_name": layer, "image_name": name}),
+            config=flat({**plain(task.config or {}), "model_name": task.model_name, "layer_name": layer, "image_name": name}),
             mode=self.mode,  # pyright: ignore[reportArgumentType]
             dir=self._save_dir,
             resume="allow",
             reinit="create_new",
             settings=wandb.Settings(
-                silent=True, console="off", init_timeout=self._init_timeout, x_disable_stats=True, x_transaction_log_flush_interval=1.0
+                silent=True,
+                console="off",
+                init_timeout=self._init_timeout,
+                x_disable_stats=True,
+                disable_git=True,
+                x_transaction_log_flush_interval=1.0,
             ),
             **settings,
         )

@@ -8,7 +8,7 @@ from eigexp.config.shipped import is_shipped
 
 
 def found(*overrides):
-    config = OmegaConf.to_container(compose(["logger=[csv,wandb,tensorboard]", *overrides]))
+    config = OmegaConf.to_container(compose(["logger=[csv,wandb,tensorboard]", *overrides]), resolve=True)
     assert isinstance(config, dict)
     groups = {"trainer": config["trainer"], **{f"callbacks.{k}": v for k, v in config["callbacks"].items()}}
     groups |= {f"logger.{k}": v for k, v in config["logger"].items()}

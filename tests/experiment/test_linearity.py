@@ -53,7 +53,7 @@ def onoff(tmp_path_factory):
 
 
 def test_small_changes_are_as_predicted_and_large_ones_are_not(onoff):
-    top = by_eigenindex(measure(onoff, Responses(onoff)))[0]
+    top = by_eigenindex(measure(onoff, Responses(onoff, trust=True)))[0]
     ratios = {row.alpha: row.measured / row.predicted for row in top}
     smallest = min(abs(alpha) for alpha in ratios)
     assert abs(ratios[smallest] - 1) < 0.01 and abs(ratios[-smallest] - 1) < 0.01
@@ -66,7 +66,7 @@ def test_the_numbers_are_those_of_the_model(onoff):
 
     model = OnOff().double()
     image, v = (torch.from_numpy(a).double() for a in (onoff.image, onoff.eigendistortions[0]))
-    (row, _) = measure(onoff, Responses(onoff), alphas=[0.5], eigenindex=[0])
+    (row, _) = measure(onoff, Responses(onoff, trust=True), alphas=[0.5], eigenindex=[0])
     with torch.no_grad():
         wanted = (model((image + 0.5 * v)[None]) - model(image[None])).norm()
     assert row.measured == pytest.approx(float(wanted), rel=1e-9)
@@ -90,7 +90,7 @@ def test_noise_scales_prediction_and_measurement_alike(networks, tmp_path):
 
 def test_a_model_that_stays_in_float32_is_asked_in_float32_with_a_note(networks, tmp_path, caplog):
     result = result_of(tmp_path, "model._target_=linearity_networks.Single")
-    responses = Responses(result)
+    responses = Responses(result, trust=True)
     assert responses.dtype == torch.float32
     assert "computed in float32" in caplog.text
     (row, _) = measure(result, responses, alphas=[0.01], eigenindex=[0])
@@ -99,13 +99,13 @@ def test_a_model_that_stays_in_float32_is_asked_in_float32_with_a_note(networks,
 
 def test_a_layer_is_asked_itself(tmp_path):
     result = result_of(tmp_path, "model=resnet18", "model.layer=layer1", "model.weights=random", "images.grey=false", "solver.max_steps=40")
-    responses = Responses(result)
+    responses = Responses(result, trust=True)
     changed = result.image.astype(np.float64) + 1e-3 * result.eigendistortions[0]
     assert responses.distance(changed, result.image) == pytest.approx(1e-3 * result.eigenvalues[0] ** 0.5, rel=0.02)
 
 
 def test_the_files_and_the_words(onoff, tmp_path):
-    lines = write_linearity(onoff, tmp_path / "new")
+    lines = write_linearity(onoff, tmp_path / "new", Responses(onoff, trust=True))
     stem = f"camera_onoff_{onoff.id[:8]}_linearity"
     assert {path.name for path in (tmp_path / "new").iterdir()} == {f"{stem}.{form}" for form in ("csv", "pdf", "png")}
     assert len((tmp_path / "new" / f"{stem}.csv").read_text().splitlines()) == 1 + 2 * 2 * 17
@@ -115,13 +115,18 @@ def test_the_files_and_the_words(onoff, tmp_path):
 def test_other_weights_than_those_of_the_result_are_refused(onoff):
     onoff = Result(onoff.folder, {**onoff.record, "identity": {**onoff.record["identity"], "weights": "0" * 64}})
     with pytest.raises(ModelError, match="The weights of onoff are not those of result"):
-        Responses(onoff)
+        Responses(onoff, trust=True)
 
 
 def test_a_result_without_a_configuration_is_refused(onoff, tmp_path):
     with pytest.raises(ConfigurationError, match="kept no configuration"):
-        Responses(Result(tmp_path, onoff.record))
+        Responses(Result(tmp_path, {**onoff.record, "files": {}}), trust=True)
 
 
 def _with_responses(result: Result) -> tuple[Result, Responses]:
-    return result, Responses(result)
+    return result, Responses(result, trust=True)
+
+
+def test_a_model_of_somebody_else_is_not_built(onoff):
+    with pytest.raises(ConfigurationError, match=r"was not computed here.*--trust.*--no-check"):
+        Responses(onoff, trust=False)

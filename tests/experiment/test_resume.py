@@ -9,7 +9,9 @@ import torch
 
 from eigexp.cli import main
 from eigexp.store import Store
-from eigexp.store.maintenance import QUARANTINE, prune, verify
+from eigexp.store.maintenance import prune, verify
+from eigexp.store.store import QUARANTINE
+from eigexp.training import AtomicCheckpointIO
 from tests.sweep.sweeps import SLOW, SMALL, begin, same_numbers, serial
 
 WORDS = ["model=ln", "images.names=[camera]", "store=results", "callbacks.progress.mode=quiet", *SMALL]
@@ -58,14 +60,14 @@ def test_a_checkpoint_is_taken_up(checkpoint, interrupted, tmp_path, caplog):
 def other_settings(path):
     saved = torch.load(path, weights_only=True)
     saved["eigexp"]["fingerprint"]["seed"] = 9
-    torch.save(saved, path)
+    AtomicCheckpointIO().save_checkpoint(saved, path)
     return "seed"
 
 
 def other_version(path):
     saved = torch.load(path, weights_only=True)
     saved["eigexp"]["fingerprint"]["format"] = -1
-    torch.save(saved, path)
+    AtomicCheckpointIO().save_checkpoint(saved, path)
     return "format"
 
 

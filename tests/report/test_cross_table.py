@@ -95,10 +95,13 @@ def test_the_page_has_the_tables_whose_results_it_shows(store, tmp_path):
     assert "Layers against each other" not in write_page(store, tmp_path / "one.html", where=["layer=a"]).read_text()
 
 
-def test_a_damaged_table_does_not_cost_the_page(store, tmp_path):
-    next((store.root / "cross").glob("*.json")).write_text("{")
+def test_a_damaged_table_does_not_cost_the_page(store, tmp_path, caplog):
+    damaged = sorted((store.root / "cross").glob("*.json"))
+    for path in damaged:
+        path.write_text("{")
     page = write_page(store, tmp_path / "page.html").read_text()
     assert "Layers against each other" not in page and "D of models and images" in page
+    assert f"Left out: {damaged[0].stem}, {damaged[1].stem}" in caplog.text
 
 
 @pytest.mark.parametrize("width", [None, 1])

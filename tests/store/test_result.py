@@ -49,7 +49,7 @@ def test_a_result_without_curves_and_config_is_empty_there(tmp_path):
 def test_damaged_arrays_are_named(written):
     result, *_ = written
     (result.folder / "pairs.safetensors").write_bytes(b"corrupt")
-    with pytest.raises(StoreError, match=r"pairs\.safetensors is damaged"):
+    with pytest.raises(StoreError, match=r"pairs\.safetensors changed after the record was written"):
         _ = result.image
 
 

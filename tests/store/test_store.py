@@ -30,7 +30,7 @@ def test_a_result_lies_under_its_first_two_digits_with_all_its_files(tmp_path):
     assert folder == tmp_path / record["id"][:2] / record["id"]
     assert sorted(os.listdir(folder)) == ["config.yaml", "curves.csv", "distortions.png", "pairs.safetensors", "record.json"]
     stored = json.loads((folder / "record.json").read_text())
-    assert stored == {**record, "files": stored["files"]}
+    assert stored == {"digest": stored["digest"], **record, "files": stored["files"]}
     assert sorted(stored["files"]) == ["config.yaml", "curves.csv", "distortions.png", "pairs.safetensors"]
     assert verify(Store(tmp_path)) == []
 

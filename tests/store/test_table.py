@@ -128,7 +128,7 @@ def test_index_gives_the_same_rows_and_may_be_damaged_or_deleted(tmp_path, alway
     rows = table(store)
     assert (tmp_path / INDEX).exists()
     with monkeypatch.context() as patched:
-        patched.setattr(index_module, "read_record", lambda path: pytest.fail("the record was opened again"))
+        patched.setattr(Store, "read", lambda store, id: pytest.fail("the record was opened again"))
         assert table(store) == rows
     for content in (b"", b"PAR1 damaged", None):
         (tmp_path / INDEX).write_bytes(content) if content is not None else (tmp_path / INDEX).unlink()

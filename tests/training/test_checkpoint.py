@@ -1,5 +1,4 @@
 import os
-import pickle
 
 import pytest
 import torch
@@ -63,7 +62,7 @@ def test_code_in_a_file_is_not_run(tmp_path):
             return (os.mkdir, (str(tmp_path / "ran"),))
 
     path = tmp_path / "a.ckpt"
-    torch.save({"x": Bomb()}, path, pickle_module=pickle)
+    AtomicCheckpointIO().save_checkpoint({"x": Bomb()}, path)
     with pytest.raises(CheckpointError, match="more than tensors and plain values"):
         AtomicCheckpointIO().load_checkpoint(path)
     assert not (tmp_path / "ran").exists()
@@ -80,3 +79,45 @@ def test_in_a_trainer(tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(CheckpointError, match="damaged"):
         trainer(plugins=[AtomicCheckpointIO()]).fit(module(), TaskData([task("a")]), ckpt_path=path)
+
+
+@pytest.mark.parametrize("content", [{}, [1], None, {"x": 1}])
+def test_a_file_without_a_digest_is_not_read(tmp_path, content, monkeypatch):
+    """torch writes files that load; only those that end with their digest are opened at all."""
+    path = tmp_path / "a.ckpt"
+    torch.save(content, path)
+    monkeypatch.setattr(torch, "load", lambda *args, **kwargs: pytest.fail("the file was read"))
+    with pytest.raises(CheckpointError, match="does not end with a digest"):
+        AtomicCheckpointIO().load_checkpoint(path)
+
+
+def test_a_changed_byte_is_noticed_before_anything_is_read(tmp_path, monkeypatch):
+    io, path = AtomicCheckpointIO(), tmp_path / "a.ckpt"
+    io.save_checkpoint({"x": torch.arange(1000)}, path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    monkeypatch.setattr(torch, "load", lambda *args, **kwargs: pytest.fail("the file was read"))
+    with pytest.raises(CheckpointError, match="its digest differs"):
+        io.load_checkpoint(path)
+
+
+def test_a_save_is_renamed_into_place_and_its_folder_synced(tmp_path, monkeypatch):
+    """A reader sees the old file until the new one is complete on disk, and a power cut does not take the name away."""
+    io, path, seen = AtomicCheckpointIO(), tmp_path / "a.ckpt", []
+    io.save_checkpoint({"x": 1}, path)
+    fsync, replace = os.fsync, os.replace
+
+    def synced(descriptor):
+        seen.append("folder" if os.path.isdir(f"/proc/self/fd/{descriptor}") else "file")
+        fsync(descriptor)
+
+    def renamed(source, target):
+        assert io.load_checkpoint(path)["x"] == 1 and io.load_checkpoint(source)["x"] == 2
+        seen.append("rename")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", renamed)
+    io.save_checkpoint({"x": 2}, path)
+    assert seen == ["file", "rename", "folder"]

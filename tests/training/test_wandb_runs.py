@@ -1,10 +1,17 @@
 """Everything that is sent to W&B is in its offline files: curves, pictures, table, artifact, summary."""
 
 import base64
+import contextlib
 import hashlib
 import json
 import math
+import os
+import socket
+import subprocess
+import sys
+import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +29,8 @@ from eigexp.training.wandb_runs import COLUMNS, WandbRuns
 from tests.training.test_loggers import killed_twice
 from tests.training.toys import module, task, trainer
 from tests.training.wandb_files import closed, config, history, kind, media, records, summary
+
+ROOT = Path(__file__).parents[2]
 
 # W&B's client and its protobuf are third parties: what they warn of on the way is not ours.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:wandb", "ignore::DeprecationWarning:google")
@@ -198,3 +207,40 @@ def test_the_summary_compares_results(sent):
         numbers = {"lambda_max": top, "lambda_min_bound": high, "D_lower": 0.5 * math.log(low / high), "threshold_top": top**-0.5}
         assert {key: known[key] for key in numbers} == pytest.approx(numbers)
         assert bottom <= high
+
+
+_OFFLINE_RUN = """
+import sys
+from eigexp.training import TaskData, WandbRuns
+from eigexp.training.callbacks import EigenvalueCurves
+from tests.training.toys import module, task, trainer
+trainer(EigenvalueCurves(), logger=[WandbRuns(save_dir=sys.argv[1], mode=sys.argv[2])]).fit(module(), TaskData([task("a" * 16)]))
+"""
+
+
+def test_an_offline_run_calls_no_other_machine(tmp_path):
+    """Every program that would call out is sent to a proxy here, which counts; its name would be looked up there too."""
+    called, closed = [], threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.1)
+
+        def listen():
+            while not closed.is_set():
+                with contextlib.suppress(TimeoutError):
+                    connection, _ = server.accept()
+                    called.append(connection.recv(200))
+                    connection.close()
+
+        listener = threading.Thread(target=listen)
+        listener.start()
+        proxy = f"http://127.0.0.1:{server.getsockname()[1]}"
+        proxies = {name: proxy for name in ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy")} | {"NO_PROXY": "", "no_proxy": ""}
+        around = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
+        run = [sys.executable, "-W", "ignore", "-c", _OFFLINE_RUN, str(tmp_path), "offline"]
+        done = subprocess.run(
+            run, env={**around, **proxies, "PYTHONPATH": str(ROOT)}, cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        closed.set()
+        listener.join()
+    assert done.returncode == 0, done.stderr
+    assert called == [] and list(tmp_path.glob("wandb/offline-run-*/*.wandb"))

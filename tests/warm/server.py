@@ -43,7 +43,7 @@ _LAZY = (
 )  # imported by commands when they need it
 _PYTHON = """#!{python} -IS
 import os, sys
-words = [word for word in sys.argv[1:] if word != "-u"] or [""]
+words = [word for word in sys.argv[1:] if word not in ("-u", "-P")] or [""]
 if not (words[0].endswith(".py") or words[0] == "-m" and words[1] in {modules}):
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
 sys.path.insert(0, {root!r})

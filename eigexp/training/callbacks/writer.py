@@ -31,10 +31,12 @@ class ResultWriter(TaskCallback):
     Args:
         store: has the method `write_task(task, eigenpairs, curves, seconds)`, or is such a function. `curves` are the rows of
             EigenvalueCurves for each image (empty without that callback). It may return a dict for each image, which loggers with one run
-            per result show: "record", "figures" {name: path}, "pictures" {name: (pixels, caption)} and "files" [path].
+            per result show: "record", "figures" {name: path}, "pictures" {name: (pixels, caption)} and "files" [path]. Its
+            method `note(id, text)`, if it has one, is told where a logger fails.
     """
 
     def __init__(self, store: TaskStore | WriteTask):
+        self._note = getattr(store, "note", None)
         self._write: WriteTask = store if callable(store) else store.write_task
 
     def on_task_end(self, trainer: Trainer, module: EigenModule) -> None:
@@ -50,8 +52,10 @@ class ResultWriter(TaskCallback):
         written = self._write(task, module.eigenpairs(), curves, module.seconds)
         for image, result in enumerate(written or ()):
             for logger in trainer.loggers:
-                if isinstance(logger, ResultLogger):
-                    logger.log_result(image, result)
+                if isinstance(logger, ResultLogger) and not logger.problem:
+                    logger.show_result(image, result)
+                    if logger.problem and self._note:
+                        self._note(task.ids[image], logger.problem)
 
 
 def _callbacks(trainer: Trainer) -> list[Any]:

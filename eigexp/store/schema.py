@@ -1,0 +1,235 @@
+"""What files of a store must hold. Every reader checks against these types at the door, and trusts what it has read from there on."""
+
+import re
+from datetime import datetime
+from itertools import pairwise
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import AfterValidator, AllowInfNan, ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict
+
+from eigexp.errors import is_printable
+
+FORMAT = 2
+_MAX_EXACT_INTEGER = 2**53  # of a float64
+_NAME = re.compile(r"[\w][\w .+-]{0,199}", re.ASCII)
+_MAX_SHOWN = 120  # characters of a message
+
+RECORD = "record.json"
+
+
+def is_bare_name(name: str) -> bool:
+    """Return whether a text can be the name of a result's file: no folder, no hidden file, and not the record itself."""
+    return bool(_NAME.fullmatch(name)) and name != RECORD
+
+
+def _line(text: str) -> str:
+    if not is_printable(text):
+        raise ValueError("holds control characters")
+    return text
+
+
+def _bare(name: str) -> str:
+    if not is_bare_name(name):
+        raise ValueError("is not the bare name of a file")
+    return name
+
+
+def _printable(value: Any) -> Any:
+    """Check every text within a value."""
+    for text in value if isinstance(value, dict | list) else ():
+        _printable(text)
+    for inner in value.values() if isinstance(value, dict) else ():
+        _printable(inner)
+    return _line(value) if isinstance(value, str) else value
+
+
+def _date(text: str) -> str:
+    datetime.fromisoformat(text)
+    return text
+
+
+Line = Annotated[str, AfterValidator(_line), Field(max_length=20_000)]
+Id = Annotated[str, Field(pattern=r"^[0-9A-Za-z_-]{2,64}$")]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+FileName = Annotated[str, AfterValidator(_bare)]
+Count = Annotated[int, Field(ge=0, le=_MAX_EXACT_INTEGER)]
+Number = Annotated[float, AllowInfNan(False)]
+Amount = Annotated[float, AllowInfNan(False), Field(ge=0)]
+Plain = Annotated[dict[str, Any], AfterValidator(_printable)]
+Evidence = Literal["proven", "krylov", "converged", "unconfirmed", "budget"] | None  # those of eigexp.pairs, whose import takes torch
+_OPEN = with_config(ConfigDict(strict=True, extra="allow"))
+
+
+@_OPEN
+class ImageFacts(TypedDict):
+    """The image of a record."""
+
+    name: Line
+    shape: NotRequired[Annotated[list[Annotated[int, Field(ge=1, le=2**31)]], Field(max_length=8)]]
+    sha256: NotRequired[Line]
+    source: NotRequired[Line]
+
+
+@_OPEN
+class Sides(TypedDict):
+    """The evidence of a record."""
+
+    top: Evidence
+    bottom: Evidence
+
+
+@_OPEN
+class Zero(TypedDict):
+    """Eigenvalues that are zero to rounding."""
+
+    count: Count
+    below: Amount | None
+
+
+@_OPEN
+class Null(TypedDict):
+    """The null space of a record."""
+
+    dimension_at_least: Count
+    dimension_estimate: Amount | None
+    numerically_zero: NotRequired[Zero | None]
+
+
+@_OPEN
+class Record(TypedDict):
+    """record.json. Keys that are not listed may hold anything; readers do not use them."""
+
+    id: Id
+    format: Literal[1, 2]
+    digest: NotRequired[Digest]
+    status: Literal["converged", "unconfirmed", "budget"]
+    evidence: Sides
+    verified: bool
+    method: Line
+    model: Line
+    layer: Line | list[Line] | None
+    image: ImageFacts
+    n: Annotated[int, Field(ge=1, le=_MAX_EXACT_INTEGER)]
+    m: Count
+    eigenindex: list[Count]
+    eigenvalues: list[Number | None]
+    residuals: list[Amount | None]
+    intervals: list[Annotated[list[Number | None], Field(min_length=2, max_length=2)]]
+    clusters: list[list[Count]]
+    null_space: Null
+    tolerances: dict[str, dict[str, Number | bool | None]]
+    fisher_vector_products: Amount
+    steps: Count
+    seconds: Amount
+    seed: int
+    notes: list[Line]
+    versions: NotRequired[dict[str, Line]]
+    git: NotRequired[dict[str, Line | bool] | None]
+    host: NotRequired[Line]
+    device: Line
+    created: Annotated[Line, AfterValidator(_date)]
+    identity: Plain
+    settings: NotRequired[Plain]
+    files: dict[FileName, Digest]
+
+
+@_OPEN
+class Job(TypedDict, total=False):
+    """job.json: what a task is, and which process has it."""
+
+    ids: Annotated[list[Id], Field(min_length=1)]
+    names: list[Line]
+    model: Line
+    overrides: list[Line]
+    tables: list[Id]
+    launcher: Line
+    job: Line | int
+    host: Line
+    pid: Annotated[int, Field(ge=2)]  # 0 and -1 would signal whole groups of processes
+
+
+@_OPEN
+class Failure(TypedDict, total=False):
+    """error.json: how a task failed."""
+
+    type: Line
+    message: str
+    transient: bool
+    traceback: str
+
+
+@_OPEN
+class TableLayer(TypedDict):
+    """A layer of a cross table."""
+
+    layer: Line | list[Line] | None
+    id: Id
+    m: Count
+    n: Annotated[int, Field(ge=1, le=_MAX_EXACT_INTEGER)]
+    largest: Amount
+
+
+@_OPEN
+class TableVector(TypedDict):
+    """An eigendistortion of a cross table."""
+
+    layer: Count
+    eigenindex: Count
+    eigenvalue: Number | None
+
+
+@_OPEN
+class TableFile(TypedDict):
+    """sensitivity/<id>.json: how each layer responds to the eigendistortions of all."""
+
+    id: Id
+    format: Literal[1, 2]
+    digest: NotRequired[Digest]
+    model: Line
+    image: ImageFacts
+    layers: list[TableLayer]
+    vectors: list[TableVector]
+    values: list[list[Number]]
+
+
+def parse(content: bytes, kind: type) -> Any:
+    """Return the JSON of a file, checked against its type.
+
+    Raises:
+        ValueError: with one line that says where it is wrong.
+    """
+    try:
+        return _adapter(kind).validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        given = f", not {first['input']!r:.60}" if where and first["type"] != "missing" else ""
+        raise ValueError(f"{where + ': ' if where else ''}{first['msg'][:_MAX_SHOWN]}{given}") from None
+
+
+def check_record(record: Record) -> None:
+    """Check what one key of a record says against another.
+
+    Raises:
+        ValueError: saying what does not fit.
+    """
+    index, n = record["eigenindex"], record["n"]
+    if not len(index) == len(record["eigenvalues"]) == len(record["residuals"]) == len(record["intervals"]):
+        raise ValueError("eigenindex, eigenvalues, residuals and intervals have different lengths")
+    if any(after < before for before, after in pairwise(index)) or any(i >= n for i in index):
+        raise ValueError(f"eigenindex {str(index)[:60]} is not in order within 0 to {n - 1}")
+    for low, high in record["intervals"]:
+        if low is not None and high is not None and low > high:
+            raise ValueError(f"interval [{low}, {high}] is empty")
+    if record["format"] >= 2 and "digest" not in record:
+        raise ValueError("digest is missing")
+
+
+_ADAPTERS: dict[type, TypeAdapter[Any]] = {}
+
+
+def _adapter(kind: type) -> TypeAdapter[Any]:
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]
