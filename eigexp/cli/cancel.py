@@ -53,12 +53,13 @@ def cancel(root: str, ids: Sequence[str] = (), *, wait: float = 60.0) -> int:
     for task in chosen:
         if task.jobs:
             mark_cancelled(store, task.id)
-    _stop(store, jobs)
+    refusals = _stop(store, jobs)
     for pid in local:
         os.kill(pid, signal.SIGTERM)
     left = _left(store, jobs, {task.id for task in chosen if _is_local(store, task)}, wait)
     print(f"cancelled {len(jobs)} jobs and {len(local)} local processes, of {len(chosen)} tasks in flight")
-    if left:
+    if left:  # a job that ended meanwhile cannot be cancelled, which is no problem
+        print("\n".join(refusals), file=sys.stderr)
         print(f"Still there after {wait:g} s: {', '.join(left)}. They save first; give the command again to see.", file=sys.stderr)
     unknown = [task for task in found if task.state == UNKNOWN]
     if unknown:
@@ -66,11 +67,17 @@ def cancel(root: str, ids: Sequence[str] = (), *, wait: float = 60.0) -> int:
     return 1 if left else 0
 
 
-def _stop(store: "Store", jobs: "Collection[Job]") -> None:
+def _stop(store: "Store", jobs: "Collection[Job]") -> list[str]:
+    """Cancel jobs. Return what schedulers said that refused."""
     from eigexp.sweep.scheduler import Scheduler
 
+    refusals = []
     for name in sorted({job.scheduler for job in jobs}):
-        Scheduler.load(store, name).stop(sorted(job.id for job in jobs if job.scheduler == name))
+        try:
+            Scheduler.load(store, name).stop(sorted(job.id for job in jobs if job.scheduler == name))
+        except SchedulerError as error:
+            refusals.append(str(error))
+    return refusals
 
 
 def _left(store: "Store", jobs: "Collection[Job]", tasks: Collection[str], wait: float) -> list[str]:

@@ -16,10 +16,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from eigexp.config.compose import compose
+from eigexp.errors import SchedulerError
 from eigexp.store import Store
 from eigexp.sweep.job_script import TOO_EARLY, end_of_job
 from eigexp.sweep.launcher import make_launcher
@@ -118,7 +120,8 @@ class _Run:
         if counts["deleted"] < self.options.deletions and self.random.random() < 0.4:
             warned.add(job)
             counts["deleted"] += 1
-            self.launcher.scheduler.stop([job])
+            with suppress(SchedulerError):  # it has ended meanwhile
+                self.launcher.scheduler.stop([job])
         elif self.options.scheduler == "slurm":
             warned.add(job)
             counts["warned"] += 1
