@@ -39,6 +39,9 @@ signal.pthread_sigmask(signal.SIG_UNBLOCK, range(1, 32))
 if stopped:
     sys.exit({too_early})
 for id in sys.argv[6:]:
+    done = "{root}/done"
+    if os.path.exists(done) and id in open(done).read().split():
+        continue  # as the worker finds a stored result
     checkpoint = "{root}/" + id
     step = int(open(checkpoint).read()) if os.path.exists(checkpoint) else 0
     while step < {steps}:
@@ -48,7 +51,7 @@ for id in sys.argv[6:]:
         os.replace(checkpoint + ".tmp", checkpoint)
         if stopped:
             sys.exit(128 + stopped[0])
-    open("{root}/done", "a").write(id + "\\n")
+    open(done, "a").write(id + "\\n")
 """
 
 
