@@ -207,7 +207,7 @@ def time_limit(store: Store, id: str, rest: Sequence[str]) -> Iterator[None]:
         message = f"It took more than launcher.task_seconds={seconds:g}. Raise that and give --retry-failed; its checkpoint is kept."
         text = f"{message}\n{''.join(traceback.format_stack(sys._current_frames()[main]))}"
         write_error(store, id, "TimeLimit", message, transient=False, text=text)
-        json_reporter(standard_output)(TaskReport(id, "failed", 1, seconds, message))
+        os.write(standard_output, _line(TaskReport(id, "failed", 1, seconds, message)).encode())
         replace_worker(store, rest)
 
     # A thread, because a model that hangs in compiled code handles no signal; and a new process, because a thread cannot be stopped.
@@ -252,15 +252,19 @@ def ids_from(stream: Any) -> Iterator[str]:
         yield line.strip()
 
 
-def json_reporter(descriptor: int = 1) -> Callable[[TaskReport], None]:
-    """Return a function that writes reports as lines of JSON to what this descriptor is now, whatever replaces that later."""
-    stream = os.fdopen(os.dup(descriptor), "w")
+def json_reporter() -> Callable[[TaskReport], None]:
+    """Return a function that writes reports as lines of JSON to the standard output of this moment, whatever replaces that later."""
+    stream = os.fdopen(os.dup(1), "w")
 
     def report(done: TaskReport) -> None:
-        stream.write(json.dumps(asdict(done)) + "\n")
+        stream.write(_line(done))
         stream.flush()
 
     return report
+
+
+def _line(report: TaskReport) -> str:
+    return json.dumps(asdict(report)) + "\n"
 
 
 def raise_on_signals() -> None:
