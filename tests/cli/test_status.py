@@ -64,7 +64,8 @@ def test_a_plan_says_what_is_done_partial_and_to_do_and_what_it_will_cost(tmp_pa
     assert first.stdout.splitlines()[-1].startswith(total) and first.stdout.strip().endswith("of unknown cost")
     assert [folder.name for folder in store.folders()] == store.ids()  # nothing was frozen
 
-    stopped = begin(tmp_path, "sweep", *WORDS, *SLOW, "+callbacks.slow.seconds=0.5")
+    # A checkpoint after the first step: several are left, however late the signal is seen.
+    stopped = begin(tmp_path, "sweep", *WORDS, *SLOW, "+callbacks.slow.seconds=0.5", "callbacks.checkpoint.every_steps=1")
     wait_for(lambda: list((store.root / "checkpoints").glob("*.ckpt")))
     os.kill(stopped.pid, signal.SIGTERM)
     assert stopped.wait(900) == 128 + signal.SIGTERM
