@@ -24,7 +24,7 @@ def store(tmp_path_factory):
 
 def test_load_gives_a_frame(store):
     data = eigexp.results.load(store)
-    assert list(data["model"]) == ["lg", "ln"] and data["created"].dt.tz is not None
+    assert list(data["model"]) == ["ln", "lg"] and data["created"].dt.tz is not None
     assert list(eigexp.results.load(store, "model=ln")["model"]) == ["ln"]
     assert list(eigexp.results.load(str(store), ["model=l?", "n>=100"])["n"]) == [256, 256]
     with pytest.raises(ConfigurationError):
