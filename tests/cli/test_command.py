@@ -103,8 +103,8 @@ def write(path, content):
         (["model._target_=mymodels.NotFinite"], "NaN or Inf"),
         (["model._target_=mymodels.Typo"], "cannot be imported"),
         (["solver.tol=1e-9"], "below the rounding of float32 products"),
-        (["dtype=float16"], "dtype=float16"),
-        (["linearise=backwards"], "linearise=backwards is unknown"),
+        (["dtype=float16"], "dtype='float16' does not fit"),
+        (["linearise=backwards"], "linearise='backwards' does not fit"),
     ],
 )
 def test_bad_input_is_one_clear_line_and_exit_2(tmp_path, words, message):
