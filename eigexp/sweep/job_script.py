@@ -137,7 +137,8 @@ def end_of_job(store: Store, job: str) -> str:
     """Return how a job ended that has left the queue: its exit code and the last line of its log."""
     folder = store.root / FOLDER
     code = _text(folder / f"{job}{EXIT}").strip()
-    last = _text(folder / f"{job}{LOG}").strip().splitlines()[-1:]
+    lines = _text(folder / f"{job}{LOG}").strip().splitlines()
+    last = ([line for line in lines if not line.startswith("srun: ")] or lines)[-1:]  # srun repeats the exit code after the cause
     if not code and not last:
         return f"job {job} left the queue before it began"
     return ": ".join([f"job {job} ended with exit code {code}" if code else f"job {job} was killed", *last])
