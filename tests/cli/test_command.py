@@ -76,7 +76,7 @@ def test_budget_exits_with_3_and_is_stored_as_such(tmp_path):
 def test_hydra_flags(tmp_path):
     shown = eigexp("run", "solver.k=3", "--cfg", "job", cwd=tmp_path)
     assert shown.returncode == 0 and "k: 3" in shown.stdout
-    assert "== Configuration groups ==" in eigexp("run", "--help", cwd=tmp_path).stdout
+    assert "groups and their options" in eigexp("run", "--help", cwd=tmp_path).stdout
     assert not (tmp_path / "outputs").exists()
 
 

@@ -12,6 +12,7 @@ from safetensors.numpy import load, save
 
 from eigexp.errors import StoreError
 from eigexp.store import Store
+from eigexp.store import complete
 from eigexp.store import store as store_module
 from eigexp.store.maintenance import verify
 from tests.store.fakes import fake_image, fake_pairs, fake_record, write_fake
@@ -155,5 +156,5 @@ def test_reading_and_writing_import_no_torch(tmp_path):
 def test_equal_results_have_equal_bytes():
     """safetensors writes the keys of its metadata in any order."""
     contents = [save({"x": np.arange(3.0)}, metadata={"format": "eigexp 1", "id": "aa", "more": "x"}) for _ in range(30)]
-    (ordered,) = {store_module._in_order(content) for content in contents}
+    (ordered,) = {complete._in_order(content) for content in contents}
     assert np.array_equal(load(ordered)["x"], np.arange(3.0))
