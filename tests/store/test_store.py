@@ -11,8 +11,7 @@ import pytest
 from safetensors.numpy import load, save
 
 from eigexp.errors import StoreError
-from eigexp.store import Store
-from eigexp.store import complete
+from eigexp.store import Store, complete
 from eigexp.store import store as store_module
 from eigexp.store.maintenance import verify
 from tests.store.fakes import fake_image, fake_pairs, fake_record, write_fake
