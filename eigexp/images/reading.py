@@ -134,7 +134,9 @@ def _read_tiff(path: Path, max_pixels: int) -> NDArray:
         _check_single(path, len(file.series), "images")
         shape = file.series[0].shape if file.series else (0,)
         if len(shape) > 3 or (len(shape) == 3 and not {shape[0], shape[2]} & {1, 2, 3, 4}):
-            raise ImageError(f"{path} holds an array of shape {shape}, not one image. Save a single page with 1 or 3 channels.")
+            raise ImageError(
+                f"{path} holds an array of shape {shape}, which is not one grey or colour image. Save a single page with 1 or 3 channels."
+            )
         sides = sorted(shape)[-2:]
         _check_size(path, sides[0], sides[-1], max_pixels)
         array = file.asarray()
