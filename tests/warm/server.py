@@ -52,6 +52,8 @@ import signal
 process = Process(words, folder={folder!r})
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGQUIT):
     signal.signal(number, lambda number, _: process.send_signal(number))
+# The process that starts a worker may have blocked them until it has its handlers: here they are.
+signal.pthread_sigmask(signal.SIG_UNBLOCK, range(1, 32))
 code = process.wait()
 if code < 0:
     signal.signal(-code, signal.SIG_DFL) if -code != signal.SIGKILL else None
