@@ -98,11 +98,6 @@ def test_the_rounding_that_is_measured_in_the_solvers_dtype_counts(monkeypatch):
     assert found.products == 2 + 4 * 2
 
 
-@pytest.mark.parametrize(("k", "expected"), [(0, []), (1, [0]), (3, [0, 1, 2]), (6, [0, 1, 4, 5])])
-def test_both_ends_are_sampled(k, expected):
-    assert products._ends(k, 2) == expected
-
-
 # ---------------------------------------------------------------- float32 beside float64
 
 

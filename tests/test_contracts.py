@@ -20,7 +20,8 @@ from eigexp.config.compose import compose
 from eigexp.config.instantiate import construct
 from eigexp.images import Image, ImageSource
 from eigexp.models import OnOff, prepare_model
-from eigexp.operators import Noise, PixelSubspace, linearise
+from eigexp.noise import Noise
+from eigexp.operators import linearise
 from eigexp.report.axes import chart_figure
 from eigexp.report.chart import Chart
 from eigexp.report.charts import page_charts
@@ -29,6 +30,7 @@ from eigexp.report.svg import chart_svg
 from eigexp.report.view import View
 from eigexp.solvers import Krylov
 from eigexp.store import arrays_of
+from eigexp.subspace import PixelSubspace
 from eigexp.training import EigenModule, Task, TaskData, make_trainer
 from eigexp.training.loggers import ResultLogger
 from tests.store.fakes import fake_curves, fake_image, fake_pairs, fake_record

@@ -7,7 +7,8 @@ from jaxtyping import TypeCheckError
 from eigexp.linalg.orthonormal import inner, orthogonal_to
 from eigexp.linalg.rayleigh_ritz import ritz
 from eigexp.models.filters import gaussian_taps
-from eigexp.operators import DenseOperator, GaussianNoise
+from eigexp.noise import GaussianNoise
+from eigexp.operators import DenseOperator
 from eigexp.pairs import RitzPairs
 
 DOUBLE = torch.float64

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from eigexp.images import Image
 
@@ -30,8 +31,7 @@ def response_digest(model: nn.Module, image: Image) -> list[float]:
     except Exception as error:  # a model in one precision alone, or one that cannot be copied: then nothing is compared
         log.debug("No response digest: %s", error)
         return []
-    parts = y if isinstance(y, tuple | list) else (y,)
-    response = torch.cat([part.flatten() for part in parts]).cpu()
+    response = torch.cat([part.flatten() for part in tree_leaves(y) if isinstance(part, Tensor)]).cpu()
     signs = torch.randint(0, 2, (_NUMBER, len(response)), generator=torch.Generator().manual_seed(0)).double() * 2 - 1
     return [_rounded(float(value)) for value in (response.norm(), *(signs @ response))] if _is_real(response) else []
 

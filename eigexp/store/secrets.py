@@ -27,7 +27,7 @@ class Secret(str):
         made.source = source
         return made
 
-    def __getnewargs__(self) -> tuple[str, str]:
+    def __getnewargs__(self) -> tuple[str, str]:  # pyright: ignore[reportIncompatibleMethodOverride] # of __new__ above
         """Return what copies are made of."""
         return str(self), self.source
 

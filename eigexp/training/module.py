@@ -7,9 +7,11 @@ from lightning.pytorch import LightningModule
 
 from eigexp.certificates import Precision, check_certificate_memory
 from eigexp.errors import ConfigurationError
-from eigexp.operators import Noise, Operator, PixelSubspace, linearise
+from eigexp.noise import Noise
+from eigexp.operators import Operator, linearise
 from eigexp.pairs import EigenPairs
 from eigexp.solvers.base import Progress, Solver, SolverState
+from eigexp.subspace import PixelSubspace
 from eigexp.training.fingerprint import check_fingerprint, fingerprint
 from eigexp.training.precision import full_precision
 from eigexp.training.settings import SolveSettings

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from eigexp.certificates import Precision, check_precision
-from eigexp.operators import Noise, PixelSubspace
+from eigexp.noise import Noise
 from eigexp.solvers.base import Solver
+from eigexp.subspace import PixelSubspace
 
 
 @dataclass(frozen=True)

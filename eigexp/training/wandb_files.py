@@ -24,7 +24,7 @@ def last_logged(path: Path, key: str) -> int:
 
 def _records(data: bytes) -> Iterator[Any]:
     from google.protobuf.message import DecodeError
-    from wandb.proto.wandb_internal_pb2 import Record
+    from wandb.proto.wandb_internal_pb2 import Record  # pyright: ignore[reportAttributeAccessIssue] # made when imported
 
     whole, position = b"", _HEADER
     while position + _FRAME <= len(data):

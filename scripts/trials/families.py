@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from eigexp.images import SkimageImages
 from eigexp.models import LinearNonlinear, LuminanceContrastGainControl, LuminanceGainControl, OnOff, prepare_model
 from eigexp.models.zoo import efficientnet_lite0, torchvision_model
-from eigexp.operators import GaussianNoise, Mask
+from eigexp.noise import GaussianNoise
+from eigexp.subspace import Mask
 from scripts.trials import networks
 from scripts.trials.maps import LinearMap, MirrorSum, TurnEquivariant, random_with_spectrum, turned_alike, with_spectrum
 from scripts.trials.questions import PLANES, RELATIVE, SPARSE, STANDARD, Question

@@ -7,7 +7,9 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from eigexp.operators import Mask, Noise, Operator, dense_matrix, linearise
+from eigexp.noise import Noise
+from eigexp.operators import Operator, dense_matrix, linearise
+from eigexp.subspace import Mask
 
 
 @dataclass(frozen=True)

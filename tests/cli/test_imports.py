@@ -17,7 +17,7 @@ PLAN = {"torch", "hydra", "scipy", "numpy"}
 MAY: dict[str, tuple[list[str], set[str]]] = {
     "run": (["run", *RUN], {*PLAN, "matplotlib"}),  # beside what Lightning imports, with which it starts
     "run, stored": (["run", *RUN], PLAN),
-    "run --cfg": (["run", *RUN, "--cfg", "job"], {"hydra"}),
+    "run --cfg": (["run", *RUN, "--cfg", "job"], {"hydra", "numpy"}),
     "sweep --dry-run": (["sweep", "model=ln,lg", "images.size=16", "--dry-run"], PLAN),
     "models NAME": (["models", "ln", "images.size=16"], {*PLAN, "torchvision", "sympy"}),  # torchvision traces networks
     "doctor NAME": (["doctor", "model=ln", "images.size=16"], {*PLAN, "sympy"}),

@@ -2,6 +2,7 @@
 
 import io
 import re
+from unittest.mock import patch
 
 import pytest
 from rich.console import Console
@@ -22,12 +23,10 @@ def record(evidence="krylov", interval=(0.0, 2.5e-6), **more):
 
 
 def printed(tmp_path, capsys, width=None, found=None, no_color=None, **outcome):
-    import json
-
-    (tmp_path / "record.json").write_text(json.dumps(found or record()))
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=width is not None, width=width, no_color=no_color, legacy_windows=False)
-    show(RunOutcome((tmp_path,), outcome.get("reused", ()), ("converged",), outcome.get("signum")), console)
+    with patch("eigexp.cli.run_summary.read_record", return_value=found or record()):  # what is not shown is left out
+        show(RunOutcome((tmp_path,), outcome.get("reused", ()), ("converged",), outcome.get("signum")), console)
     assert capsys.readouterr().out == f"{tmp_path}\n"
     return stream.getvalue()
 

@@ -198,6 +198,7 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
 # How a piece of Python begins: what is run before it, and what is smaller in it.
 PYTHON: dict[str, tuple[str, dict[str, str]]] = {
     "import eigexp\nfrom eigexp import images, models": ("", {"size=96": "size=32", "synthesize()": "synthesize(progress=False)"}),
+    "from eigexp import Eigendistortion, images": ("", {"size=96": "size=32", "synthesize()": "synthesize(progress=False)"}),
     "from eigexp.sweep import Sweep": ("", {"devices=2": "devices=1", "images.size=64": "images.size=24"}),
     "import eigexp\n\nmodel = eigexp.prepare_model(model)": (
         "from eigexp.images import SkimageImages\nfrom eigexp.models import OnOff\n"

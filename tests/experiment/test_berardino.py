@@ -2,7 +2,6 @@
 
 import pytest
 
-import eigexp.experiment.writer
 from eigexp.experiment.run import run
 from eigexp.report.plot import plot
 from eigexp.store import Store
@@ -12,14 +11,14 @@ from eigexp.sweep.plan import make_plan
 
 
 @pytest.mark.slow
-def test_the_experiment_makes_its_table_and_its_figure(tmp_path, monkeypatch):
+def test_the_experiment_makes_its_table_and_its_figure(tmp_path):
     pytest.importorskip("efficientnet_lite_pytorch")
-    monkeypatch.setattr(eigexp.experiment.writer, "_figures", lambda *arguments: {})
     small = [
         "model=lg,onoff,efficientnet_lite0",
         "images.names=[camera,coffee]",
         "images.size=32",
         "logger=none",
+        "figure=null",
         "callbacks.progress.mode=quiet",
     ]
     plan = make_plan(["experiment=berardino2017", *small, f"store='{tmp_path}'"])
@@ -38,11 +37,10 @@ def test_the_experiment_makes_its_table_and_its_figure(tmp_path, monkeypatch):
     assert figure.path.stat().st_size > 5_000 and len(table.path.read_text().splitlines()) == 15
 
 
-def test_random_weights_are_said_in_the_record(tmp_path, monkeypatch):
+def test_random_weights_are_said_in_the_record(tmp_path):
     pytest.importorskip("efficientnet_lite_pytorch")
-    monkeypatch.setattr(eigexp.experiment.writer, "_figures", lambda *arguments: {})
     words = ["model=efficientnet_lite0", "model.weights=random", "model.layer=_blocks.0", "images.grey=false", "images.size=32"]
-    (task,) = make_plan([*words, "logger=none", "callbacks.progress.mode=quiet", f"store='{tmp_path}'"])
+    (task,) = make_plan([*words, "logger=none", "figure=null", "callbacks.progress.mode=quiet", f"store='{tmp_path}'"])
     run(task.config)
     assert Store(tmp_path).read(task.id).record["notes"] == [
         "efficientnet_lite0 has random weights: this says nothing of a trained network"

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from eigexp.errors import ConfigurationError
-from eigexp.operators import GaussianNoise
+from eigexp.noise import GaussianNoise
 
 
 def test_unit_noise_changes_nothing():

@@ -88,7 +88,7 @@ def test_early_noise_has_no_distance_between_responses(tmp_path):
     result = Store(tmp_path).read(run(small(tmp_path, "noise=early_late")).folders[0].name)
     assert max(result.record["eigenvalues"]) < 1 / 0.1**2
     with pytest.raises(ConfigurationError, match="--no-check"):
-        Responses(result).distance(result.image, result.image)
+        Responses(result, trust=True).distance(result.image, result.image)
 
 
 def test_a_file_counts_by_its_content(tmp_path):

@@ -161,7 +161,7 @@ def test_a_run_of_a_pair(tmp_path):
         {result.id}
     )
     with pytest.raises(ConfigurationError, match="--no-check"):
-        Responses(result).distance(result.image, result.image)
+        Responses(result, trust=True).distance(result.image, result.image)
     rows = export_stimuli(result, tmp_path / "stimuli", alphas=[1.0], bits=[8])
     assert [row["predicted_dprime"] for row in rows if row.get("eigenvalue") is not None] == [None] * 4
 
@@ -180,7 +180,7 @@ def test_the_euclidean_norm_is_in_no_id(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["against=lg", "floor=0"], r"floor=0 must be a positive number"),
+        (["against=lg", "floor=0"], r"floor=0 does not fit\. Give a positive number"),
         (["against=lg", "norm=csf"], r"against= and norm= are both set"),
         (["against=resnet18", "against.weights=random", "against.layer=[layer1,layer2]"], r"against\.layer names several layers"),
     ],

@@ -6,7 +6,8 @@ from torch import nn
 
 from eigexp.errors import ModelError
 from eigexp.models.layers import NetworkLayers
-from eigexp.operators import GaussianNoise, linearise
+from eigexp.noise import GaussianNoise
+from eigexp.operators import linearise
 from eigexp.operators.cross import layer_sensitivities
 from tests.models.small_network import SmallNetwork, fisher
 

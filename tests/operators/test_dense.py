@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from eigexp.errors import OperatorError
-from eigexp.operators import CountedOperator, DenseOperator, Mask, dense_matrix, linearise
+from eigexp.operators import CountedOperator, DenseOperator, dense_matrix, linearise
+from eigexp.subspace import Mask
 
 
 def matrix(b: int = 2, m: int = 5, n: int = 7) -> torch.Tensor:

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from eigexp.errors import ConfigurationError, EigexpError, ImageError, ModelError, OperatorError
-from eigexp.operators import CountedOperator, GaussianNoise, Mask, Noise, dense_matrix, linearise
+from eigexp.noise import GaussianNoise, Noise
+from eigexp.operators import CountedOperator, dense_matrix, linearise
+from eigexp.subspace import Mask
 from tests.operators.networks import Copy, Linear, Nested, Quartic, Spectrum, Unbatched, convolution, images, jacobians
 
 METHODS = ["program", "double_backward", "forward", "dense"]

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from eigexp.cli import main
-from eigexp.operators import Mask
 from eigexp.solvers import Power
 from eigexp.store import Store
 from eigexp.store.identity import Part, settings_of
 from eigexp.store.maintenance import verify
 from eigexp.store.source_code import code_digest
 from eigexp.store.table import table
+from eigexp.subspace import Mask
 from tests.store.fakes import fake_image, fake_pairs, fake_record
 
 FORMAT_1 = Path(__file__).parent / "format_1"

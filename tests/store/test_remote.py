@@ -9,11 +9,13 @@ import time
 
 import pytest
 
+from eigexp import cli
 from eigexp.errors import MissingDependencyError, StoreError
 from eigexp.store import Store
 from eigexp.store.maintenance import verify
 from eigexp.store.remote import Remote
 from eigexp.sweep.lock import task_lock
+from tests.docs.documented import arguments, commands
 from tests.store.fakes import write_fake
 
 
@@ -77,6 +79,15 @@ def test_a_store_at_a_url_is_shared_by_machines(bucket, fake, tmp_path, monkeypa
     before = Remote(bucket).read("records/ab00000000000001.json")
     second.write_files({**record, "model": "other"}, files)
     assert Remote(bucket).read("records/ab00000000000001.json") == before
+
+
+def test_documented_commands(bucket, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    small = {"run": ["images.size=24", "logger=none", "figure=null", "callbacks.progress.mode=quiet"]}
+    documented = [arguments(command)[1:] for command in commands() if command.startswith("eigexp ") and "s3://bucket/lab" in command]
+    for words in documented:
+        assert cli.main([word.replace("s3://bucket/lab", bucket) for word in words] + small.get(words[0], [])) == 0, capsys.readouterr()
+    assert len(documented) == 4 and Store("outputs/results").ids() == Store(bucket).ids() != []
 
 
 def test_of_many_writers_at_once_one_creates_an_object(bucket):

@@ -3,7 +3,8 @@ import torch
 from PIL import Image
 
 from eigexp.errors import ConfigurationError, ImageError
-from eigexp.operators import Mask, linearise
+from eigexp.operators import linearise
+from eigexp.subspace import Mask
 
 SHAPE = (2, 9, 12)
 EYE = torch.eye(2 * 9 * 12)

@@ -1,6 +1,5 @@
 """Ten thousand results: what is done, and a table of them, within seconds of a processor."""
 
-import json
 import os
 import time
 
@@ -9,6 +8,7 @@ import pytest
 import eigexp
 from eigexp.store import Store
 from eigexp.store.index import INDEX
+from eigexp.store.seal import sealed
 from eigexp.sweep.scheduler import Queues
 from eigexp.sweep.task_status import StatusReader
 from tests.store.fakes import write_fake
@@ -24,7 +24,7 @@ def store(tmp_path_factory):
     for i in range(NUMBER - 1):
         folder = store.path(f"{i * 7919 % 2**16:04x}{i:012x}")
         os.makedirs(folder)
-        (folder / "record.json").write_text(json.dumps({**record, "id": folder.name, "model": ("ln", "onoff")[i % 2]}))
+        (folder / "record.json").write_bytes(sealed({**record, "id": folder.name, "model": ("ln", "onoff")[i % 2]}))
     return store
 
 

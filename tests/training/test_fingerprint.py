@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from eigexp.errors import CheckpointError
-from eigexp.operators import GaussianNoise, Mask
+from eigexp.noise import GaussianNoise
+from eigexp.subspace import Mask
 from eigexp.training.fingerprint import check_fingerprint, fingerprint
 from eigexp.training.settings import SolveSettings
 from tests.training.toys import Power, task
