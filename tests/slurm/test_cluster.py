@@ -43,7 +43,7 @@ def test_preempted_signalled_and_daemons_restarted(cluster, sweep, tmp_path):
     victim = running(cluster, "n2")
     cluster.tell("scancel", "--signal=USR2", victim)  # as Slurm does before the time limit
     cluster.ask("sbatch", "--partition=high", "--nodelist=n1", "--output=/dev/null", "--wrap=sleep 1")
-    wait_until(lambda: [job for job, state, _ in cluster.jobs("-p", "low") if job == victim and state == "PENDING"], 30, "requeued job")
+    wait_until(lambda: "Restarts=0" not in cluster.ask("scontrol", "show", "job", victim), 30, "requeued job")
     wait_until(lambda: at_work(store, running(cluster, "n2")), 60, "another job at work on n2")
     cluster.kill_node("n2")
     cluster.start_node("n2")
