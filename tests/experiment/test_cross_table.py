@@ -139,10 +139,10 @@ def test_a_list_within_the_list_is_one_response(tmp_path):
 
 
 def test_layers_of_one_image_follow_each_other_and_it_is_read_once(monkeypatch):
-    every = tasks("model.layer=[stem,head]", "images.names=[camera,coins]", "images.batch_size=1")
     reads = []
     real = FileSource.__getitem__
     monkeypatch.setattr(FileSource, "__getitem__", lambda self, i: reads.append(i) or real(self, i))
+    every = tasks("model.layer=[stem,head]", "images.names=[camera,coins]", "images.batch_size=1")
     assert [(task.names, task.config["model"]["layer"]) for task in every] == [
         (("camera",), "stem"),
         (("camera",), "head"),
