@@ -107,7 +107,7 @@ def test_opacity_is_dropped(tmp_path):
         (np.full((4, 4), np.nan, np.float32), r"16 pixel values are NaN or infinite"),
         (np.full((4, 4), np.inf, np.float32), r"16 pixel values are NaN or infinite"),
         (np.zeros((4, 4), np.int16), r"dtype int16 have no known range"),
-        (np.zeros((2, 5, 4, 5), np.uint8), r"shape \(2, 5, 4, 5\), not one image"),
+        (np.zeros((2, 5, 4, 5), np.uint8), r"not one grey or colour image"),
     ],
 )
 def test_pixels_without_a_meaning_are_refused(tmp_path, pixels, message):
