@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Mapping
 from importlib import import_module, metadata
+from inspect import signature
 from pathlib import Path
 from pkgutil import iter_modules
 from types import FunctionType
@@ -16,6 +17,8 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.g
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from latex2mathml.converter import convert  # noqa: E402
+
+from eigexp.synthesis.methods import SOLVERS  # noqa: E402
 
 project = "eigexp"
 author = "eigexp developers"
@@ -106,8 +109,25 @@ def skip_foreign(app: Any, what: str, name: str, thing: Any, skip: bool, options
     return True if what == "class" and not str(getattr(thing, "__module__", None) or "eigexp").startswith("eigexp") else None
 
 
+def options() -> str:
+    """Return a table of the arguments and defaults of what people configure."""
+    from eigexp import Eigendistortion
+    from eigexp.training import EigenModule, callbacks
+
+    solvers = {f"solver={name}": kind for name, kind in SOLVERS.items()}
+    made = {f"callbacks.{name}": getattr(callbacks, name) for name in callbacks.__all__ if name != "TaskCallback"}
+    things = {**solvers, "Eigendistortion": Eigendistortion, "Eigendistortion.synthesize": Eigendistortion.synthesize}
+    rows = ["| of | option | default |", "|---|---|---|"]
+    for name, thing in {**things, "EigenModule": EigenModule, **made}.items():
+        shown = [p for p in signature(thing).parameters.values() if p.name != "self"]
+        rows += [f"| `{name}` | `{p.name}` | {'required' if p.default is p.empty else f'`{p.default!r}`'} |" for p in shown]
+    return "\n".join(rows)
+
+
 def insert_api(app: Any, docname: str, source: list[str]) -> None:
-    """Replace each line `<!-- API: package -->` by the directives of that package."""
+    """Replace each line `<!-- API: package -->` by the directives of that package, and `<!-- OPTIONS -->` by the table of options."""
+    if "<!-- OPTIONS -->" in source[0]:
+        source[0] = source[0].replace("<!-- OPTIONS -->", options())
     source[0] = _PACKAGE.sub(lambda found: api(*found.groups()), source[0])
 
 

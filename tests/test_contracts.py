@@ -43,6 +43,8 @@ ELSEWHERE = {
 NEEDED: dict[tuple[str, str], list[str]] = {
     ("images", "folder"): ["images.path=photos"],
     ("images", "file"): ["images.path=photos/a.png"],
+    ("images", "tensors"): ["images.path=photos/x.npy"],
+    ("images", "dataset"): ["images.dataset._target_=torchvision.datasets.FakeData", "images.dataset.size=2"],
     ("noise", "low_rank"): ["noise.path=covariance.npz"],
     ("subspace", "compose"): ["subspace.parts=[{name:mask,extent:0.9},{name:band,high:0.4}]"],
     ("subspace", "tangent"): ["subspace.path=latent.npy"],
@@ -65,12 +67,13 @@ def each(group: str) -> pytest.MarkDecorator:
 
 @pytest.fixture
 def photos(tmp_path, monkeypatch):
-    """A current folder with two small images."""
+    """A current folder with two small images, and a file of tensors."""
     monkeypatch.chdir(tmp_path)
     Path("photos").mkdir()
     for seed, name in enumerate(("a", "b")):
         pixels = torch.randint(0, 256, (20, 24, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
         PillowImage.fromarray(pixels.numpy()).save(f"photos/{name}.png")
+    np.save("photos/x.npy", pixels.permute(2, 0, 1)[None].numpy() / 255)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from eigexp.cli.check import Check
 from eigexp.operators import JacobianOperator, linearise
+from eigexp.operators.precision import converted
 
 STEP = 1e-6  # of a finite difference: root mean square over the pixels
 DERIVATIVE_RTOL = 1e-3  # difference of two derivatives of a response, relative to the root mean square over the responses
@@ -55,7 +56,8 @@ class Subject:
     def in_float64(self) -> "Subject":
         """Return a copy in float64."""
         model = copy.deepcopy(self.model)
-        return replace(self, model=model.double() if isinstance(model, torch.nn.Module) else model, image=self.image.double())
+        precise = converted(model, torch.float64) if isinstance(model, torch.nn.Module) else model
+        return replace(self, model=precise, image=self.image.double())
 
     def direction(self) -> Tensor:
         """Return a fixed random direction, one per pixel in root mean square."""

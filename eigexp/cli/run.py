@@ -1,15 +1,9 @@
 """`eigexp run`, with Hydra's own flags, and `eigexp rank`, which joins a run on several devices."""
 
 import argparse
-import os
-import sys
-from typing import Any
 
-from eigexp.cli.commands import Commands, OneLineParser, exit_code, say_loading
+from eigexp.cli.commands import Commands, say_loading
 from eigexp.cli.options import group_lines
-from eigexp.errors import ConfigurationError, EigexpError, printable
-
-_REFUSED_FLAGS = ("experimental_rerun",)  # it loads a pickle
 
 _HELP = """Compute the eigendistortions of one configuration and store them: the changes of an image that a model notices most and least.
 
@@ -31,7 +25,8 @@ keys that most runs need, with their defaults:
   model.layer=null                            the response: the output, or a layer (`eigexp models MODEL` lists them)
   seed=0 dtype=float32 certify=float64 store=outputs/results
 
-flags: --cfg job prints the whole configuration; -m runs each choice; --hydra-help lists Hydra's own.
+flags: --cfg job prints the whole configuration; -m runs each choice, and with hydra/sweeper=optuna searches by
+optimized_metric=D_lower; --config-dir FOLDER adds options of your own; --hydra-help lists Hydra's own.
 
 exit codes: 0 converged, 2 invalid input or configuration, 3 tolerance not met, 128 + signal, 1 other errors"""
 
@@ -49,7 +44,7 @@ def add(commands: Commands) -> None:
 
 
 def run(words: list[str]) -> int:
-    """Compute one configuration. Return 0 converged, 3 tolerance not met, 128 + signal.
+    """Compute one configuration, or with -m several. Return 0 converged, 3 tolerance not met, 128 + signal.
 
     Args:
         words: overrides, and flags of Hydra.
@@ -60,83 +55,17 @@ def run(words: list[str]) -> int:
     if {"--help", "-h"} & set(words):
         print(_HELP.format(groups=group_lines()))
         return 0
+    from eigexp.config.compose import compose, with_config_dir
+
+    words = with_config_dir(words)
     if any(word.startswith("-") for word in words):
-        return _run_with_hydra(words)
+        from eigexp.cli.hydra_flags import run_with_hydra
+
+        return run_with_hydra(words)
     say_loading()
-    from eigexp.config.compose import compose
+    from eigexp.cli.one_run import compute
 
-    return _compute(compose(words))
-
-
-def _run_with_hydra(words: list[str]) -> int:
-    """Run with flags of Hydra: --cfg, --resolve, --multirun, --info, shell completion."""
-    import hydra
-    from hydra.core.hydra_config import HydraConfig
-
-    from eigexp.config.compose import check
-    from eigexp.config.failure import configuration_failures
-
-    codes: list[int] = []
-
-    def task(config: Any) -> None:
-        print(f"# {' '.join(HydraConfig.get().overrides.task)}")
-        try:
-            with configuration_failures():
-                check(config)
-            codes.append(_compute(config))
-        except EigexpError as error:
-            print(f"eigexp: {printable(str(error))}", file=sys.stderr)
-            codes.append(exit_code(error))
-
-    overrides = [word for word in words if not word.startswith("-") and ("=" in word or word[:1] in ("~", "+"))]
-    flags = [word for word in words if word not in overrides]
-    _check_flags(flags, overrides)
-    sys.argv = ["eigexp run", *flags, *overrides]  # Hydra wants its flags first
-    before = os.environ.get("HYDRA_FULL_ERROR")
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # it raises its errors, instead of printing several lines and leaving with 1
-    try:
-        with configuration_failures(overrides):
-            hydra.main(version_base="1.3", config_path="pkg://eigexp.conf", config_name="config")(task)()
-    finally:
-        os.environ.pop("HYDRA_FULL_ERROR") if before is None else os.environ.update(HYDRA_FULL_ERROR=before)
-    return max(codes, default=0)
-
-
-def _check_flags(flags: list[str], overrides: list[str]) -> None:
-    """Refuse a flag that Hydra does not know, one that loads what must not be loaded, and overrides that cannot be composed.
-
-    Raises:
-        ConfigurationError: naming the flag or override.
-    """
-    from hydra._internal.utils import get_args_parser
-
-    from eigexp.config.compose import compose
-    from eigexp.config.expand import expand
-
-    parser = get_args_parser()
-    parser.__class__ = OneLineParser
-    parser.prog = "eigexp run"
-    given = parser.parse_args(flags)
-    for name in _REFUSED_FLAGS:
-        if getattr(given, name, None) is not None:
-            raise ConfigurationError(f"--{name.replace('_', '-')} is not a flag of this command. `eigexp run --help` lists what it takes.")
-    if given.overrides:
-        raise ConfigurationError(f"{given.overrides[0]!r} is neither a flag nor an override. Write key=value.")
-    if given.hydra_help or given.shell_completion or given.help:
-        return
-    if given.config_dir or given.config_path or given.config_name:
-        return  # groups and keys that are composed by Hydra alone
-    for point in expand(overrides) if given.multirun else [overrides]:
-        compose(point)
-
-
-def _compute(config: Any) -> int:
-    from eigexp.cli.run_summary import show
-    from eigexp.experiment.run import run
-
-    outcome = run(config)
-    show(outcome)
-    return outcome.exit_code
+    return compute(compose(words))[0]
 
 
 def _rank(options: argparse.Namespace, overrides: list[str]) -> int:

@@ -1,9 +1,11 @@
 """From the overrides of a command line to one composed configuration, with errors that name the override and what to write instead."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -15,12 +17,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
 from eigexp.config.failure import configuration_failures, one_line
+from eigexp.config.own_targets import drop_foreign_settings, with_free_keys
 from eigexp.config.schema import check_types
 from eigexp.errors import ConfigurationError, nearest, printable
 from eigexp.store.secrets import marked
 
 CONF = "eigexp.conf"
 SWEEP_KEY = "sweep"
+_MAY_BE_NULL = ("experiment", "debug")
 _LIST_GROUPS = ("callbacks", "logger")  # whose options merge
 _WITHOUT_EFFECT = ("hydra.run.dir", "hydra.job.chdir", "hydra.output_subdir")  # keys of Hydra for folders that are not made here
 _AGAINST = re.compile(r"^against=(?!null$)")  # takes the options of model
@@ -38,15 +42,11 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
     """
     with configuration_failures(overrides):
         check_overrides(overrides)
-        try:
+        overrides = with_free_keys(overrides)
+        with explained(overrides):
             config = _compose(overrides)
+            drop_foreign_settings(config, overrides)
             check(config)
-        except MissingConfigException as error:
-            raise ConfigurationError(_unknown_option(error)) from error
-        except InterpolationKeyError as error:
-            raise ConfigurationError(f"{one_line(str(error))}. Give it a value, or correct the name.") from error
-        except (HydraException, OmegaConfBaseException) as error:
-            raise ConfigurationError(_explain(error, overrides)) from error
     return config
 
 
@@ -76,6 +76,42 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in marked(plain, raw).items() if key != "hydra"}
 
 
+@contextmanager
+def explained(overrides: Sequence[str]) -> Iterator[None]:
+    """Turn Hydra's errors within the block into one line each.
+
+    Raises:
+        ConfigurationError: naming the override, and what to write instead.
+    """
+    try:
+        yield
+    except MissingConfigException as error:
+        raise ConfigurationError(_unknown_option(error)) from error
+    except InterpolationKeyError as error:
+        raise ConfigurationError(f"{one_line(str(error))}. Give it a value, or correct the name.") from error
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigurationError(_explain(error, overrides)) from error
+
+
+def with_config_dir(words: Sequence[str]) -> list[str]:
+    """Return words of a command line in which `--config-dir FOLDER` is an override of Hydra's search path.
+
+    Raises:
+        ConfigurationError: if the folder does not exist.
+    """
+    words, found = list(words), []
+    for i, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name in ("--config-dir", "-cd"):
+            folder = Path(value if equals else words[i + 1] if i + 1 < len(words) else "")
+            if not str(folder).strip(".") or not folder.is_dir():
+                raise ConfigurationError(f"--config-dir {folder} is not a folder. Give the folder of your own configuration groups.")
+            found = [f"hydra.searchpath=[file://{folder.absolute()}]"]
+            del words[i : i + (1 if equals else 2)]
+            break
+    return [*words, *found]
+
+
 def check_overrides(overrides: Iterable[str]) -> None:
     """Refuse a list of options for a group that takes one, of which Hydra would use the last without a word.
 
@@ -86,7 +122,7 @@ def check_overrides(overrides: Iterable[str]) -> None:
         group, _, value = override.partition("=")
         if group.lstrip("+~") in _WITHOUT_EFFECT:
             raise ConfigurationError(f"{override} has no effect: results go to the store, relative to this folder. Give store=<folder>.")
-        if value == "null" and group in _main_config()["groups"] and group != "experiment":
+        if value == "null" and group in _main_config()["groups"] and group not in _MAY_BE_NULL:
             options = sorted(
                 file.name.removesuffix(".yaml") for file in files(CONF).joinpath(group).iterdir() if file.name.endswith(".yaml")
             )

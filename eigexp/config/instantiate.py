@@ -91,7 +91,8 @@ def checked(target: Any, settings: Mapping[str, Any], path: str, given: tuple[st
         ConfigurationError: naming the setting, its value, and what to give.
     """
     try:
-        parameters = inspect.signature(target).parameters
+        # Lightning's load_from_checkpoint shows the class that it is bound to.
+        parameters = {name: p for name, p in inspect.signature(target).parameters.items() if name != "cls"}
     except (TypeError, ValueError):  # a builtin without a signature: it checks for itself
         return dict(settings)
     _check_names(target, parameters, settings, path, given)
@@ -141,15 +142,15 @@ def _hints(target: Any) -> dict[str, Any]:
 
 
 def located(target: str, path: str) -> Any:
-    """Return the class or function of a dotted name.
+    """Return the class or function of a dotted name, or the class method of "<module>.<class>.<method>".
 
     Raises:
         ConfigurationError: if it cannot be imported.
     """
-    module, _, name = target.rpartition(".")
+    owner, _, name = target.rpartition(".")
     try:
-        _look_in_current_folder(module)
-        return getattr(import_module(module), name)
+        _look_in_current_folder(owner)
+        return getattr(_owner(owner), name)
     except EigexpError:
         raise
     except Exception as error:  # a module of the user's may raise anything while it is imported
@@ -175,6 +176,17 @@ def _is_found(top: str) -> bool:
         return find_spec(top) is not None
     except (ImportError, ValueError):
         return False
+
+
+def _owner(name: str) -> Any:
+    """Return a module, or a class in a module."""
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        module, _, kind = name.rpartition(".")
+        if not module or error.name != name:
+            raise
+        return getattr(import_module(module), kind)
 
 
 def _name(target: Any) -> str:

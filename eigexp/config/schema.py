@@ -17,6 +17,13 @@ _WANTED = {
     "linearise": "auto, program, double_backward, forward or dense",
     "floor": "a positive number",
     "store": "the path of a folder",
+    "tags": "a list of words",
+    "ckpt_path": "the path of a checkpoint, or null",
+    "optimized_metric": "the name of a metric, or null",
+    "paths": "a group of settings",
+    "paths.output_dir": "the path of a folder",
+    "extras": "a group of settings",
+    "extras.print_config": "true or false",
     "figure": "null or a group of settings",
     "figure.scale": "a positive number, or null",
 }
@@ -40,6 +47,20 @@ class Figure(TypedDict, total=False):
 
 
 @_STRICT
+class Paths(TypedDict, total=False):
+    """Folders from which others are made."""
+
+    output_dir: Annotated[str, AfterValidator(_path)]
+
+
+@_STRICT
+class Extras(TypedDict):
+    """What a run does besides computing."""
+
+    print_config: bool
+
+
+@_STRICT
 class TopLevel(TypedDict):
     """config.yaml and its groups."""
 
@@ -60,6 +81,11 @@ class TopLevel(TypedDict):
     floor: Annotated[float, Field(gt=0), AllowInfNan(False)]
     store: Annotated[str, AfterValidator(_path)]
     figure: Figure | None
+    tags: list[str]
+    ckpt_path: str | None
+    optimized_metric: str | None
+    paths: Paths
+    extras: Extras
 
 
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(TopLevel)

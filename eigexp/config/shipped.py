@@ -30,7 +30,10 @@ def _resolved(node: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, A
     return {key: _replaced(value, config) if isinstance(value, str) else value for key, value in node.items()}
 
 
-def _replaced(text: str, config: Mapping[str, Any]) -> str:
+def _replaced(text: str, config: Mapping[str, Any]) -> Any:
+    whole = _INTERPOLATION.fullmatch(text)
+    if whole and whole["key"] in config:
+        return config[whole["key"]]  # a list stays one
     return _INTERPOLATION.sub(lambda found: found["default"] if found["key"] is None else str(config.get(found["key"])), text)
 
 

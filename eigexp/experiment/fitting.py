@@ -6,11 +6,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 
 from eigexp.config.instantiate import located
-from eigexp.errors import CheckpointError, EigexpError, ProcessError
+from eigexp.errors import CheckpointError, ConfigurationError, EigexpError, ProcessError
 from eigexp.experiment.parts import build, build_group
 from eigexp.experiment.tasks import TaskList
 from eigexp.experiment.writer import StoreWriter
@@ -18,9 +19,10 @@ from eigexp.solvers.base import Solver
 from eigexp.store import Store
 from eigexp.store.maintenance import CHECKPOINTS
 from eigexp.store.secrets import frozen
-from eigexp.training import EigenModule, TaskData
+from eigexp.training import AtomicCheckpointIO, EigenModule, TaskData
 from eigexp.training.callbacks import Checkpoint, PreemptionGuard, ResultWriter
 from eigexp.training.processes import Processes, is_lost_connection, start_processes
+from eigexp.training.task_state import read_entry
 from eigexp.training.trainer import make_trainer
 
 log = logging.getLogger(__name__)
@@ -70,6 +72,10 @@ class Fitting:
 
     def fit_all(self) -> int | None:
         """Fit what is not stored: each task with a checkpoint by itself, then the rest together. Returns the signal that stopped it."""
+        if self.config.get("ckpt_path"):
+            signum = self._resume_from(Path(self.config["ckpt_path"]))
+            if signum is not None:
+                return signum
         tasks = self._left()
         begun = self.processes.broadcast([i for i, id in enumerate(tasks.first_ids) if self._checkpoint(id).exists()])
         for i in begun:
@@ -89,6 +95,23 @@ class Fitting:
             log.warning("%s Starting this task again; the file is %s.", error, aside or "gone")
             return self.fit()
 
+    def _resume_from(self, checkpoint: Path) -> int | None:
+        """Fit the task of a checkpoint that the user named. Returns the signal that stopped it.
+
+        Raises:
+            CheckpointError: if it cannot be used, or none of the tasks that are left is its own.
+        """
+        ids = read_entry(AtomicCheckpointIO().load_checkpoint(checkpoint))["fingerprint"]["ids"]
+        if all(self.store.has(id) for id in ids):
+            return None
+        tasks = self._left()
+        position = next((i for i, batch in enumerate(tasks.batches) if [p.id for p in batch] == ids), None)
+        if position is None:
+            raise CheckpointError(
+                f"ckpt_path={checkpoint} belongs to the results {', '.join(ids)}, which this run does not compute. Run what wrote it."
+            )
+        return replace(self, tasks=tasks.only(position)).fit(checkpoint)
+
     def fit(self, checkpoint: Path | None = None) -> int | None:
         """Fit the tasks in one call of a Trainer. Returns the signal that stopped it."""
         module = EigenModule(
@@ -99,11 +122,14 @@ class Fitting:
             subspace=build(self.config["subspace"], "subspace"),
             seed=self.config["seed"],
         )
+        module.keep_results = False  # they are stored
         callbacks = self._callbacks(module)
         try:
             self._trainer(callbacks).fit(module, TaskData(self.tasks), ckpt_path=None if checkpoint is None else str(checkpoint))
         except (EigexpError, OSError, MemoryError):
             raise
+        except MisconfigurationException as error:
+            raise ConfigurationError(f"trainer: {' '.join(str(error).split())}") from error
         except Exception as error:
             if checkpoint is None or module.has_started:
                 raise

@@ -10,7 +10,8 @@ from eigexp.config.instantiate import located
 from eigexp.models.layers import Layer
 from eigexp.store.identity import Part, flat_settings, identity_of
 
-NOT_OF_THE_MODEL = ("name", "layer", "weights")  # keys of `model` that its constructor does not take
+_AROUND_THE_MODEL = ("output", "preprocess")  # keys of `model` that join the identity where they are set
+NOT_OF_THE_MODEL = ("name", "layer", "weights", *_AROUND_THE_MODEL)  # keys of `model` that its constructor does not take
 _ONLY_WEIGHTS = "seed"  # of a registered model: it determines random weights, whose digest is in the identity
 _NOT_OF_PIXELS = (
     "_target_",
@@ -20,7 +21,8 @@ _NOT_OF_PIXELS = (
     "subset",
     "batch_size",
 )  # keys of `images` that choose images, or how many at once
-_FILES = {"path": "file", "variance": "variance_file"}  # settings that may name a file, and the key of its digest
+# Settings that may name a file, and the key of its digest.
+_FILES = {"path": "file", "variance": "variance_file", "checkpoint_path": "checkpoint"}
 _OPTIONAL = {"certify": "float64"}  # keys that join the identity where they differ from this
 
 
@@ -54,8 +56,14 @@ def result_identity(
         parts: as `parts_of` gives them.
     """
     optional = {key: config[key] for key, usual in _OPTIONAL.items() if config.get(key, usual) != usual}
+    optional |= {f"model.{key}": value for key, value in around_model(config["model"]).items()}
     about = {"layer": layer, "weights": weights, "image": image, "shape": shape, "seed": config["seed"], "dtype": config["dtype"]}
     return identity_of(parts, **about, **optional)
+
+
+def around_model(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a `model` node sets around its network: the part of the output, the preprocessing."""
+    return {key: node[key] for key in _AROUND_THE_MODEL if node.get(key) not in (None, "own")}
 
 
 def result_settings(config: Mapping[str, Any], model_code: str = "") -> dict[str, Any]:

@@ -16,6 +16,7 @@ from eigexp.experiment.networks import build_network
 from eigexp.experiment.parts import build
 from eigexp.noise import EarlyLateNoise, GaussianNoise, Noise
 from eigexp.operators.jacobian import LinearisationPoint
+from eigexp.operators.precision import converted
 from eigexp.report import View
 from eigexp.report.linearity import Measured, linearity_csv, linearity_figure, linearity_words
 from eigexp.report.pixels import default_scale
@@ -176,10 +177,10 @@ def _point(model: nn.Module, image: NDArray[Any]) -> tuple[LinearisationPoint, t
     """Return the model at the image in float64; in float32, with a warning, if it has parts that stay in float32."""
     pixels = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float64))[None]
     try:
-        point = LinearisationPoint(model.double(), pixels, None, None, batched=True)
+        point = LinearisationPoint(converted(model, torch.float64), pixels, None, None, batched=True)
         with torch.no_grad():
             point.response(pixels)
         return point, torch.float64
     except RuntimeError as error:
         log.warning("The model is computed in float32, for float64 failed (%s): small changes drown in rounding.", str(error)[:120])
-        return LinearisationPoint(model.float(), pixels.float(), None, None, batched=True), torch.float32
+        return LinearisationPoint(converted(model, torch.float32), pixels.float(), None, None, batched=True), torch.float32

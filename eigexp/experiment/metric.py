@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from eigexp.errors import ConfigurationError
-from eigexp.experiment.identity import NOT_OF_THE_MODEL, part_of
+from eigexp.experiment.identity import NOT_OF_THE_MODEL, around_model, part_of
 from eigexp.experiment.networks import Network, build_network
 from eigexp.experiment.parts import build
 from eigexp.store.identity import flat_settings
@@ -76,7 +76,7 @@ def metric_identity(config: Mapping[str, Any], second: Network | None) -> dict[s
     if second is not None:
         (layer,), (digest,) = second.layers.layers, second.digests.values()
         part = part_of({key: value for key, value in config["against"].items() if key not in NOT_OF_THE_MODEL}, "model")
-        about = {"model": None if part is None else part.identity, "layer": layer, "weights": digest}
+        about = {"model": None if part is None else part.identity, "layer": layer, "weights": digest, **around_model(config["against"])}
         return {"against": about, "floor": float(config["floor"])}
     part = part_of(config.get("norm"), "norm")
     return {} if part is None else {"norm": part.identity}

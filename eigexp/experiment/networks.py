@@ -42,7 +42,8 @@ def build_network(node: Mapping[str, Any]) -> Network:
     """
     settings = {key: value for key, value in node.items() if key not in NOT_OF_THE_MODEL}
     module = build(settings, "model")
-    network = NetworkLayers(module, read_layers(node.get("layer")), node.get("weights"))
+    parts = {key: node.get(key) for key in ("output", "preprocess")}
+    network = NetworkLayers(module, read_layers(node.get("layer")), node.get("weights"), **parts)
     digests = {layer: weights_digest(model) for layer, model in network.models.items()}
     return Network(_model_name(node), network, digests, code_digest([located(str(node["_target_"]), "model"), *model_code(module)]))
 
@@ -80,4 +81,6 @@ def _model_name(node: Mapping[str, Any]) -> str:
     name, path = node.get("name"), str(node["_target_"])
     if name and (name not in _FRONT_ENDS or registered_name(located(path, "model"))):
         return name
-    return path.rpartition(".")[2]
+    owner, _, last = path.rpartition(".")
+    is_method = "." in owner and owner.rpartition(".")[2][:1].isupper() and isinstance(located(owner, "model"), type)
+    return owner.rpartition(".")[2] if is_method else last  # a class method, such as load_from_checkpoint, makes an object of its class

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from eigexp.errors import ImageError, MissingDependencyError, nearest
+from eigexp.images.framing import Crop, Framing, Resize
 from eigexp.images.image import Image
 from eigexp.images.reading import MAX_PIXELS, SUFFIXES, read_image
-from eigexp.images.transforms import Size, check_size, transform
+from eigexp.images.transforms import Size
 
 
 class ImageSource(ABC):
@@ -68,22 +69,25 @@ class FileSource(ImageSource):
 
     Attributes:
         files: (name, path) of each image, in order.
-        size: final height and width, or None for each image's own.
-        grey: True for one channel, False for three, None for the file's own.
+        framing: size, colour, crop and scaling.
         max_pixels: height times width above which a file is refused before it is decoded.
     """
 
     files: tuple[tuple[str, Path], ...]
-    size: tuple[int, int] | None
-    grey: bool | None
+    framing: Framing
     max_pixels: int
 
     def __init__(
-        self, files: Iterable[tuple[str, Path]], size: Size = None, grey: bool | None = None, max_pixels: int = MAX_PIXELS
+        self,
+        files: Iterable[tuple[str, Path]],
+        size: Size = None,
+        grey: bool | None = None,
+        max_pixels: int = MAX_PIXELS,
+        crop: Crop = None,
+        resize: Resize = "cover",
     ) -> None:
         object.__setattr__(self, "files", tuple(files))
-        object.__setattr__(self, "size", check_size(size))
-        object.__setattr__(self, "grey", grey)
+        object.__setattr__(self, "framing", Framing.of(size, grey, crop, resize))
         object.__setattr__(self, "max_pixels", max_pixels)
 
     def names(self) -> list[str]:
@@ -98,11 +102,13 @@ class FileSource(ImageSource):
         """
         name, path = self.files[i]
         array = read_image(path, self.max_pixels)
-        pixels = transform(array, self.size, self.grey)
+        pixels = self.framing(array, name)
         own, final = (f"{h}x{w}" for h, w in (array.shape[:2], pixels.shape[-2:]))
         colour = "grey" if pixels.shape[0] == 1 else "colour"
-        resized = f" resized to {final}" if own != final else ""
-        return Image(name, pixels, source=f"{self._origin(path)}, {own}{resized}, {colour}")
+        crop = self.framing.crop
+        part = "" if crop is None else f" cropped at {crop}" if isinstance(crop, str) else f" cropped at {list(crop)}"
+        resized = f" {'cropped' if isinstance(crop, str) else 'resized'} to {final}" if own != final else ""
+        return Image(name, pixels, source=f"{self._origin(path)}, {own}{part}{resized}, {colour}")
 
     @abstractmethod
     def _origin(self, path: Path) -> str:
@@ -117,13 +123,22 @@ class _PackageImages(FileSource):
     title: ClassVar[str]
     defaults: ClassVar[tuple[str, ...]]
 
-    def __init__(self, names: str | Iterable[str] | None = None, size: Size = None, grey: bool | None = None) -> None:
+    def __init__(
+        self,
+        names: str | Iterable[str] | None = None,
+        size: Size = None,
+        grey: bool | None = None,
+        crop: Crop = None,
+        resize: Resize = "cover",
+    ) -> None:
         wanted = [names] if isinstance(names, str) else list(names or ())
         known = self.available()
         for name in wanted:
             if name not in known:
                 raise ImageError(f"images.names: {self.title} has no image {name!r}. {nearest(str(name), known)}")
-        super().__init__([(name, known[name]) for name in wanted or (d for d in self.defaults if d in known)], size, grey)
+        super().__init__(
+            [(name, known[name]) for name in wanted or (d for d in self.defaults if d in known)], size, grey, crop=crop, resize=resize
+        )
 
     @classmethod
     def available(cls) -> dict[str, Path]:
@@ -152,6 +167,8 @@ class SkimageImages(_PackageImages):
         names: one name or several, without suffix: camera, astronaut, coffee, ...
         size: final side, or [height, width]; None keeps each image's own.
         grey: True for one channel, False for three, None for the file's own.
+        crop: part taken at the image's own resolution: [top, left, height, width]; "center" or "random(seed)", of `size` and not scaled.
+        resize: "cover" scales until `size` is just covered; "none" never scales.
 
     Raises:
         ImageError: if a name is unknown or the size is invalid.
@@ -196,17 +213,27 @@ class ImageFile(FileSource):
         size: final side, or [height, width]; None keeps the image's own.
         grey: True for one channel, False for three, None for the file's own.
         max_pixels: height times width above which a file is refused before it is decoded.
+        crop: part taken at the image's own resolution: [top, left, height, width]; "center" or "random(seed)", of `size` and not scaled.
+        resize: "cover" scales until `size` is just covered; "none" never scales.
 
     Raises:
         ImageError: if there is no such file or the size is invalid.
     """
 
-    def __init__(self, path: str | Path, size: Size = None, grey: bool | None = None, max_pixels: int = MAX_PIXELS) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        size: Size = None,
+        grey: bool | None = None,
+        max_pixels: int = MAX_PIXELS,
+        crop: Crop = None,
+        resize: Resize = "cover",
+    ) -> None:
         file = Path(path).expanduser()
         if not file.is_file():
             hint = "Set images=folder to use a folder." if file.is_dir() else "Give the path of an existing image."
             raise ImageError(f"images.path={path} is not a file. {hint}")
-        super().__init__([(file.stem, file)], size, grey, max_pixels)
+        super().__init__([(file.stem, file)], size, grey, max_pixels, crop, resize)
 
     def _origin(self, path: Path) -> str:
         return f"file {path.name}"
@@ -221,13 +248,22 @@ class ImageFolder(FileSource):
         size: final side, or [height, width]; None keeps each image's own.
         grey: True for one channel, False for three, None for the file's own.
         max_pixels: height times width above which a file is refused before it is decoded.
+        crop: part taken at the image's own resolution: [top, left, height, width]; "center" or "random(seed)", of `size` and not scaled.
+        resize: "cover" scales until `size` is just covered; "none" never scales.
 
     Raises:
         ImageError: if there is no such folder, no image in it matches, or the size is invalid.
     """
 
     def __init__(
-        self, path: str | Path, pattern: str = "*", size: Size = None, grey: bool | None = None, max_pixels: int = MAX_PIXELS
+        self,
+        path: str | Path,
+        pattern: str = "*",
+        size: Size = None,
+        grey: bool | None = None,
+        max_pixels: int = MAX_PIXELS,
+        crop: Crop = None,
+        resize: Resize = "cover",
     ) -> None:
         folder = Path(path).expanduser()
         if not folder.is_dir():
@@ -240,7 +276,7 @@ class ImageFolder(FileSource):
             raise ImageError(f"images.path={path} holds no image that matches images.pattern={pattern}. Images end in {known}.")
         stems = Counter(_without_suffix(name) for name in relative)
         named = [(stem if stems[stem := _without_suffix(name)] == 1 else name, folder / name) for name in relative]
-        super().__init__(named, size, grey, max_pixels)
+        super().__init__(named, size, grey, max_pixels, crop, resize)
 
     def _origin(self, path: Path) -> str:
         return f"file {path.name}"

@@ -50,13 +50,26 @@ class Features(nn.Module):
         trace = trace_network(inner)
         _check_layers(self.layers, inner, trace)
         self.traced = trace is not None
+        self._network = (inner,)  # in a tuple, which hides it from nn.Module: what runs is the extractor
         self.extractor = HookedLayers(inner, self.layers) if trace is None else cut(trace, self.layers)
         self.eval()
 
     def forward(self, x: Tensor) -> Any:
         """Return the layer's output for images (b, c, h, w); for several layers, a dict by name."""
-        outputs = self.extractor(self.normalise(x))
+        seen = self.normalise(x)
+        try:
+            outputs = self.extractor(seen)
+        except AssertionError as error:
+            raise self._explained(seen, error) from error
         return outputs[self.layers[0]] if self.single else outputs
+
+    def _explained(self, x: Tensor, error: AssertionError) -> ModelError:
+        """Return what the network says itself: a traced assertion names placeholders, such as Proxy(getitem_2), instead of values."""
+        try:
+            self._network[0](x)
+        except Exception as own:
+            error = own  # pyright: ignore[reportAssignmentType]
+        return ModelError(f"the model refuses images of shape {tuple(x.shape[1:])}: {error} Set images.size or images.grey.")
 
 
 def layer_shapes(network: nn.Module, image_shape: Sequence[int]) -> dict[str, tuple[int, ...]]:

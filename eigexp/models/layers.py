@@ -1,6 +1,6 @@
 """Several layers of one network: each alone as a model, and all of them in one pass."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -43,6 +43,8 @@ class NetworkLayers:
         module: changed in place, as by `prepare_model`.
         layers: from `read_layers`.
         weights: as in `prepare_model`.
+        output: as in `prepare_model`, of every layer.
+        preprocess: as in `prepare_model`.
 
     Attributes:
         models: for each layer the result of `prepare_model(module, layer=layer)`. The models share the network's weights.
@@ -51,8 +53,17 @@ class NetworkLayers:
         ModelError: if the weights do not fit or were not chosen, or a layer is unknown.
     """
 
-    def __init__(self, module: nn.Module, layers: Sequence[Layer], weights: str | None = None) -> None:
-        self._network = prepare_model(module, weights=weights)
+    def __init__(
+        self,
+        module: nn.Module,
+        layers: Sequence[Layer],
+        weights: str | Mapping[str, Any] | None = None,
+        *,
+        output: str | int | None = None,
+        preprocess: str | None = None,
+    ) -> None:
+        self._network = prepare_model(module, weights=weights, preprocess=preprocess)
+        self._output = output
         self.layers = tuple(layers)
         self.models: dict[Layer, nn.Module] = {layer: self._alone(layer) for layer in self.layers}
 
@@ -63,7 +74,7 @@ class NetworkLayers:
         return Trunk(self._network, self.layers)
 
     def _alone(self, layer: Layer) -> nn.Module:
-        return prepare_model(self._network, layer=list(layer) if isinstance(layer, tuple) else layer)
+        return prepare_model(self._network, layer=list(layer) if isinstance(layer, tuple) else layer, output=self._output)
 
 
 class Trunk(nn.Module):

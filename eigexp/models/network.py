@@ -1,7 +1,7 @@
 """A library network with its normalisation inside, whose weights can be chosen after it is built."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -27,7 +27,7 @@ class ChoosesWeights(Protocol):
         """The chosen weights, or None."""
         ...
 
-    def choose_weights(self, weights: str) -> None:
+    def choose_weights(self, weights: str | Mapping[str, Any]) -> None:
         """Load "default" or "imagenet" (the library's pretrained weights), "random" (those it was built with), or a local file."""
         ...
 
@@ -83,7 +83,7 @@ class ImageNetwork(nn.Module):
         """Return the network's output for images (b, c, h, w) in [0, 1]."""
         return self.network(self.normalise(x))
 
-    def choose_weights(self, weights: str) -> None:
+    def choose_weights(self, weights: str | Mapping[str, Any]) -> None:
         """Load "default" or "imagenet" (the library's pretrained weights), "random" (those it was built with), or a local file.
 
         Raises:
@@ -95,7 +95,7 @@ class ImageNetwork(nn.Module):
             self.network = self._fetch()
         else:
             load_weights(self.network, weights)
-        self.weights = weights
+        self.weights = weights if isinstance(weights, str) else str(weights.get("path"))
 
     def _fetch(self) -> nn.Module:
         try:

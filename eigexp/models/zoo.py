@@ -20,18 +20,22 @@ from eigexp.models.network import ImageNetwork
 from eigexp.models.optional import optional_package
 from eigexp.models.weights import load_weights
 
+_NO_ARGUMENTS: Mapping[str, Any] = {}
 _MAX_HINT = 200  # characters
 _TORCHVISION_ARGUMENTS = {name: {"transform_input": True, "init_weights": True} for name in ("googlenet", "inception_v3")}
 
 
 @named("torchvision")
-def torchvision_model(architecture: str, weights: str | None = None, seed: int = 0) -> ImageNetwork:
+def torchvision_model(
+    architecture: str, weights: str | None = None, seed: int = 0, arguments: Mapping[str, Any] = _NO_ARGUMENTS
+) -> ImageNetwork:
     """Build a torchvision network, with the normalisation of its default weights inside.
 
     Args:
         architecture: name in torchvision's list: resnet18, vgg16, ...
         weights: see the module.
         seed: of the random weights.
+        arguments: further ones of the network's own constructor, such as {"image_size": 64} of a transformer.
 
     Raises:
         ModelError: if the network is unknown, or its weights cannot be loaded.
@@ -41,14 +45,14 @@ def torchvision_model(architecture: str, weights: str | None = None, seed: int =
     if architecture not in known:
         raise _unknown(architecture, "torchvision", known)
     default = models.get_model_weights(architecture).DEFAULT
-    arguments: dict[str, Any] = dict(_TORCHVISION_ARGUMENTS.get(architecture, {}))
+    every: dict[str, Any] = {**_TORCHVISION_ARGUMENTS.get(architecture, {}), **arguments}
     if "weights_backbone" in inspect.signature(models.get_model_builder(architecture)).parameters:
-        arguments["weights_backbone"] = None
+        every["weights_backbone"] = None
     preset = default.transforms()
     return _image_network(
         architecture,
-        build=lambda: models.get_model(architecture, weights=None, **arguments),
-        pretrained=lambda: models.get_model(architecture, weights=default),
+        build=lambda: models.get_model(architecture, weights=None, **every),
+        pretrained=lambda: models.get_model(architecture, weights=default, **arguments),
         mean=getattr(preset, "mean", (0.0, 0.0, 0.0)),
         std=getattr(preset, "std", (1.0, 1.0, 1.0)),
         weights=weights,
@@ -57,7 +61,7 @@ def torchvision_model(architecture: str, weights: str | None = None, seed: int =
 
 
 @named("timm")
-def timm_model(architecture: str, weights: str | None = None, seed: int = 0) -> ImageNetwork:
+def timm_model(architecture: str, weights: str | None = None, seed: int = 0, arguments: Mapping[str, Any] = _NO_ARGUMENTS) -> ImageNetwork:
     """Build a timm network, with the normalisation of its configuration inside; arguments and errors as for `torchvision_model`.
 
     Raises:
@@ -67,14 +71,15 @@ def timm_model(architecture: str, weights: str | None = None, seed: int = 0) -> 
     if not timm.is_model(architecture):
         raise _unknown(architecture, "timm", timm.list_models())
     with _seeded(seed):
-        config = timm.create_model(architecture).pretrained_cfg
+        config = timm.create_model(architecture, **arguments).pretrained_cfg
 
     def pretrained() -> nn.Module:
         _check_hub_is_reachable(config)
         with _seeded(seed):
-            return timm.create_model(architecture, pretrained=True)
+            return timm.create_model(architecture, pretrained=True, **arguments)
 
-    return _image_network(architecture, lambda: timm.create_model(architecture), pretrained, config["mean"], config["std"], weights, seed)
+    statistics = config["mean"], config["std"]
+    return _image_network(architecture, lambda: timm.create_model(architecture, **arguments), pretrained, *statistics, weights, seed)
 
 
 @named("efficientnet_lite0")

@@ -17,6 +17,7 @@ from eigexp.operators.counted import CountedOperator
 from eigexp.operators.dense import DenseOperator
 from eigexp.operators.explicit import ExplicitJacobian
 from eigexp.operators.jacobian import JacobianOperator, LinearisationPoint
+from eigexp.operators.precision import converted
 from eigexp.operators.program import LinearisedProgram
 from eigexp.operators.wrapped import WrappedOperator
 
@@ -152,7 +153,7 @@ def _(A: JacobianOperator) -> int:
 
 def _in_float64(point: LinearisationPoint) -> LinearisationPoint:
     """Return the point with a copy of the model; a plain function has nothing to copy and is called with images in float64."""
-    model = copy.deepcopy(point.model).double() if isinstance(point.model, nn.Module) else point.model
+    model = converted(copy.deepcopy(point.model), torch.float64) if isinstance(point.model, nn.Module) else point.model
     return replace(point, model=model, images=point.images.double())
 
 

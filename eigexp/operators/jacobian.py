@@ -1,7 +1,7 @@
 """A model at a batch of images, and what all methods of linearising it have in common."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from eigexp.errors import ModelError
 from eigexp.noise import Noise
 from eigexp.operators.base import Operator, OperatorShape
+from eigexp.operators.outputs import output_tensors
 from eigexp.operators.together import Together
 from eigexp.subspace import PixelSubspace
 
@@ -58,7 +59,7 @@ class LinearisationPoint:
         b = len(images)
         with _differentiable_attention():
             output = self.model(images if self.batched else images[0])
-        return torch.cat([_per_image(t, b) for t in _tensors(output)], dim=1)
+        return torch.cat([_per_image(t, b) for t in output_tensors(output)], dim=1)
 
     def of(self, images: Sequence[int]) -> "LinearisationPoint":
         """Return the point with some of the images, in the order given."""
@@ -202,19 +203,6 @@ def _differentiable_attention() -> Iterator[None]:
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
-
-
-def _tensors(output: Any) -> Iterator[Tensor]:
-    if isinstance(output, Tensor):
-        yield output
-    elif isinstance(output, Mapping):
-        for value in output.values():
-            yield from _tensors(value)
-    elif isinstance(output, list | tuple):
-        for value in output:
-            yield from _tensors(value)
-    else:
-        raise ModelError(f"the model returned a {type(output).__name__}; it must return a tensor, or tuples, lists or dicts of tensors.")
 
 
 def _per_image(t: Tensor, b: int) -> Tensor:

@@ -57,6 +57,10 @@ class Auto(Solver):
         """Refuse what the solver chosen refuses."""
         self.choice(A.shape, A.dtype).check_memory(A)
 
+    def steps_allowed(self, shape: OperatorShape, dtype: torch.dtype) -> int | None:
+        """Return what the solver chosen returns."""
+        return self.choice(shape, dtype).steps_allowed(shape, dtype)
+
     def start(self, A: Operator, image: int, rng: Tensor) -> ImageState:
         """Return the first state of the solver chosen; the log says which, and why."""
         solver = self.choice(A.shape, A.dtype)

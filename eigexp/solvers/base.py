@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from eigexp.errors import OperatorError
-from eigexp.operators.base import Operator
+from eigexp.operators.base import Operator, OperatorShape
 from eigexp.pairs import RitzPairs
 from eigexp.system.memory import check_memory, free_memory
 
@@ -170,6 +170,10 @@ class Solver(ABC):
         # The generator as numbers: the state must fit on disk, and every image draws the same vectors whatever else is in the batch.
         rng = generator.get_state()
         return SolverState(tuple(self.start(A, i, rng.clone()) for i in range(A.shape.b)))
+
+    def steps_allowed(self, shape: OperatorShape, dtype: torch.dtype) -> int | None:
+        """Return the most steps that one image may take; None where it is not known beforehand. By default the setting `max_steps`."""
+        return getattr(self, "max_steps", None)
 
     def vectors(self, n: int) -> int:
         """Return the vectors of length n that one image's state takes at its largest, copies on the way included; 0 where they are few."""

@@ -5,6 +5,7 @@ Eigenvalues are |J z|^2 of the computed vectors: their error at the bottom is of
 eigendecomposition of J^T J leaves one of lambda_1 times the rounding (Golub and Van Loan 2013, section 8.6).
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
@@ -15,7 +16,7 @@ from torch import Tensor
 from eigexp.linalg.basis import Basis
 from eigexp.linalg.orthonormal import orthonormal_rows
 from eigexp.linalg.rayleigh_ritz import wanted_indices
-from eigexp.operators.base import Operator
+from eigexp.operators.base import Operator, OperatorShape
 from eigexp.pairs import Evidence, RitzPairs
 from eigexp.solvers.base import Answer, ImageState, Progress, Request, Solver
 from eigexp.solvers.settings import check_counts, check_positive, check_precision, check_sizes
@@ -112,6 +113,10 @@ class Exact(Solver):
             null_fraction=None,
         )
         return replace(state, request=self._next(state))
+
+    def steps_allowed(self, shape: OperatorShape, dtype: torch.dtype) -> int:
+        """Return the number of chunks."""
+        return math.ceil(min(shape.m, shape.n) / self.chunk)
 
     def advance(self, A: Operator, image: int, state: ExactImage, answer: Answer) -> ExactImage:
         """Keep the chunk; after the last, decompose."""

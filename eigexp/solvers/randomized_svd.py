@@ -11,7 +11,7 @@ from eigexp.errors import ConfigurationError
 from eigexp.linalg.gaussian import gaussian_rows
 from eigexp.linalg.orthonormal import orthonormal_rows
 from eigexp.linalg.rayleigh_ritz import ritz
-from eigexp.operators.base import Operator
+from eigexp.operators.base import Operator, OperatorShape
 from eigexp.pairs import RitzPairs
 from eigexp.solvers.base import Answer, ImageState, Progress, Request, Solver, SolverState
 from eigexp.solvers.settings import check_counts, check_positive, check_precision, check_sizes
@@ -92,6 +92,10 @@ class RandomizedSVD(Solver):
             range_error=math.nan,
             rng=rng,
         )
+
+    def steps_allowed(self, shape: OperatorShape, dtype: torch.dtype) -> int:
+        """Return the number of passes: over the random block, its powers, the projection, and the estimate of the range's error."""
+        return self.q + 3
 
     def advance(self, A: Operator, image: int, state: RandomizedSVDImage, answer: Answer) -> RandomizedSVDImage:
         """Orthonormalise the pass, project onto the range, or estimate the range's error."""

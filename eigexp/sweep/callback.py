@@ -4,7 +4,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -186,28 +186,21 @@ class SweepData(TaskData):
 
 
 class _SweepSteps(TaskSteps):
-    """Begins the next task, or those after it if it fails to begin, then yields steps until it is over."""
+    """Begins the next task, or those after it if it fails to begin."""
 
     def __init__(self, data: SweepData):
         super().__init__(data)
         self._sweep = data
 
-    def __iter__(self) -> Iterator[int]:
-        trainer = self._sweep.trainer
-        assert trainer is not None
-        module: Any = trainer.lightning_module
-        while (task := self._sweep.next_task()) is not None and not self._begun(module, task):
+    def start_task(self, module: Any, epoch: int) -> bool:
+        """Begin the next task that can be begun. Returns whether there is one."""
+        while (task := self._sweep.next_task()) is not None and not self._has_begun(module, task):
             pass
         if task is None:
             module.clear_task()
-        step = 0
-        while task is not None and not module.task_over:
-            yield step
-            step += 1
-        if self._sweep.is_last(trainer.current_epoch):
-            trainer.should_stop = True
+        return task is not None
 
-    def _begun(self, module: Any, task: Task) -> bool:
+    def _has_begun(self, module: Any, task: Task) -> bool:
         try:
             module.begin(task)
         except Exception as error:

@@ -93,6 +93,7 @@ class Attributes:
             ConfigurationError: (a ValueError) if its pair was not synthesized.
         """
         n = self._image[0].numel() if self._image.ndim > 1 else self._image.numel()
+        n = n if self._results is None else self._results.solved[0].pairs.n  # fewer within a subspace
         if not -n <= eigenindex < n:
             raise IndexError(f"eigenindex={eigenindex} is not among the {n} eigenvalues of this image.")
         if self._results is None:

@@ -4,22 +4,27 @@ import warnings
 from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from lightning.pytorch import Callback, Trainer
 from torch import Tensor, nn
 
 from eigexp.certificates import Precision
-from eigexp.errors import InputTypeError
+from eigexp.errors import ConfigurationError, InputTypeError
+from eigexp.noise import Noise
+from eigexp.solvers.base import Solver
 from eigexp.solvers.exact import Exact
 from eigexp.store.result import as_array
+from eigexp.subspace import PixelSubspace
 from eigexp.synthesis.attributes import Attributes
 from eigexp.synthesis.checks import check_image, check_model, respond
 from eigexp.synthesis.jacobian import check_exact, check_jacobian_memory, compute_jacobian, warn_of_size
+from eigexp.synthesis.methods import Method, solver_for
 from eigexp.synthesis.results import SynthesisResults
 from eigexp.synthesis.saving import load_into, save_object
-from eigexp.synthesis.solving import Method, Mode, fit, solver_for
+from eigexp.synthesis.solving import Mode, fit
+from eigexp.training.settings import SolveSettings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,9 +33,9 @@ if TYPE_CHECKING:
 class Eigendistortion(Attributes):
     """Find the changes of an image that a model notices most and least: extremal eigenvectors of its Fisher information F = J^T J.
 
-    J is the Jacobian of the model's responses with respect to the pixels; the responses have independent Gaussian noise of unit variance
-    (Berardino, Laparra, Balle and Simoncelli 2017). The interface is that of plenoptic's class of the same name. Solvers, certificates and
-    Trainer are those of `eigexp run`.
+    J is the Jacobian of the model's responses with respect to the pixels; the responses have independent Gaussian noise of unit variance,
+    unless `noise` is given (Berardino, Laparra, Balle and Simoncelli 2017). The interface is that of plenoptic's class of the same name.
+    Solvers, certificates and Trainer are those of `eigexp run`.
 
     Args:
         image: float32 or float64, in [0, 1]: (images, channels, height, width), or any other shape that the model accepts. The first axis
@@ -39,6 +44,8 @@ class Eigendistortion(Attributes):
         model: in evaluation mode, without parameters that require gradients (`eigexp.prepare_model` does both). Returns a tensor, or
             tuples, lists or dicts of tensors. With several images, the first axis of each runs over images, and no
             response may depend on another image.
+        noise: response noise from `eigexp.noise`, or of your own; None for unit Gaussian noise.
+        subspace: pixel subspace to which distortions are confined, such as `eigexp.subspace.Mask()`; None for all pixels.
 
     Attributes are None until `synthesize` or `load`. With one image they are as described; **with several images** `eigendistortions`,
     `eigenvalues`, `intervals`, `residuals` and `jacobian` have a leading axis over images, and `fisher_vector_products`, `status`,
@@ -48,14 +55,18 @@ class Eigendistortion(Attributes):
         InputTypeError: (a TypeError) if the image is not float32 or float64, or the model changes that.
         ImageError: (a ValueError) if the image is empty or not finite.
         ModelError: (a ValueError) if the model cannot be differentiated, or a parameter requires gradients.
+        ConfigurationError: (a ValueError) if `noise` or `subspace` is of another kind.
         DeviceError: (a RuntimeError) if the model changes the device of its input.
 
     Warns:
         UserWarning: if the image is not 4-D or exceeds [0, 1], or the model is in training mode.
     """
 
-    def __init__(self, image: Tensor, model: Callable[[Tensor], Any]):
+    def __init__(self, image: Tensor, model: Callable[[Tensor], Any], *, noise: Noise | None = None, subspace: PixelSubspace | None = None):
         check_image(image)
+        _check_kind("noise", noise, Noise)
+        _check_kind("subspace", subspace, PixelSubspace)
+        self._noise, self._subspace = noise, subspace
         self._num_responses = check_model(model, image.detach()).shape[1]
         self._image = image.detach().clone()
         self._model = model
@@ -64,7 +75,7 @@ class Eigendistortion(Attributes):
 
     def synthesize(
         self,
-        method: Method = "krylov",
+        method: Method | Solver = "krylov",
         k: int = 1,
         max_iter: int = 1000,
         p: int = 5,
@@ -72,6 +83,11 @@ class Eigendistortion(Attributes):
         stop_criterion: float = 1e-7,
         *,
         tol: float | None = None,
+        k_top: int | None = None,
+        k_bottom: int | None = None,
+        bottom_rtol: float | None = None,
+        preconditioner: Literal["pf", "pb"] | None = None,
+        linearise: str = "auto",
         certify: Precision = "float64",
         seed: int = 0,
         trainer: Trainer | None = None,
@@ -87,13 +103,19 @@ class Eigendistortion(Attributes):
         Args:
             method: "krylov", both ends from one Krylov space; "power", block power iteration, both ends; "exact", all eigenpairs from the
                 explicit Jacobian, for small images; "randomized_svd", the largest only, by a fixed number of passes; "sparse", both ends
-                of a model whose responses each depend on few pixels, for images in float64.
+                of a model whose responses each depend on few pixels, for images in float64; "auto", the one of "exact", "sparse" and
+                "krylov" that suits the size. Or a solver from `eigexp.solvers`, with any of its settings.
             k: number of pairs at each end; "exact" ignores it and computes all.
-            max_iter: steps before "krylov" stops, or "power" at each end; the others ignore it.
+            max_iter: steps before "krylov" or "auto" stops, or "power" at each end; the others ignore it.
             p: oversampling of "randomized_svd", additional vectors.
             q: number of power passes of "randomized_svd".
             stop_criterion: "power" stops when its eigenvalues change by less, in Euclidean norm; the others ignore it.
             tol: largest residual, relative to the largest eigenvalue; 1e-4 by default. If given, "power" stops on residuals, too.
+            k_top: number of pairs at the largest end, if other than `k`; of "krylov" and "power".
+            k_bottom: number at the smallest end, if other than `k`; of "krylov" and "power".
+            bottom_rtol: largest residual of the smallest eigenvalues, relative to themselves; not of "exact" and "randomized_svd".
+            preconditioner: "pf" or "pb" steers the search of "krylov" for the smallest eigenvalues by an estimate of F's inverse.
+            linearise: how products are made, as `eigexp.linearise` takes it; "exact" always has the dense Jacobian.
             certify: precision of the certificate's products: "float64", by a copy of the model, so that bounds hold for the model itself;
                 "solver" makes them in the image's dtype, with intervals as wide as its rounding is measured.
             seed: of the first vectors. The global random state is neither used nor changed.
@@ -109,10 +131,13 @@ class Eigendistortion(Attributes):
         Warns:
             UserWarning: if "exact" computes a Jacobian of more than 1e6 elements; and after "randomized_svd", with the error of its range.
         """
-        solver = solver_for(method, k=k, max_iter=max_iter, p=p, q=q, stop_criterion=stop_criterion, tol=tol)
+        asked = {"k_top": k_top, "k_bottom": k_bottom, "bottom_rtol": bottom_rtol, "preconditioner": preconditioner}
+        solver = solver_for(method, k=k, max_iter=max_iter, p=p, q=q, stop_criterion=stop_criterion, tol=tol, **asked)
         if isinstance(solver, Exact):
             check_exact(self._image, self._num_responses)
-        found = fit(self._image, self._model, solver, certify=certify, seed=seed, trainer=trainer, callbacks=callbacks, progress=progress)
+        linearise = "dense" if isinstance(solver, Exact) else linearise
+        settings = SolveSettings(solver, linearise, certify, self._noise, self._subspace, seed)
+        found = fit(self._image, self._model, settings, trainer=trainer, callbacks=callbacks, progress=progress)
         for i, error in enumerate(found.range_errors):
             which = f" of image {i}" if self._is_batch else ""
             warnings.warn(
@@ -265,3 +290,8 @@ class Eigendistortion(Attributes):
         model = repr(self._model).replace("\n", "\n  ")
         result = self.summary().replace("\n", "\n  ")
         return f"{type(self).__name__}(\n  image = {tuple(self._image.shape)} ({self._image.dtype}),\n  model = {model},\n  {result},\n)"
+
+
+def _check_kind(name: str, part: Any, kind: type) -> None:
+    if part is not None and not isinstance(part, kind):
+        raise ConfigurationError(f"{name}={part!r} is not a {kind.__name__}. Give one of eigexp.{name}, or your own.")

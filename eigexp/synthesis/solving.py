@@ -1,11 +1,11 @@
-"""From the name of a method to certified pairs: a solver, one task, one fit of a Trainer."""
+"""From a solver to certified pairs: one task, one fit of a Trainer."""
 
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import Callback, Trainer
@@ -13,27 +13,21 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor, nn
 
-from eigexp.certificates import Precision
-from eigexp.errors import ConfigurationError, nearest
+from eigexp.errors import ConfigurationError
 from eigexp.images import Image
 from eigexp.models import Features, weights_digest
 from eigexp.operators.explicit import ExplicitJacobian
 from eigexp.pairs import EigenPairs
-from eigexp.solvers.base import Solver
 from eigexp.solvers.exact import Exact
-from eigexp.solvers.krylov import Krylov
-from eigexp.solvers.power import Power
 from eigexp.solvers.randomized_svd import RandomizedSVD
-from eigexp.solvers.sparse import Sparse
 from eigexp.store import build_record, environment, result_id
 from eigexp.store.identity import Part, flat_settings, identity_of
 from eigexp.store.source_code import code_digest, model_code
 from eigexp.training import EigenModule, Task, TaskData
 from eigexp.training.callbacks import EigenvalueCurves, SolverProgress, TaskCallback
+from eigexp.training.settings import SolveSettings
 from eigexp.training.trainer import make_trainer
 
-Method = Literal["krylov", "power", "exact", "randomized_svd", "sparse"]
-METHODS: tuple[str, ...] = get_args(Method)
 Mode = Literal["auto", "bar", "plain", "quiet"]
 
 
@@ -61,34 +55,11 @@ class Fit:
     range_errors: tuple[float, ...]
 
 
-def solver_for(method: str, *, k: int, max_iter: int, p: int, q: int, stop_criterion: float, tol: float | None) -> Solver:
-    """Return the solver for the name of a method.
-
-    Raises:
-        ConfigurationError: if the name is unknown or a setting is invalid.
-    """
-    if method not in METHODS:
-        raise ConfigurationError(f"method={method!r} is unknown. {nearest(str(method), METHODS)} All: {', '.join(METHODS)}.")
-    if method in ("krylov", "power") and max_iter < 1:
-        raise ConfigurationError(f"max_iter={max_iter} must be at least 1.")
-    asked: dict[str, Any] = {} if tol is None else {"tol": tol}
-    if method == "krylov":
-        return Krylov(k=k, max_steps=max_iter, **asked)
-    if method == "power":
-        stop = "delta" if tol is None else "residual"
-        return Power(k=k, max_steps=2 * max_iter, stop=stop, stop_criterion=stop_criterion, **asked)  # max_iter for each end
-    if method == "randomized_svd":
-        return RandomizedSVD(k=k, p=p, q=q, **asked)
-    return Sparse(k=k, **asked) if method == "sparse" else Exact(**asked)
-
-
 def fit(
     image: Tensor,
     model: Callable[[Tensor], Any],
-    solver: Solver,
+    settings: SolveSettings,
     *,
-    certify: Precision,
-    seed: int,
     trainer: Trainer | None,
     callbacks: Sequence[Callback] | None,
     progress: bool | Mode,
@@ -101,8 +72,9 @@ def fit(
     if trainer is not None and callbacks:
         raise ConfigurationError("callbacks cannot be given together with a trainer. Give them to the trainer: Trainer(callbacks=[...]).")
     trainer = trainer or _trainer(image.device, [*(callbacks or ())], progress)
-    module = EigenModule(solver, linearise="dense" if isinstance(solver, Exact) else "auto", certify=certify, seed=seed)
-    task = _task(image, model, solver, seed, certify)
+    module = EigenModule(**vars(settings))
+    module.keep_results = False  # the collector has them
+    task = _task(image, model, settings)
     collector = _Collector(image, model)
     trainer.callbacks.append(collector)  # pyright: ignore[reportAttributeAccessIssue]
     try:
@@ -143,13 +115,16 @@ class _Collector(TaskCallback):
 
     def _jacobian(self, module: EigenModule) -> Tensor | None:
         """Return the Jacobian of "exact". Other solvers may have one only because it makes the fastest products."""
-        if isinstance(module.solver, Exact) and isinstance(module.operator, ExplicitJacobian):
+        plain = (
+            module.settings.noise is None and module.settings.subspace is None
+        )  # else it is that of whitened responses, or of coordinates
+        if plain and isinstance(module.solver, Exact) and isinstance(module.operator, ExplicitJacobian):
             return module.operator.matrix.to(self._image.device)
         return None
 
     def _solved(self, module: EigenModule, i: int, pairs: EigenPairs, rows: list[dict[str, Any]], seconds: float) -> Solved:
         assert module.task is not None
-        settings, parts = module.settings, _parts(self._model, module.solver)
+        settings, parts = module.settings, _parts(self._model, module.settings)
         record = build_record(
             pairs,
             module.task.images[i],
@@ -187,24 +162,26 @@ def model_name(model: Any) -> str:
     return getattr(model, "__name__", None) or type(model).__name__
 
 
-def _task(image: Tensor, model: Callable[[Tensor], Any], solver: Solver, seed: int, certify: Precision) -> Task:
+def _task(image: Tensor, model: Callable[[Tensor], Any], settings: SolveSettings) -> Task:
     bare = image.ndim == 1
     rows = [image] if bare else list(image)
     names = ["image"] if len(rows) == 1 else [f"image {i}" for i in range(len(rows))]
     images = tuple(Image(name, pixels) for name, pixels in zip(names, rows, strict=True))
     module = model if isinstance(model, nn.Module) and not bare else _CalledModel(model, bare=bare)
-    task = Task(images, module, ids=tuple(names), model_name=model_name(model))
-    about = {"seed": seed, "dtype": _dtype(image), **({} if certify == "float64" else {"certify": certify})}
+    certify = {} if settings.certify == "float64" else {"certify": settings.certify}
+    about = {"seed": settings.seed, "dtype": _dtype(image), **certify}
     weights = {"layer": _layers(model), "weights": weights_digest(module)}
-    identities = tuple(identity_of(_parts(model, solver), **about, **weights, image=i.sha256) for i in images)
-    return replace(task, ids=tuple(result_id(identity) for identity in identities), identities=identities)
+    identities = tuple(identity_of(_parts(model, settings), **about, **weights, image=i.sha256) for i in images)
+    ids = tuple(result_id(identity) for identity in identities)
+    return Task(images, module, ids=ids, identities=identities, model_name=model_name(model))
 
 
-def _parts(model: Any, solver: Solver) -> dict[str, Part | None]:
+def _parts(model: Any, settings: SolveSettings) -> dict[str, Part | None]:
     own = Part.of_instance(model)
     if own and not own.registered and isinstance(model, nn.Module):
         own = replace(own, code=code_digest([type(model), *model_code(model)]))
-    return {"model": own, "noise": None, "subspace": None, "solver": Part.of_instance(solver)}
+    others = {"noise": settings.noise, "subspace": settings.subspace, "solver": settings.solver}
+    return {"model": own, **{name: Part.of_instance(part) for name, part in others.items()}}
 
 
 def _dtype(image: Tensor) -> str:

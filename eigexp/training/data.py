@@ -1,14 +1,18 @@
 """Tasks as epochs: one epoch of the fit loop solves one batch of images, and takes as many steps as the solver needs."""
 
-import sys
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Sequence
 from typing import Any
 
 from lightning.pytorch import LightningDataModule
 
 from eigexp.errors import CheckpointError, ConfigurationError
+from eigexp.store import Store
+from eigexp.training.steps import StoredTasks, TaskSteps
 from eigexp.training.strategy import BlockStrategy, IndependentStrategy
 from eigexp.training.task import Task
+
+log = logging.getLogger(__name__)
 
 
 class TaskData(LightningDataModule):
@@ -19,13 +23,14 @@ class TaskData(LightningDataModule):
 
     Args:
         tasks: any sequence. An item is requested when its epoch begins, so a lazy sequence holds one batch of images at a time.
+        store: results that `Trainer.validate`, `test` and `predict` take up, where the module has none of its own.
     """
 
-    def __init__(self, tasks: Sequence[Task]):
+    def __init__(self, tasks: Sequence[Task], store: Store | None = None):
         super().__init__()
         if not len(tasks):
             raise ConfigurationError("There are no tasks. Give at least one image.")
-        self.tasks = tasks
+        self.tasks, self.store = tasks, store
         self._mine = range(len(tasks))  # positions of this process's tasks
         self._offset = 0  # from the epoch to the position, after a resume
 
@@ -34,6 +39,8 @@ class TaskData(LightningDataModule):
         strategy = self.trainer.strategy if self.trainer is not None else None
         if self.trainer is not None and isinstance(strategy, IndependentStrategy) and not isinstance(strategy, BlockStrategy):
             self._mine = range(self.trainer.global_rank, len(self.tasks), self.trainer.world_size)
+        if stage == "fit":
+            self._warn_of_epochs()
 
     def task(self, epoch: int) -> Task | None:
         """Return the task of an epoch, None when all are done."""
@@ -44,9 +51,23 @@ class TaskData(LightningDataModule):
         """Return whether no task follows the one of this epoch."""
         return epoch + self._offset + 1 >= len(self._mine)
 
-    def train_dataloader(self) -> "TaskSteps":
+    def train_dataloader(self) -> TaskSteps:
         """Return the steps of the current task."""
         return TaskSteps(self)
+
+    def val_dataloader(self) -> Any:
+        """Return the tasks to certify again; within a fit the current one, where val_check_interval asks for it, else none."""
+        assert self.trainer is not None
+        within_fit = self.trainer.state.fn == "fit"
+        return [] if within_fit and self.trainer.val_check_interval == 1.0 else StoredTasks(self, within_fit=within_fit)
+
+    def test_dataloader(self) -> StoredTasks:
+        """Return the tasks to certify again."""
+        return StoredTasks(self, within_fit=False)
+
+    def predict_dataloader(self) -> StoredTasks:
+        """Return the tasks whose distorted images are wanted."""
+        return StoredTasks(self, within_fit=False)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the ids of the current task, and its epoch."""
@@ -72,38 +93,11 @@ class TaskData(LightningDataModule):
             "Run the configuration that wrote it, or delete the checkpoint to start again."
         )
 
-
-class TaskSteps:
-    """What the fit loop iterates over: begins the task of the current epoch, yields until it is over, and stops the fit after the last.
-
-    Lightning needs a length to save and resume within an epoch. The number of steps is not known beforehand, so the length is huge.
-    """
-
-    def __init__(self, data: TaskData):
-        self._data = data
-
-    def __len__(self) -> int:
-        return sys.maxsize
-
-    def __iter__(self) -> Iterator[int]:
-        # This must be a generator: Lightning calls iter() before it knows the epoch of a resumed run, but next() only afterwards.
-        trainer = self._data.trainer
-        assert trainer is not None
-        epoch = trainer.current_epoch
-        module: Any = trainer.lightning_module
-        task = self._data.task(epoch)
-        if task is not None:
-            module.begin(task)
-            step = 0
-            while not module.task_over:
-                yield step
-                step += 1
-        if self._data.is_last(epoch):
-            trainer.should_stop = True
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return an empty dict: the solver's state is the position. The method's existence tells Lightning that an epoch can be resumed."""
-        return {}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Do nothing: there is nothing to load."""
+    def _warn_of_epochs(self) -> None:
+        """Warn where the Trainer's number of epochs is less than that of the tasks."""
+        assert self.trainer is not None
+        most = getattr(self.trainer, "max_epochs", None)
+        if most is not None and 0 <= most - self.trainer.current_epoch < len(self._mine):
+            log.warning(
+                "trainer.max_epochs=%d ends the fit before all %d tasks, one an epoch, are done. Set max_epochs=-1.", most, len(self._mine)
+            )

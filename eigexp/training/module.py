@@ -3,16 +3,21 @@
 from collections.abc import Callable
 from typing import Any
 
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
+from torch import Tensor
 
 from eigexp.certificates import Precision, check_certificate_memory
 from eigexp.errors import ConfigurationError
 from eigexp.noise import Noise
 from eigexp.operators import Operator, linearise
+from eigexp.operators.precision import converted
 from eigexp.pairs import EigenPairs
 from eigexp.solvers.base import Progress, Solver, SolverState
 from eigexp.subspace import PixelSubspace
+from eigexp.training.evaluation import certify_again, distorted_images
 from eigexp.training.fingerprint import check_fingerprint, fingerprint
+from eigexp.training.host import check_trainer
+from eigexp.training.monitor import TaskMonitor, monitor_of
 from eigexp.training.precision import full_precision
 from eigexp.training.settings import SolveSettings
 from eigexp.training.step_counter import StepCounter
@@ -37,6 +42,9 @@ class EigenModule(LightningModule):
 
     Attributes:
         settings: of the tasks that begin from now on; may be replaced between two tasks.
+        results: certified pairs of the tasks that a fit has completed, by the id of each image's result; empty if `keep_results` is off.
+        keep_results: whether to keep them. Vectors of thousands of images fill the memory: switch it off where ResultWriter stores them.
+        fitting: whether a fit is under way.
     """
 
     def __init__(
@@ -56,7 +64,11 @@ class EigenModule(LightningModule):
         self.on_failure: Callable[[Task, Exception], None] | None = None
         self._current: TaskState | None = None
         self._restored: dict[str, Any] | None = None  # entry of a checkpoint, until its task begins
+        self._monitor: TaskMonitor | None = None
+        self.fitting = False
         self.has_started = False  # whether the fit is past restoring a checkpoint
+        self.keep_results = True
+        self.results: dict[str, EigenPairs] = {}
 
     # -- the task ------------------------------------------------------------------------------------------------------
 
@@ -96,6 +108,12 @@ class EigenModule(LightningModule):
         return self._current is not None and self._current.over
 
     @property
+    def steps_allowed(self) -> int | None:
+        """The most steps that the task may take; None where the solver does not know it beforehand."""
+        current = self._task_state()
+        return current.solver.steps_allowed(current.operator.shape, current.operator.dtype)
+
+    @property
     def seconds(self) -> float:
         """Wall-clock time spent on the task, earlier parts of a resumed task included."""
         return self._task_state().seconds
@@ -119,12 +137,15 @@ class EigenModule(LightningModule):
         self._current = TaskState(task, operator, self.solver, state, self.solver.progress(state), self.settings.certify)
         if saved is not None:
             self._current.ended, self._current.seconds_before = saved["ended"], saved["seconds"]
+        if self._monitor is not None:
+            self._monitor.forget()
+        self._monitor = monitor_of(self, task.names, operator.shape.n, resumed=saved is not None)
         self.notify("on_task_start")
 
     def linearise_task(self, task: Task, *, method: str) -> Operator:
         """Return the operator of a task, on the module's device and in the images' dtype. Moves the task's model there."""
         pixels = task.pixels().to(self.device)
-        model = task.model.to(pixels.device, pixels.dtype)
+        model = converted(task.model, pixels.dtype, pixels.device)
         noise, subspace = self.settings.noise, self.settings.subspace
         if task.metric is not None:
             subspace = task.metric(pixels, noise, subspace)
@@ -140,7 +161,10 @@ class EigenModule(LightningModule):
 
     def eigenpairs(self) -> list[EigenPairs]:
         """Certify the current eigenpairs of every image by fresh products. The result is cached until the next step."""
-        return self._task_state().eigenpairs()
+        pairs = self._task_state().eigenpairs()
+        if self._monitor is not None:
+            self._monitor.certified(pairs)
+        return pairs
 
     # -- Lightning's hooks ---------------------------------------------------------------------------------------------
 
@@ -148,21 +172,23 @@ class EigenModule(LightningModule):
         """Return a step counter, because nothing is optimised."""
         return StepCounter()
 
-    def on_fit_start(self) -> None:
-        """Refuse mixed precision, which would round products.
+    def configure_callbacks(self) -> list[Callback]:
+        """Return no callbacks; refuse a Trainer that cannot work on a solver, before its callbacks are set up.
 
         Raises:
-            ConfigurationError: if the trainer's precision is neither 32-true nor 64-true.
+            ConfigurationError: naming the setting or callback, and the reason.
         """
-        if self.trainer.precision not in ("32-true", "64-true"):
-            raise ConfigurationError(
-                f"trainer.precision={self.trainer.precision} rounds products to less than float32. "
-                "Leave it at 32-true; the dtype of the images chooses float32 or float64."
-            )
+        if self.trainer.state.fn == "fit":
+            check_trainer(self.trainer)
+        return []
 
     def on_train_start(self) -> None:
-        """Note that a checkpoint, if there is one, has been read."""
-        self.has_started = True
+        """Let the first epoch begin its task; a checkpoint, if there is one, has been read."""
+        self.fitting = self.has_started = True
+
+    def on_train_end(self) -> None:
+        """Let no epoch begin a task."""
+        self.fitting = False
 
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, list[Progress]]:
         """Take one solver step. Returns {"progress": [one Progress per image]}."""
@@ -172,19 +198,40 @@ class EigenModule(LightningModule):
             self.optimizers().step()  # pyright: ignore[reportAttributeAccessIssue]
             # Last, and together: an error or a signal before this line leaves the step before it, and a checkpoint of that is consistent.
             current.state, current.progress = state, progress
+            if self._monitor is not None and (reason := self._monitor.after_step(progress)):
+                self.end_task(reason)
         except Exception as error:
             self._fail(current, error)
         return {"progress": current.progress}
 
     def on_train_epoch_end(self) -> None:
-        """Notify callbacks that the task is over. Not when the fit was stopped within the task, or the task failed."""
+        """Stop the fit after the last task; notify callbacks that the task is over, unless the fit was stopped within it, or it failed."""
+        data: Any = self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+        if data.is_last(self.trainer.current_epoch):
+            self.trainer.should_stop = True
         current = self._task_state() if self.task_over else None
         if current is None or current.failed:
             return
         try:
+            if self._monitor is not None:
+                self._monitor.check_monitored()
+            if self.keep_results:
+                self.results.update(zip(current.task.ids, self.eigenpairs(), strict=True))
             self.notify("on_task_end")
         except Exception as error:
             self._fail(current, error)
+
+    def validation_step(self, batch: int, batch_idx: int) -> None:
+        """Certify the stored pairs of a task again, and log them with their intervals, see `certify_again`."""
+        self.log_dict(certify_again(self, batch), batch_size=1)
+
+    def test_step(self, batch: int, batch_idx: int) -> None:
+        """Certify the stored pairs of a task again, as validation does."""
+        self.validation_step(batch, batch_idx)
+
+    def predict_step(self, batch: int, batch_idx: int) -> list[Tensor]:
+        """Return the distorted images of a task, see `distorted_images`."""
+        return distorted_images(self, batch)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the solver's state and what it belongs to, as tensors and plain values."""
@@ -216,6 +263,13 @@ class EigenModule(LightningModule):
             super().__setattr__(name, value)
 
     # -- internal ------------------------------------------------------------------------------------------------------
+
+    def restore(self, task: Task) -> bool:
+        """Begin a task from the loaded checkpoint, if that is of this task. Returns whether it is."""
+        ids = self._restored["fingerprint"]["ids"] if self._restored is not None else None
+        if ids == list(task.ids):
+            self.begin(task)
+        return self.task is not None and self.task.ids == task.ids
 
     def _operator(self, task: Task, method: str) -> Operator:
         """Return the operator of a task, shared where several processes solve it together."""

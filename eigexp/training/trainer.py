@@ -22,13 +22,14 @@ _LOGGERS = ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities
 _WARNINGS = (
     r".*isinstance\(treespec, LeafSpec\).*",  # Lightning's own use of a deprecated part of PyTorch
     r".*available but not used.*",  # a device that the user did not choose
+    r".*callbacks used to create the checkpoint need to be provided.*",  # a checkpoint serves a run with other callbacks as well
     r".*`srun` command is available.*",  # one process needs no srun
 )
 
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Suppress Lightning's information messages within the block, and three of its warnings that do not apply here."""
+    """Suppress Lightning's information messages within the block, and those of its warnings that do not apply here."""
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     with warnings.catch_warnings():
         for message in _WARNINGS:

@@ -99,6 +99,9 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
     "eigexp run model=lgg images=folder images.path=photos/ solver.k=3": Run(["solver.k=1", *TINY], RESULT),
     "eigexp run -m model=ln,lg,lgg,onoff": Run(["model=lg,lgg", *TINY], RESULT),
     "eigexp run --cfg job": Run(),
+    "eigexp run -m model=ln,lg optimized_metric=D_lower": Run(TINY, RESULT),
+    "eigexp run --config-dir conf experiment=mine": Run(["model=lg", *TINY], RESULT),
+    "eigexp run noise._target_=mylab.noise.Gain noise.deviation=0.2": Run(["model=ln", *TINY], RESULT),
     "eigexp run model=timm model.architecture=resnet18 model.weights=random model.layer=layer1 images.size=64 images.grey=false": Run(
         ["images.size=32", "solver.tol=1e-2", "logger=csv"], RESULT
     ),
@@ -215,6 +218,10 @@ PYTHON: dict[str, tuple[str, dict[str, str]]] = {
     },
     "from pathlib import Path\n\nfrom eigexp import Store": ("", {}),
     "from eigexp import prepare_model\nfrom eigexp.images import SkimageImages": ("", {}),
+    "from lightning.pytorch import Trainer": (
+        "import warnings\nwarnings.simplefilter('ignore')\n",
+        {"size=48": "size=24", 'accelerator="cpu"': 'accelerator="cpu", enable_progress_bar=False, logger=False'},
+    ),
     "from eigexp import Store\nfrom eigexp.store.cross_table import cross_tables": ("", {}),
     "from eigexp import Store\nfrom eigexp.experiment.seen_by import networks, seen_by": ("", {}),
 }
@@ -248,6 +255,9 @@ def prepared(tmp_path_factory):
         Image.fromarray((pixels * 255).byte().permute(1, 2, 0).numpy()).save(folder / "photos" / f"{name}.png")
     (folder / "mylab").mkdir()
     (folder / "mylab" / "models.py").write_text(RETINA)
+    shutil.copy(ROOT / "examples/project/mylab/noise.py", folder / "mylab")
+    (folder / "conf/experiment").mkdir(parents=True)
+    (folder / "conf/experiment/mine.yaml").write_text("# @package _global_\nseed: 3\n")
     generator = torch.Generator().manual_seed(0)
     save_file({"filter.weight": torch.randn(2, 1, 5, 5, generator=generator), "filter.bias": torch.zeros(2)}, folder / "retina.safetensors")
     small = ["images.size=24", "logger=none", "callbacks.progress.mode=quiet"]

@@ -63,7 +63,7 @@ host.fit(module(), TaskData([task("a"), task("b", "c"), task("d")]))
 @pytest.fixture
 def composed(tmp_path):
     """The groups of this package, under a root that has what they refer to."""
-    (tmp_path / "root.yaml").write_text("store: outputs/results\n")
+    (tmp_path / "root.yaml").write_text("store: outputs/results\ntags: []\n")
     with initialize_config_dir(str(tmp_path), version_base="1.3"):
         yield lambda group, name: compose("root", overrides=[f"hydra.searchpath=[file://{ROOT / 'conf'}]", f"+{group}={name}"])[group]
 

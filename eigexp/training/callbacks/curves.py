@@ -25,6 +25,8 @@ class EigenvalueCurves(TaskCallback):
         every: loggers get every nth step, and the last. The store always gets all rows.
     """
 
+    logs_curves = True  # so that the module leaves loggers to it
+
     def __init__(self, buffer: int = 50, every: int = 1):
         if buffer < 1 or every < 1:
             raise ConfigurationError(f"curves.buffer={buffer} and curves.every={every} must be at least 1.")

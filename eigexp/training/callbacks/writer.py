@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from lightning.pytorch import Trainer
 
 from eigexp.pairs import EigenPairs
+from eigexp.store import Store, build_record, environment
 from eigexp.training.callbacks.curves import EigenvalueCurves
 from eigexp.training.callbacks.task import TaskCallback
 from eigexp.training.loggers import ResultLogger
@@ -29,15 +30,17 @@ class ResultWriter(TaskCallback):
     """Writes the results of a task that is over: its solver is done (converged or out of budget), or Convergence has ended it.
 
     Args:
-        store: has the method `write_task(task, eigenpairs, curves, seconds)`, or is such a function. `curves` are the rows of
-            EigenvalueCurves for each image (empty without that callback). It may return a dict for each image, which loggers with one run
-            per result show: "record", "figures" {name: path}, "pictures" {name: (pixels, caption)} and "files" [path]. Its
-            method `note(id, text)`, if it has one, is told where a logger fails.
+        store: a `Store`, which gets pairs, record, curves and configuration of each image; or has the method
+            `write_task(task, eigenpairs, curves, seconds)`, or is such a function. `curves` are the rows of EigenvalueCurves for each image
+            (empty without that callback). It may return a dict for each image, which loggers with one run per result show: "record",
+            "figures" {name: path}, "pictures" {name: (pixels, caption)} and "files" [path]. Its method `note(id, text)`, if it has one,
+            is told where a logger fails.
     """
 
-    def __init__(self, store: TaskStore | WriteTask):
+    def __init__(self, store: Store | TaskStore | WriteTask):
         self._note = getattr(store, "note", None)
-        self._write: WriteTask = store if callable(store) else store.write_task
+        self._store = store if isinstance(store, Store) else None
+        self._write: WriteTask | None = None if isinstance(store, Store) else store if callable(store) else store.write_task
 
     def on_task_end(self, trainer: Trainer, module: EigenModule) -> None:
         """Certify, write, log, and notify the other callbacks. Of processes in lockstep only the first writes."""
@@ -49,6 +52,9 @@ class ResultWriter(TaskCallback):
 
     def _write_task(self, trainer: Trainer, module: EigenModule, task: Task) -> None:
         curves = next((c.rows for c in _callbacks(trainer) if isinstance(c, EigenvalueCurves)), [[] for _ in task.ids])
+        if self._write is None:
+            self._write_to_store(module, task, curves)
+            return
         written = self._write(task, module.eigenpairs(), curves, module.seconds)
         for image, result in enumerate(written or ()):
             for logger in trainer.loggers:
@@ -56,6 +62,25 @@ class ResultWriter(TaskCallback):
                     logger.show_result(image, result)
                     if logger.problem and self._note:
                         self._note(task.ids[image], logger.problem)
+
+    def _write_to_store(self, module: EigenModule, task: Task, curves: Curves) -> None:
+        assert self._store is not None
+        for i, pairs in enumerate(module.eigenpairs()):
+            identity = task.identities[i] if task.identities else {}
+            record = build_record(
+                pairs,
+                task.images[i],
+                id=task.ids[i],
+                identity=identity,
+                model=task.model_name,
+                layer=identity.get("layer"),
+                seconds=module.seconds / len(task.ids),
+                seed=module.settings.seed,
+                device=str(module.device),
+                environment=environment(),
+                linearise=getattr(module.operator, "method", None),
+            )
+            self._store.write(record, pairs, task.images[i], curves[i], task.config)
 
 
 def _callbacks(trainer: Trainer) -> list[Any]:

@@ -1,6 +1,10 @@
+from dataclasses import replace
+
 from lightning.pytorch.loggers.logger import DummyLogger
 
-from eigexp.training import TaskData, loggers
+from eigexp import store as stored
+from eigexp.solvers import Krylov
+from eigexp.training import EigenModule, TaskData, loggers
 from eigexp.training.callbacks import Convergence, EigenvalueCurves, ResultWriter
 from tests.training.toys import Power, module, task, trainer
 
@@ -48,3 +52,17 @@ def test_loggers_with_a_run_a_result_see_what_was_stored():
     store = Store(answers)
     trainer(ResultWriter(store), logger=[Shows(lambda *_: DummyLogger()), DummyLogger()]).fit(module(), TaskData([task("a", "b")]))
     assert shown == list(enumerate(answers))
+
+
+def test_a_store_gets_results_that_can_be_read_and_validated(tmp_path):
+    store, names = stored.Store(tmp_path), {"a": "0123456789abcdef", "b": "fedcba9876543210"}
+    tasks = [replace(task(name), ids=(id,)) for name, id in names.items()]
+    work = EigenModule(Krylov(), linearise="double_backward")
+    trainer(EigenvalueCurves(), ResultWriter(store)).fit(work, TaskData(tasks))
+    assert sorted(store.ids()) == sorted(names.values())
+    for id in names.values():
+        result = store.read(id)
+        assert result.record["verified"] and len(result.curves) == result.record["steps"]
+        assert result.eigenvalues.tolist() == work.results[id].eigenvalues.tolist()
+    (found,) = trainer().validate(EigenModule(Krylov()), TaskData(tasks, store=store), verbose=False)
+    assert found["a/confirmed"] == found["b/confirmed"] == 1

@@ -1,0 +1,30 @@
+"""One configuration, from the command line or from a sweeper of Hydra: computed, printed, and its objective."""
+
+import sys
+from typing import Any
+
+
+def compute(config: Any) -> tuple[int, float | None]:
+    """Compute one configuration and print its results. Return the exit code and `optimized_metric`, None where none is asked.
+
+    Raises:
+        EigexpError: for invalid input or configuration.
+    """
+    from eigexp.cli.run_summary import show
+    from eigexp.experiment.objective import check_objective, objective
+    from eigexp.experiment.run import run
+
+    if config["extras"]["print_config"]:
+        _print_config(config)
+    check_objective(config["optimized_metric"])
+    outcome = run(config)
+    show(outcome)
+    return outcome.exit_code, objective(outcome.folders, config["optimized_metric"])
+
+
+def _print_config(config: Any) -> None:
+    """Print the composed configuration on standard error, unresolved: values of the environment may be secret."""
+    from omegaconf import OmegaConf
+
+    plain = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    print(OmegaConf.to_yaml(plain), file=sys.stderr)

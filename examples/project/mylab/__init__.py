@@ -1,0 +1,1 @@
+"""Models, noises and callbacks of this lab."""

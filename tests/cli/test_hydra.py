@@ -1,0 +1,196 @@
+"""Hydra as people know it: -m with sweepers, groups of one's own, debug, tags, an objective; each refusal is one line and exit 2."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from eigexp.cli import main
+from eigexp.store import Store
+
+TINY = ["model=ln", "images.size=16", "logger=none", "callbacks.progress.mode=quiet"]
+MINE = '''
+import torch
+from lightning.pytorch import Callback
+from torch import nn
+
+from eigexp.noise import Noise
+from eigexp.subspace import PixelSubspace
+
+
+class Net(nn.Module):
+    def __init__(self, width=5):
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.conv = nn.Conv2d(1, width, 3)
+
+    def forward(self, x):
+        return torch.tanh(self.conv(x))
+
+
+class Gain(Noise):
+    """Noise of one standard deviation."""
+
+    name = "gain"
+    depends_on_response = False
+
+    def __init__(self, deviation: float = 2.0):
+        self.deviation = deviation
+
+    def augment(self, response, at):
+        return response / self.deviation
+
+
+class Half(PixelSubspace):
+    """The first half of all pixels."""
+
+    name = "half"
+
+    def dimension(self, image_shape):
+        return image_shape[0] * image_shape[1] * image_shape[2] // 2
+
+    def to_pixels(self, v, image_shape):
+        return torch.cat([v, torch.zeros_like(v)], dim=-1)
+
+    def from_pixels(self, pixels, image_shape):
+        return pixels[..., : pixels.shape[-1] // 2]
+
+
+class Hello(Callback):
+    """Says a word."""
+
+    def __init__(self, word: str = "hello"):
+        self.word = word
+
+    def on_train_start(self, trainer, module):
+        print(self.word)
+'''
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder with a module and a configuration of one's own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["eigexp"])
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    (tmp_path / "mine.py").write_text(MINE)
+    for folder in ("model", "experiment"):
+        (tmp_path / "conf" / folder).mkdir(parents=True)
+    (tmp_path / "conf/model/mine.yaml").write_text("_target_: mine.Net\nname: mine\nlayer: null\nweights: null\nwidth: 5\n")
+    (tmp_path / "conf/experiment/small.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /model: mine\nimages:\n  size: 12\ncallbacks:\n  progress:\n    mode: quiet\n"
+    )
+    return tmp_path
+
+
+def records(folder="outputs/results"):
+    store = Store(folder)
+    return [store.read(id).record for id in store.ids()]
+
+
+def test_groups_and_experiments_of_ones_own(here, capsys):
+    assert main(["run", "--config-dir", "conf", "experiment=small", "logger=none"]) == 0
+    assert main(["run", "--config-dir=conf", "-m", "experiment=small", "logger=none", "model.width=5,3"]) == 0
+    assert "stored before" in capsys.readouterr().err
+    found = records()
+    assert len(found) == 2 and {r["model"] for r in found} == {"mine"} and {r["n"] for r in found} == {144}
+    assert main(["sweep", "--config-dir", "conf", "experiment=small", "logger=none", "model.width=5,3,2", "--dry-run"]) == 0
+    assert "2 done, 1 to do" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-m", "model=nosuch,ln"], "model=nosuch is unknown"),
+        (["-m", "modle=ln"], "modle"),
+        (["-m", "solver.kk=1,2"], "solver.kk is unknown"),
+        (["-m", "model=ln", "hydra/sweeper=nosuch"], "hydra/sweeper=nosuch"),
+        (["hydra/launcher=nosuch"], "hydra/launcher=nosuch"),
+        (["--nosuch"], "--nosuch"),
+        (["--config-dir", "nowhere"], "--config-dir nowhere is not a folder"),
+        ([*TINY, "optimized_metric=D_lowr"], "Did you mean D_lower"),
+        ([*TINY, "trainer.gradient_clip_val=1"], "gradient clipping is not supported"),
+        ([*TINY, "trainer.precision=bf16-mixed"], "precision=bf16-mixed rounds products"),
+        ([*TINY, "trainer.nosuch=1"], "nosuch"),
+        (
+            [*TINY, "callbacks.swa._target_=lightning.pytorch.callbacks.StochasticWeightAveraging", "callbacks.swa.swa_lrs=0.1"],
+            "averages weights",
+        ),
+        ([*TINY, "ckpt_path=nothing.ckpt"], "nothing.ckpt does not exist"),
+        ([*TINY, "debug=nosuch"], "debug=nosuch is unknown"),
+        ([*TINY, "noise._target_=mine.Gain", "noise.gain=3"], "noise.gain is unknown to Gain"),
+    ],
+)
+def test_a_refusal_is_one_line_and_exit_2(here, capsys, words, message):
+    assert main(["run", *words]) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
+    assert len(lines) == 1 and lines[0].startswith("eigexp: ") and message in lines[0], lines
+
+
+def test_a_sweeper_gets_its_objective(here, monkeypatch):
+    import hydra.core.utils
+
+    from eigexp.cli import hydra_flags
+
+    values = []
+    job = hydra_flags._job
+
+    def kept(config):
+        values.append(job(config))
+        return values[-1]
+
+    monkeypatch.setattr(hydra_flags, "_job", kept)
+    assert main(["run", "-m", *TINY, "noise=gaussian", "noise.variance=1.0,4.0", "optimized_metric=top/1/eigenvalue"]) == 0
+    assert values[0] == pytest.approx(4 * values[1], rel=1e-6)
+    assert main(["run", "-m", *TINY, "optimized_metric=D_lower"]) == 0
+    assert values[2] > 0
+    assert hydra.core.utils is not None and "HYDRA_FULL_ERROR" not in os.environ
+
+
+def test_parts_of_ones_own_by_target(here, capsys):
+    """Over the usual option of their group, whose settings they replace."""
+    plain = ["run", *TINY[1:]]
+    assert main([*plain, "model=ln"]) == main([*plain, "model=ln", "noise._target_=mine.Gain", "noise.deviation=2.0"]) == 0
+    one, two = sorted((r["eigenvalues"][0] for r in records()), reverse=True)
+    assert one == pytest.approx(4 * two, rel=1e-6)
+    assert main([*plain, "model=ln", "subspace._target_=mine.Half", "store=b"]) == 0
+    assert records("b")[0]["n"] == 128
+    assert main([*plain, "model._target_=mine.Net", "model.width=2", "store=c"]) == 0
+    assert records("c")[0]["model"] == "Net"
+    capsys.readouterr()
+    assert main([*plain, "model=ln", "callbacks.hello._target_=mine.Hello", "callbacks.hello.word=salut", "store=d"]) == 0
+    assert "salut" in capsys.readouterr().out
+
+
+def test_tensors_and_datasets(here):
+    import numpy as np
+
+    np.save("x.npy", np.random.default_rng(0).normal(size=(1, 1, 16, 16)))
+    assert main(["run", "model=ln", "images=tensors", "images.path=x.npy", *TINY[2:]]) == 0
+    fake = ["images=dataset", "images.dataset._target_=torchvision.datasets.FakeData", "images.dataset.size=3", "images.indices=[1]"]
+    assert main(["run", "model=lg", *fake, "images.dataset.image_size=[3,16,16]", "images.grey=true", *TINY[2:]]) == 0
+    assert {r["image"]["name"] for r in records()} == {"0", "00001"}
+
+
+def test_debug_and_extras(here, capsys):
+    assert main(["run", "model=ln", "debug=profiler", "callbacks.progress.mode=quiet"]) == 0
+    assert len(records("outputs/debug/results")) == 1
+    text = capsys.readouterr()
+    assert "solver:" in text.err and "print_config: true" in text.err  # extras.print_config
+
+
+def test_resuming_from_a_checkpoint_that_is_named(here):
+    """Lightning's own ModelCheckpoint writes it; the run that resumes has the same numbers, bit for bit."""
+    keep = ["callbacks.keep._target_=lightning.pytorch.callbacks.ModelCheckpoint", "callbacks.keep.dirpath=keep"]
+    keep += ["callbacks.keep.every_n_train_steps=4", "callbacks.keep.save_top_k=-1"]
+    assert main(["run", *TINY, *keep, "trainer.enable_checkpointing=true"]) == 0
+    path = sorted(Path("keep").glob("*.ckpt"))[0]
+    assert main(["run", *TINY, "store=again", f"ckpt_path='{path}'"]) == 0
+    one, two = records()[0], records("again")[0]
+    for key in ("eigenvalues", "residuals", "steps", "fisher_vector_products"):
+        assert json.dumps(one[key]) == json.dumps(two[key])
+    assert main(["run", *TINY, "seed=1", f"ckpt_path='{path}'", "store=third"]) == 2
