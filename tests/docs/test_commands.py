@@ -1,6 +1,5 @@
 """Every command and every piece of Python in README.md, CONTRIBUTING.md, docs/ and the help is run. List a new one here."""
 
-import logging
 import re
 import shutil
 import subprocess
@@ -277,11 +276,7 @@ def user(prepared, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["eigexp"])
     for name, value in environment(NO_COLOR="1", WANDB_MODE="offline", CUDA_VISIBLE_DEVICES="").items():
         monkeypatch.setenv(name, value)
-    log = logging.getLogger("eigexp")
-    handlers, level = log.handlers[:], log.level
     yield tmp_path
-    log.handlers = handlers
-    log.setLevel(level)
     for module in [name for name in sys.modules if name.partition(".")[0] == "mylab"]:
         del sys.modules[module]
 

@@ -1,6 +1,5 @@
 """Any Trainer of Lightning's with any of its callbacks: works on a solver, or is refused with the reason."""
 
-import logging
 import os
 import sys
 from datetime import timedelta
@@ -285,8 +284,7 @@ def test_nothing_stored_is_an_error_that_says_what_to_do():
         trainer.validate(module(), data(), verbose=False)
 
 
-def test_fewer_epochs_than_tasks_are_told(caplog, monkeypatch):
-    monkeypatch.setattr(logging.getLogger("eigexp.training.data"), "disabled", False)  # a new database of MLflow disables loggers
+def test_fewer_epochs_than_tasks_are_told(caplog):
     fitted(max_epochs=1)
     assert "max_epochs=1 ends the fit before all 2 tasks" in caplog.text
 

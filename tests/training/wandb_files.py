@@ -19,6 +19,8 @@ def records(path):
         if kind == 0:  # zeros that fill a block
             position += room
             continue
+        if position + 7 + size > len(data):  # W&B's process is still writing it
+            return
         whole += data[position + 7 : position + 7 + size]
         position += 7 + size
         if kind in (1, 4):  # full, last
