@@ -2,11 +2,11 @@
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 from pathlib import Path
 
+from tests.daemons import end
 from tests.slurm.cluster import free_ports, wait_until
 
 PROGRAMS = ("sge_qmaster", "sge_execd", "qsub", "qstat", "qdel", "qconf")
@@ -100,13 +100,7 @@ class GridEngine:
 
     def stop(self) -> None:
         self.ask("qdel", "-f", "-u", "*")
-        for daemon in reversed(self._daemons.values()):
-            daemon.send_signal(signal.SIGTERM)
-            try:
-                daemon.wait(10)
-            except subprocess.TimeoutExpired:
-                daemon.kill()
-                daemon.wait()
+        end(self._daemons.values(), 10)
 
     def ask(self, *command: str) -> str:
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False, timeout=60).stdout

@@ -2,12 +2,13 @@
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from tests.daemons import end
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "srun", "scontrol", "scancel")
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
@@ -114,13 +115,7 @@ class Cluster:
         deadline = time.monotonic() + 200
         while self.ask("squeue", "-h").strip() and time.monotonic() < deadline:
             time.sleep(0.2)
-        for daemon in reversed(self._daemons.values()):
-            daemon.send_signal(signal.SIGTERM)
-            try:
-                daemon.wait(100)
-            except subprocess.TimeoutExpired:
-                daemon.kill()
-                daemon.wait()
+        end(self._daemons.values(), 100)
 
     def ask(self, *command: str) -> str:
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False, timeout=900).stdout

@@ -1,38 +1,22 @@
 """One throw-away cluster for all tests of a process."""
 
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import pytest
 
+from tests.daemons import in_one_process, throw_away
 from tests.slurm.cluster import Cluster, missing
 from tests.sweep.sweeps import eigexp, environment
 
 
 def pytest_collection_modifyitems(items):
-    for item in items:
-        if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.slow)
-            item.add_marker(pytest.mark.xdist_group("slurm"))  # in one process: one cluster
+    in_one_process(items, Path(__file__).parent, "slurm")
 
 
 @pytest.fixture(scope="session")
 def cluster():
-    if missing():
-        pytest.skip(f"Slurm is not installed here, lacking {', '.join(missing())}")
-    if os.geteuid() != 0:
-        pytest.skip("the daemons of a throw-away Slurm run as root only")
-    root = Path(tempfile.mkdtemp(prefix="eigexp-slurm-"))  # short: a socket's path has 107 characters at most
-    cluster = Cluster(root)
-    try:
-        cluster.start()
+    with throw_away(Cluster, "Slurm", missing()) as cluster:
         yield cluster
-    finally:
-        cluster.stop()
-        if not os.environ.get("KEEP"):
-            shutil.rmtree(root)
 
 
 @pytest.fixture

@@ -1,0 +1,50 @@
+"""Throw-away clusters: real daemons of a scheduler, for all tests of a process."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def in_one_process(items: Iterable[Any], folder: Path, group: str) -> None:
+    """Mark the tests of a folder as long ones that share a cluster."""
+    for item in items:
+        if item.path.parent == folder:
+            item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
+@contextmanager
+def throw_away(make: Callable[[Path], Any], name: str, missing: Sequence[str]) -> Iterator[Any]:
+    """Give a running cluster. The test is skipped, with the reason, where there can be none."""
+    if missing:
+        pytest.skip(f"{name} is not installed here, lacking {', '.join(missing)}")
+    if os.geteuid() != 0:
+        pytest.skip(f"the daemons of a throw-away {name} run as root only")
+    root = Path(tempfile.mkdtemp(prefix="eigexp-"))  # short: a socket's path has 107 characters at most
+    cluster = make(root)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+        if not os.environ.get("KEEP"):
+            shutil.rmtree(root, ignore_errors=True)
+
+
+def end(daemons: Iterable[subprocess.Popen[Any]], seconds: float) -> None:
+    """Terminate daemons, the last started first, and kill each that has not ended in time."""
+    for daemon in reversed(list(daemons)):
+        daemon.send_signal(signal.SIGTERM)
+        try:
+            daemon.wait(seconds)
+        except subprocess.TimeoutExpired:
+            daemon.kill()
+            daemon.wait()
