@@ -12,9 +12,10 @@ from typing import Literal
 from eigexp.errors import StoreError
 from eigexp.store.cross_table import FOLDERS, read_table, table_files, table_path
 from eigexp.store.files import TEMPORARY, read_bytes, store_error, write_atomically
+from eigexp.store.folders import QUARANTINE, STATE, is_id
 from eigexp.store.result import Result, read_record
 from eigexp.store.schema import RECORD
-from eigexp.store.store import ERROR, JOB, QUARANTINE, STATE, Store, is_id
+from eigexp.store.store import ERROR, JOB, Store
 
 Kind = Literal["corrupt", "orphan", "checkpoint"]
 CHECKPOINTS = "checkpoints"

@@ -3,24 +3,21 @@
 Order of writes: all files of a result are written under temporary names and synced, then renamed one by one, record.json last. So a result
 with a record is complete, and a kill at any moment leaves at most temporary files, which `eigexp store prune` removes. Figures, which can
 fail, are added after the numbers are safe.
-
-A store may come from another person, so nothing in it is followed out of it: its folders and files must not be symbolic links.
 """
 
-import logging
 import os
-import re
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from typing_extensions import override
 
 from eigexp.errors import StoreError, nearest
 from eigexp.store.complete import check_names, tensors
 from eigexp.store.complete import commit as _commit
-from eigexp.store.files import digest, discard, exclusive, read_bytes, stage, store_error, write_atomically
+from eigexp.store.files import digest, discard, exclusive, read_bytes, stage, write_atomically
+from eigexp.store.folders import Folders
 from eigexp.store.record import plain, shown
 from eigexp.store.result import CONFIG, CURVES, PAIRS, Result, curves_csv, read_record
 from eigexp.store.schema import RECORD, Failure, Job, parse
@@ -32,21 +29,12 @@ if TYPE_CHECKING:
     from eigexp.pairs import EigenPairs
     from eigexp.store.remote import Remote
 
-STATE = "state"
 JOB = "job.json"
 ERROR = "error.json"
-QUARANTINE = ".corrupt"
-_ID = re.compile(r"[0-9A-Za-z_-]{2,64}")
 _KINDS = {JOB: Job, ERROR: Failure}
-log = logging.getLogger(__name__)
 
 
-def is_id(text: str) -> bool:
-    """Return whether a text can be the id of a result."""
-    return bool(_ID.fullmatch(text))
-
-
-class Store:
+class Store(Folders):
     """A folder of results. Any number of processes may read and write it at once.
 
     A result is complete when its folder has record.json, which holds the digests of the other files. Complete results are never rewritten:
@@ -63,8 +51,7 @@ class Store:
 
     def __init__(self, root: str | os.PathLike[str]):
         self.remote, folder = _bucket_of(str(root)) if "://" in str(root) else (None, root)
-        self.root = Path(folder).expanduser().absolute()
-        self.left_out: dict[str, str] = {}  # folders and ids that were not read, with the reason
+        super().__init__(folder)
 
     def __repr__(self) -> str:
         return f"Store({self.location!r})"
@@ -79,22 +66,6 @@ class Store:
         """The same without its bucket."""
         return Store(self.root)
 
-    # -- paths ---------------------------------------------------------------------------------------------------------
-
-    def path(self, id: str) -> Path:
-        """Return the folder of a result, whether it exists or not.
-
-        Raises:
-            StoreError: if `id` cannot be the name of a folder.
-        """
-        if not is_id(id):
-            raise StoreError(f"{id!r} is not the id of a result. An id has 16 hexadecimal digits; `eigexp results` lists them.")
-        return self.root / id[:2] / id
-
-    def state(self, id: str) -> Path:
-        """Return the folder for checkpoints of an unfinished result, whether it exists or not."""
-        return self.path(id) / STATE
-
     def has(self, id: str) -> bool:
         """Return whether the result is complete, here or in the bucket; from there it is copied."""
         if os.path.lexists(self.path(id) / RECORD):
@@ -105,82 +76,13 @@ class Store:
         """Return the ids of all complete results, sorted; empty where there is no store yet."""
         return sorted(folder.name for folder in self.folders() if os.path.lexists(folder / RECORD))
 
+    @override
     def folders(self) -> Iterator[Path]:
-        """Yield the folder of every result, complete or not. What cannot be read is left out, and its reason kept in `left_out`.
-
-        Raises:
-            StoreError: if the store is a file or cannot be read.
-        """
+        """Yield the folder of every result, complete or not, after those that only the bucket has were copied."""
         if self.remote is not None:
             for id in sorted(self.remote.ids() - set(self.local.ids())):
                 self.remote.pull(self.local, id)
-        if not self.root.exists():
-            return
-        try:
-            groups = sorted(os.scandir(self.root), key=lambda group: group.name)
-        except OSError as error:
-            raise StoreError(
-                f"Cannot read the store {self.root}: {error.strerror}. Give an existing folder with store=<folder>."
-            ) from error
-        for group in groups:
-            if len(group.name) == 2 and self._is_folder(group):
-                yield from self._folders_of(group)
-
-    def leave_out(self, what: str | Path, why: str) -> None:
-        """Note that a result or folder is left out of what is shown."""
-        self.left_out.setdefault(str(what), why)
-
-    def warn_of_left_out(self) -> None:
-        """Say in one line what was left out, and why the first of it was."""
-        if self.left_out:
-            names, reason = list(self.left_out), next(iter(self.left_out.values()))
-            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            log.warning("Left out: %s%s. The first reason: %s `eigexp store verify` lists all.", ", ".join(names[:5]), more, reason)
-            self.left_out = {}
-
-    def _folders_of(self, group: os.DirEntry[str]) -> Iterator[Path]:
-        try:
-            entries = sorted(os.scandir(group), key=lambda entry: entry.name)
-        except OSError as error:
-            self.leave_out(group.path, f"Cannot read {group.path}: {error.strerror}.")
-            return
-        yield from (Path(entry) for entry in entries if _ID.fullmatch(entry.name) and self._is_folder(entry))
-
-    def _is_folder(self, entry: os.DirEntry[str]) -> bool:
-        if entry.is_symlink():
-            self.leave_out(entry.path, f"{entry.path} is a symbolic link, which a store may not hold.")
-        return entry.is_dir(follow_symlinks=False)
-
-    def real_folder(self, id: str) -> Path:
-        """Return the folder of a result, made if need be; a symbolic link in its place is set aside.
-
-        Raises:
-            StoreError: if it cannot be made.
-        """
-        folder = self.path(id)
-        try:
-            for part in (folder.parent, folder):
-                if part.is_symlink():
-                    self.set_aside(part)
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise store_error(f"Cannot write {folder}", error) from error
-        return folder
-
-    def set_aside(self, path: Path) -> Path:
-        """Move a file, folder or link that failed verification into `<root>/.corrupt`. Return its new path.
-
-        Raises:
-            OSError: if it cannot be moved.
-        """
-        link = next((part for part in (path.parent, path) if part != self.root and part.is_symlink()), path)
-        aside = self.root / QUARANTINE
-        if aside.is_symlink():
-            aside.unlink()
-        aside.mkdir(exist_ok=True)
-        target = aside / f"{link.name}.{time.time_ns()}"
-        os.replace(link, target)
-        return target
+        yield from super().folders()
 
     def find(self, beginning: str) -> str:
         """Return the id that begins with `beginning`.

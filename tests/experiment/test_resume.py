@@ -9,8 +9,8 @@ import torch
 
 from eigexp.cli import main
 from eigexp.store import Store
+from eigexp.store.folders import QUARANTINE
 from eigexp.store.maintenance import prune, verify
-from eigexp.store.store import QUARANTINE
 from eigexp.training import AtomicCheckpointIO
 from tests.sweep.sweeps import SLOW, SMALL, begin, same_numbers, serial
 
