@@ -70,7 +70,7 @@ class MissingDependencyError(EigexpError, ImportError):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the end of a message: the known names nearest to `name`, or all of them where none is near."""
-    names = sorted(known)
+    names = sorted(set(known))
     close = get_close_matches(name, names, n=3, cutoff=0.5)
     return f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(names)}."
 

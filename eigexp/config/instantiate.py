@@ -14,6 +14,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
 
 from eigexp.config.failure import is_out_of_memory, one_line, out_of_memory
+from eigexp.config.type_words import type_words
 from eigexp.errors import ConfigurationError, EigexpError, nearest, printable
 
 
@@ -128,9 +129,8 @@ def _check_type(value: Any, hint: Any, path: str) -> None:
     try:
         adapter.validate_python(value)
     except ValidationError as error:
-        kind = getattr(hint, "__name__", None) if isinstance(hint, type) else str(hint).replace("typing.", "")
         shown = printable(repr(value)[:200])
-        raise ConfigurationError(f"{path}={shown} does not fit: it must be {kind} ({error.errors()[0]['msg']}).") from error
+        raise ConfigurationError(f"{path}={shown} does not fit. Give {type_words(hint)}.") from error
 
 
 def _hints(target: Any) -> dict[str, Any]:

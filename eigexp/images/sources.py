@@ -178,22 +178,9 @@ class SkimageImages(_PackageImages):
     extra = "scikit-image"
     title = "scikit-image"
     defaults = (
-        *(
-            "astronaut",
-            "brick",
-            "camera",
-            "cell",
-            "chelsea",
-            "clock_motion",
-            "coffee",
-            "coins",
-            "grass",
-            "gravel",
-            "hubble_deep_field",
-            "ihc",
-        ),
-        *("moon", "motorcycle_left", "page", "retina", "rocket", "text"),
-    )
+        "astronaut", "brick", "camera", "cell", "chelsea", "clock_motion", "coffee", "coins", "grass", "gravel", "hubble_deep_field", "ihc",
+        "moon", "motorcycle_left", "page", "retina", "rocket", "text",
+    )  # fmt: skip
 
 
 class PlenopticImages(_PackageImages):

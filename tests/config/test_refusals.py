@@ -24,6 +24,9 @@ def elsewhere(tmp_path, monkeypatch):
     [
         ("++solver=null", "force-add of config groups is not supported"),
         ("callbacks.curves=3", "callbacks.curves=3 does not fit"),
+        ("images.size=ten", "images.size='ten' does not fit. Give a whole number, a list or null."),
+        ("solver.tol=x", "solver.tol='x' does not fit. Give a number."),
+        ("solver.verify=3", "solver.verify=3 does not fit. Give true or false."),
         ("seed=x", "seed='x' does not fit. Give a whole number from 0 to 2^63 - 1."),
         ("seed=-1", "seed=-1 does not fit"),
         ("seed=true", "seed=True does not fit"),
