@@ -13,6 +13,7 @@ from rich.text import Text
 
 from eigexp.experiment.run import RunOutcome
 from eigexp.store import Result
+from eigexp.store.identity import is_ratio
 from eigexp.store.labels import VERIFIED, end_of, layer_label, null_space_text, pair_text, threshold_text
 from eigexp.store.result import read_record
 
@@ -118,7 +119,7 @@ def _interval(record: dict[str, Any], i: int) -> str:
 
 
 def _threshold(record: dict[str, Any], i: int) -> str:
-    return threshold_text(record["eigenvalues"][i], record["intervals"][i])
+    return "-" if is_ratio(record) else threshold_text(record["eigenvalues"][i], record["intervals"][i])
 
 
 def _evidence(record: dict[str, Any], i: int) -> str:

@@ -133,4 +133,5 @@ def _show_plan(plan: "Plan", found: "Sequence[TaskStatus]", tasks: Sequence["Pla
     estimates = CostEstimates(plan.store)
     print_table(status_table(found, {task.id: estimates.of_all(task.identities) for task in tasks}))
     total, unknown = estimates.total(identity for task in tasks for identity in task.identities)
-    print(f"{count_line(found)}; about {total:.0f} FVPs" + (f" and {unknown} results of unknown cost" if unknown else ""))
+    costs = [f"about {total:.0f} FVPs"] * (total > 0) + [f"{unknown} result{'s' * (unknown > 1)} of unknown cost"] * (unknown > 0)
+    print("; ".join([count_line(found), *([" and ".join(costs)] if costs else [])]))

@@ -64,7 +64,8 @@ def count_line(tasks: Sequence[TaskStatus]) -> str:
     number = Counter(task.state for task in tasks)
     not_met = sum(task.detail == NOT_MET for task in tasks)
     note = {DONE: f" ({not_met} {NOT_MET})"} if not_met else {}
-    return f"{len(tasks)} tasks: " + (", ".join(f"{number[s]} {s}{note.get(s, '')}" for s in STATES if number[s]) or "none")
+    total = f"{len(tasks)} task{'' if len(tasks) == 1 else 's'}: "
+    return total + (", ".join(f"{number[s]} {s}{note.get(s, '')}" for s in STATES if number[s]) or "none")
 
 
 def print_table(table: Table) -> None:

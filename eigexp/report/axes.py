@@ -16,7 +16,7 @@ _SLANTED: dict[str, Any] = {"rotation": 50, "ha": "right", "rotation_mode": "anc
 _SHAPES = "osD^vPX"
 NARROW = 5  # inches
 _MEAN_HALF = 0.36  # of a row
-_NARROW_LETTERS = 34  # of a line of a title
+_LETTERS, _NARROW_LETTERS = 72, 34  # of a line of a title
 _REACH = 15  # points of an arrow
 
 
@@ -48,19 +48,14 @@ def charts_figure(charts: Sequence[Chart], size: tuple[float, float], heights: S
         axes = figure.subplots(len(charts), 1, sharex=True, height_ratios=heights or None, squeeze=False).ravel()
         for axis, chart in zip(axes, charts, strict=True):
             draw_chart(axis, chart)
-        handles, labels = axes[0].get_legend_handles_labels()
-        if handles:
-            longest = max(len(label) for label in labels)
-            columns = max(1, min(len(labels), int(figure.get_figwidth() * 72 / (4.8 * longest + 28))))
-            for text in figure.legend(handles, labels, loc="outside lower center", ncols=columns).get_texts():
-                text.set_parse_math(False)
+        _legend(figure, "")
     return figure
 
 
 def draw_chart(axes: Axes, chart: Chart) -> None:
     """Draw a chart into axes, within `house_style`."""
     narrow = axes.figure.get_figwidth() < NARROW  # pyright: ignore[reportAttributeAccessIssue]
-    axes.set_title(textwrap.fill(chart.title, _NARROW_LETTERS) if narrow else chart.title, parse_math=False)
+    axes.set_title(textwrap.fill(chart.title, _NARROW_LETTERS if narrow else _LETTERS), parse_math=False)
     axes.set_xlabel(textwrap.fill(chart.x.label, _NARROW_LETTERS, replace_whitespace=False) if narrow else chart.x.label)
     axes.set_ylabel(chart.y.label)
     if chart.empty:
@@ -133,12 +128,13 @@ def _note_size(axes: Axes) -> int:
 
 
 def _legend(figure: Figure, title: str) -> None:
-    """Set the legend at the right of the axes under a title, or without one below them, where the right is taken."""
-    below = not title
+    """Set the legend at the right of the axes under a title, or without one below them, in as many columns as fit."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    narrow = figure.get_figwidth() < NARROW
-    loc = "outside lower center" if narrow or below else "outside right upper"
-    columns = 3 if narrow else min(len(labels), 6) if below else 1
+    if not handles:
+        return
+    below = not title or figure.get_figwidth() < NARROW
+    fitting = int(figure.get_figwidth() * 72 / (4.8 * max(len(label) for label in labels) + 34))
+    loc, columns = ("outside lower center", max(1, min(len(labels), fitting))) if below else ("outside right upper", 1)
     legend = figure.legend(handles, labels, loc=loc, ncols=columns, title=title or None)
     for text in legend.get_texts():
         text.set_parse_math(False)

@@ -16,6 +16,7 @@ from eigexp.report.svg import chart_svg
 from eigexp.report.view import View
 from eigexp.report.words import d_words, evidence_words
 from eigexp.store.conditions import value_of
+from eigexp.store.identity import is_ratio
 from eigexp.store.labels import VERIFIED, distortion_name, duration, end_of, layer_label, number, threshold_text
 from eigexp.store.result import Result
 from eigexp.store.rows import Row
@@ -197,7 +198,7 @@ def _pair(view: View, at: int, pair: Row) -> tuple[str, ...]:
         f"{pair['eigenindex']:,}",
         view.eigenvalue_text(at, form="long"),
         "\u2013" if residual is None else number(residual, 2),
-        threshold_text(pair["eigenvalue"], (pair["low"], pair["high"]), typeset=True),
+        "\u2013" if is_ratio(view.record) else threshold_text(pair["eigenvalue"], (pair["low"], pair["high"]), typeset=True),
         str(pair["evidence"] or "\u2013"),
     )
 

@@ -66,7 +66,7 @@ def _compose(view: View, positions: list[int], scale: float, channel: Channel, p
     for row, position in enumerate(positions):
         _show_alone(figure.add_subplot(grid[row, 1]), view, position, scale, channel)
         _show_added(figure.add_subplot(grid[row, 2]), view, position, scale, channel, process)
-    _facts(figure.add_subplot(grid[1, 0] if len(positions) > 1 else grid[1, :3]), view, scale)
+    _facts(figure.add_subplot(grid[1, 0] if len(positions) > 1 else grid[1, :3]), view, scale, shown_words(view, positions))
     draw_chart(figure.add_subplot(grid[0, 3]), spectrum(view))
     draw_chart(figure.add_subplot(grid[1, 3]), convergence(view))
     return figure
@@ -88,10 +88,15 @@ def _show_added(axes: Axes, view: View, position: int, scale: float, channel: Ch
     draw_panel(axes, Panel(result.values, title, clipping_words(result.clipped, "values"), role_of(view, position), channel, under))
 
 
-def _facts(axes: Axes, view: View, scale: float) -> None:
+def shown_words(view: View, positions: list[int]) -> str:
+    """Return how many of a result's distortions are shown; nothing where all are."""
+    return "" if len(positions) == len(view.eigenindex) else f"{len(positions)} of {len(view.eigenindex)} distortions"
+
+
+def _facts(axes: Axes, view: View, scale: float, shown: str) -> None:
     """Write what the result rests on, as aligned lines of text."""
     axes.set_axis_off()
-    for i, (name, value) in enumerate(_fact_lines(view, scale)):
+    for i, (name, value) in enumerate([*_fact_lines(view, scale), *([("shown", shown)] if shown else [])]):
         for x, text, colour in ((0, name, MUTED), (FACT_INDENT, value, "black")):
             axes.annotate(text, (0, 1), (x, -4 - i * FACT_LINE), xycoords="axes fraction", textcoords="offset points", va="top", fontsize=8,
                           color=colour, parse_math=False, annotation_clip=False)  # fmt: skip

@@ -12,13 +12,14 @@ from eigexp.report.panel import BORDER
 from eigexp.report.pixels import about_grey, add, as_picture
 from eigexp.report.style import BOTTOM, COLUMNS, TOP, house_style, new_figure
 from eigexp.report.view import View
+from eigexp.report.words import shortened
 from eigexp.store.labels import number
 from eigexp.store.selection import Selection
 
 _LEAST_SIDE = 0.3  # inches of a picture, below which images go to a further block
 _GAP, _TEXT, _EDGE = 0.05, 0.15, 0.06
 _TOP = 0.42  # inches for the title
-_HEAD = 0.36  # inches above a block, for the image's name and the ends
+_HEAD = 0.42  # inches above a block, for the image's name and the ends
 _LETTER = 0.062  # inches of a letter at 7 points
 _ENDS = (("top", 0, TOP, "most"), ("bottom", -1, BOTTOM, "least"))
 
@@ -30,19 +31,20 @@ _Cells = Mapping[tuple[str, str], View]
 class _Layout:
     """Where things of a grid lie, in inches from the upper left corner."""
 
-    rows: list[str]
-    blocks: list[list[str]]
+    blocks: list[tuple[list[str], list[str]]]  # images across, and the rows that have any of them
     width: float
     indent: float
     side: float
     aspect: float
 
     @classmethod
-    def of(cls, rows: list[str], images: list[str], columns: int, aspect: float) -> "_Layout":
+    def of(cls, cells: _Cells, rows: list[str], images: list[str], columns: int, aspect: float) -> "_Layout":
         width, indent = COLUMNS[columns], 0.85 if columns == 1 else 1.25
         across = max(1, min(len(images), int((width - indent) / (2 * _LEAST_SIDE + 3 * _GAP))))
         side = min((width - indent - _EDGE) / (2 * across) - 1.5 * _GAP, 1.4)
-        return cls(rows, [images[i : i + across] for i in range(0, len(images), across)], width, indent, side, aspect)
+        parts = [images[i : i + across] for i in range(0, len(images), across)]
+        blocks = [(part, [row for row in rows if any((row, image) in cells for image in part)]) for part in parts]
+        return cls(blocks, width, indent, side, aspect)
 
     @property
     def picture(self) -> tuple[float, float]:
@@ -54,10 +56,10 @@ class _Layout:
 
     @property
     def height(self) -> float:
-        return _TOP + len(self.blocks) * (_HEAD + len(self.rows) * self.step) + _EDGE
+        return self.block(len(self.blocks)) + _EDGE
 
     def block(self, at: int) -> float:
-        return _TOP + at * (_HEAD + len(self.rows) * self.step)
+        return _TOP + sum(_HEAD + len(rows) * self.step for _, rows in self.blocks[:at])
 
     def column(self, at: int) -> float:
         return self.indent + at * 2 * (self.side + 1.5 * _GAP)
@@ -75,24 +77,22 @@ def grid_figure(selection: Selection, views: Mapping[str, View], columns: int = 
     cells = {(selection.labels[id].row, selection.labels[id].image): view for id, view in views.items()}
     rows, images = list(dict.fromkeys(row for row, _ in cells)), sorted({image for _, image in cells}, key=selection.images.index)
     aspect = max((view.image.shape[-2] / view.image.shape[-1] for view in views.values()), default=1.0)
-    layout = _Layout.of(rows, images, columns, aspect)
+    layout = _Layout.of(cells, rows, images, columns, aspect)
     with house_style():
         figure = new_figure(layout.width, layout.height)
         figure.set_layout_engine("none")
         place = _Placer(figure, layout.width, layout.height)
         place.text(_EDGE, 0.1, _title(selection, scale, columns), size=7, va="top")
-        for at, block in enumerate(layout.blocks):
-            _block(place, layout, at, block, cells, scale)
+        for at in range(len(layout.blocks)):
+            _block(place, layout, at, cells, scale)
     return figure
 
 
-def _block(
-    place: "_Placer", layout: _Layout, at: int, images: list[str], cells: Mapping[tuple[str, str], View], scale: float | None
-) -> None:
-    top = layout.block(at)
+def _block(place: "_Placer", layout: _Layout, at: int, cells: _Cells, scale: float | None) -> None:
+    top, (images, rows) = layout.block(at), layout.blocks[at]
     for i, image in enumerate(images):
         _head(place, layout.column(i), top, image, layout.side)
-    for j, row in enumerate(layout.rows):
+    for j, row in enumerate(rows):
         y = top + _HEAD + j * layout.step
         words = textwrap.fill(row, max(int((layout.indent - _EDGE) / _LETTER), 8))
         place.text(_EDGE, y + layout.picture[1] / 2, words, size=6.5, va="center")
@@ -125,7 +125,8 @@ def _title(selection: Selection, scale: float | None, columns: int) -> str:
 
 def _head(place: _Placer, x: float, y: float, image: str, side: float) -> None:
     most = max(int((2 * side + _GAP) / _LETTER), 4)
-    place.text(x, y + 0.02, image if len(image) <= most else f"{image[: most - 1]}\u2026", size=7, va="top")
+    lines = textwrap.wrap(image, most) or [""]
+    place.text(x, y + 0.02, "\n".join([*lines[:1], shortened(" ".join(lines[1:]), most)]).strip(), size=7, va="top")
     for i, (*_, colour, word) in enumerate(_ENDS):
         place.text(x + i * (side + _GAP), y + _HEAD - 0.04, word, size=6, va="bottom", color=colour)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from eigexp.report.distortions import role_of
+from eigexp.report.distortions import role_of, shown_words
 from eigexp.report.panel import Channel, Panel, draw_panel
 from eigexp.report.pixels import about_grey, add, as_picture, check_scale, default_scale
 from eigexp.report.style import COLUMNS, house_style, new_figure
@@ -42,7 +42,7 @@ def panels_figure(
     with house_style(SMALL):
         figure = new_figure(width, rows * (width / across * _aspect(view) + TEXT))
         grid = figure.add_gridspec(rows, across)
-        note = f"norm of the\ndistortions: {number(scale)}"
+        note = "\n".join(line for line in (f"norm of the\ndistortions: {number(scale)}", shown_words(view, positions)) if line)
         draw_panel(figure.add_subplot(grid[0, 0]), Panel(view.image, "image\n", note, channel=channel))
         for at, position in enumerate(positions):
             row, column = divmod(at, in_a_row)

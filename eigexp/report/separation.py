@@ -112,7 +112,7 @@ def separation_chart(
         narrow: with few ticks, for one column of a journal.
     """
     title, label = "D = \u00bd ln(\u03bb\u2081/\u03bb\u2099)", "D of models and images"
-    title = f"{title}  ({selection.settings_in_common})" if selection.settings_in_common and not narrow else title
+    title = f"{title}  ({selection.settings_in_common})" if selection.settings_in_common else title
     if not rows:
         return empty_chart(title, label, "D", "", "no result with both ends")
     images = list(dict.fromkeys(selection.labels[row["id"]].image for row in selection.rows))

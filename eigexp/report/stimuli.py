@@ -16,6 +16,7 @@ from eigexp.report.view import View
 from eigexp.report.words import clipping_words
 from eigexp.store.csv_text import csv_text
 from eigexp.store.files import write_output
+from eigexp.store.identity import is_ratio
 
 MANIFEST = "manifest.csv"
 COLUMNS: tuple[str, ...] = (
@@ -113,15 +114,10 @@ def _write(
         row |= {
             "eigenindex": int(view.eigenindex[position]),
             "eigenvalue": value,
-            "predicted_dprime": None if _is_ratio(view) else abs(alpha) * value**0.5,
+            "predicted_dprime": None if is_ratio(view.record) else abs(alpha) * value**0.5,
         }
         row["cosine"] = float(np.sign(alpha) * np.vdot(difference, view.distortions[position]) / norm) if norm else 0.0
     return row, shown
-
-
-def _is_ratio(view: View) -> bool:
-    """Tell whether eigenvalues are ratios to a norm or a second model, which predict no d'."""
-    return not {"norm", "against"}.isdisjoint(view.record.get("identity") or {})
 
 
 def file_stem(view: View) -> str:

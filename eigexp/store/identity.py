@@ -107,6 +107,11 @@ def settings_of(record: Mapping[str, Any]) -> dict[str, Any]:
     return {**settings, **about}
 
 
+def is_ratio(record: Mapping[str, Any]) -> bool:
+    """Return whether eigenvalues are ratios to a norm or a second model, which predict no threshold in pixels and no d'."""
+    return not {"norm", "against"}.isdisjoint(record.get("identity") or {})
+
+
 def identity_words(identity: Mapping[str, Any]) -> str:
     """Return what tells a result from those of the same model, layer and image: its size, and every setting that is not the usual one.
 

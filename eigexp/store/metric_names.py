@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from eigexp.store.identity import is_ratio
 from eigexp.store.labels import Interval, end_of
 
 STEP = "solver/step"
@@ -71,9 +72,10 @@ def summary_metrics(
 
 def record_summary(record: Mapping[str, Any]) -> dict[str, float]:
     """Return `summary_metrics` of a record."""
-    return summary_metrics(
+    found = summary_metrics(
         record["eigenindex"], record["eigenvalues"], record["intervals"], record["n"], verified=bool(record.get("verified"))
     )
+    return {name: value for name, value in found.items() if name != "threshold_top" or not is_ratio(record)}
 
 
 def d_bounds(top: Interval, bottom: Interval) -> tuple[float | None, float | None]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from eigexp.errors import StoreError
-from eigexp.store.identity import settings_of
+from eigexp.store.identity import is_ratio, settings_of
 from eigexp.store.labels import VERIFIED, end_of, layer_label
 from eigexp.store.metric_names import d_bounds
 
@@ -87,7 +87,7 @@ def _columns(record: Mapping[str, Any]) -> Row:
     }
     for end, (value, low, high) in ends.items():
         values |= {end: value, f"{end}_low": low, f"{end}_high": high}
-        values |= _bounded(f"threshold_{end}", *_threshold(value, low, high))
+        values |= _bounded(f"threshold_{end}", *_threshold(record, value, low, high))
     return values | _bounded("D", *_separation(record["n"], ends["top"], ends["bottom"]))
 
 
@@ -109,7 +109,7 @@ def _pair(record: Mapping[str, Any], at: int) -> Row:
         "low": low,
         "high": high,
         "residual": record["residuals"][at],
-        **_bounded("threshold", *_threshold(value, low, high)),
+        **_bounded("threshold", *_threshold(record, value, low, high)),
         "evidence": evidence,
         "verified": evidence in VERIFIED,
     }
@@ -127,8 +127,12 @@ def _end(record: Mapping[str, Any], eigenindex: int) -> tuple[float | None, floa
     return record["eigenvalues"][at], low, high
 
 
-def _threshold(value: float | None, low: float | None, high: float | None) -> tuple[float | None, float | None, float | None]:
-    """Return 1/sqrt(lambda) with its bounds; no value where lambda may be zero."""
+def _threshold(
+    record: Mapping[str, Any], value: float | None, low: float | None, high: float | None
+) -> tuple[float | None, float | None, float | None]:
+    """Return 1/sqrt(lambda) with its bounds; no value where lambda may be zero, nothing where it is a ratio."""
+    if is_ratio(record):
+        return None, None, None
     known = value if low and low > 0 else None
     return tuple(bound**-0.5 if bound and bound > 0 else None for bound in (known, high, low))  # pyright: ignore[reportReturnType]
 

@@ -117,7 +117,7 @@ class Selection:
 
     def usual(self, name: str) -> Any:
         """Return the value that most results have of a setting, which labels leave out."""
-        values = [value_of(row, name) for row in self.rows if name in row or name in row["settings"]]
+        values = [_none(value_of(row, name)) for row in self.rows if _has(row, name)]
         texts = [json.dumps(value, sort_keys=True) for value in values]
         return values[texts.index(max(texts, key=texts.count))] if values else None
 
@@ -127,8 +127,8 @@ class Selection:
         first = self.rows[0] if self.rows else {}
         common = [(name, first.get(name)) for name in ("size", "k", "noise", "subspace") if name not in self.differing and first.get(name)]
         usual = [(name, self.usual(name)) for name in self.differing if not name.startswith(_OF_THE_IMAGE)]
-        words = [setting_text(name, value) for name, value in common if value != "none"]
-        return ", ".join([*words, *(f"{setting_text(name, value)} unless noted" for name, value in usual)])
+        words = [setting_text(name, value) for name, value in [*common, *usual] if _none(value) is not None]
+        return ", ".join(words) + (" unless noted" if usual else "")
 
     def table(self) -> list[Row]:
         """Return the rows with the columns of a table."""
@@ -143,13 +143,19 @@ class Selection:
         ]
 
     def _differs(self, key: str) -> bool:
-        """Tell whether a setting differs among results whose part (solver, noise, ...) has the same name, or among all that have it."""
+        """Tell whether a setting differs among those results that could have it in common.
+
+        A setting of a part (solver.k, noise.variance) is compared among results whose part has the same name, or among all that have it;
+        one of the images among results whose image has the same name and size, which say the rest; any other among all results.
+        """
+        part, dot, _ = key.partition(".")
         having = [row for row in self.rows if key in row["settings"]]
-        part = key.partition(".")[0]
-        same = len(having) == len(self.rows) and part != "model"
+        same = not dot or (len(having) == len(self.rows) and part not in ("model", "images"))
         values: dict[Any, set[str]] = defaultdict(set)
-        for row in having:
-            values[None if same else row["settings"].get(part)].add(json.dumps(row["settings"][key], sort_keys=True))
+        for row in (row for row in self.rows if _has(row, key)):
+            settings = row["settings"]
+            of = None if same else (row["image"], settings.get("size")) if part == "images" else settings.get(part)
+            values[of].add(json.dumps(_none(settings.get(key)), sort_keys=True))
         return any(len(found) > 1 for found in values.values())
 
 
@@ -159,6 +165,16 @@ def setting_text(name: str, value: Any) -> str:
     if len(text) == 64 and all(digit in "0123456789abcdef" for digit in text):
         text = text[:_DIGITS]
     return text if name == "size" else f"{name.removeprefix('images.')}={text}"
+
+
+def _has(row: Row, name: str) -> bool:
+    """Tell whether a setting means something for a row: one of a part (noise.variance) only where that part has it."""
+    return "." not in name or name in row["settings"]
+
+
+def _none(value: Any) -> Any:
+    """Return None for the word with which a part says that it is not used."""
+    return None if value == "none" else value
 
 
 def model_order(name: str) -> tuple[int, Any]:
@@ -178,7 +194,7 @@ def _order(row: Row) -> tuple[Any, ...]:
 
 def _label(row: Row, usual: Mapping[str, Any], images: Mapping[tuple[str, str], str]) -> Label:
     random = " (random)" if any("random weights" in note for note in row["notes"]) else ""
-    known = [(name, value_of(row, name)) for name in usual if name in row or name in row["settings"]]
+    known = [(name, _none(value_of(row, name))) for name in usual if _has(row, name)]
     settings = ", ".join(setting_text(name, value) for name, value in known if value != usual[name])
     return Label(f"{row['model']}{random}", row["layer"] or "", settings, images[row["image"], row["image_sha256"]])
 

@@ -1,6 +1,7 @@
 """Many results as one table: rows of plain values, filtered, shown as text, CSV or JSON, or handed to pandas."""
 
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from eigexp.store.store import Store
 if TYPE_CHECKING:
     import pandas
 
+log = logging.getLogger(__name__)
 FORMATS = ("table", "csv", "json", "parquet")
 _HEADINGS = {"fisher_vector_products": "FVPs", "threshold_top": "1/sqrt(top)", "threshold_bottom": "1/sqrt(bottom)"}
 _ENDS = ("top", "bottom", "D", "threshold_top", "threshold_bottom", "evidence", "status", "fisher_vector_products", "seconds")
@@ -69,6 +71,8 @@ def render(store: Store, kind: str = "table", where: Sequence[str] = (), shown: 
     """
     shown, selection = shown or Shown(), Selection.of_store(store, where)
     columns = known_columns(shown.columns, shown.columns_of(selection))
+    if where and not selection.rows:
+        log.warning("No result meets %s.", " and ".join(where))
     if kind == "table" and columns is None:
         return _fitting(shown.rows_of(selection), shown.main_columns(selection), shown.width)
     return format_rows(shown.rows_of(selection), kind, columns or shown.columns_of(selection))

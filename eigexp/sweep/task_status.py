@@ -87,8 +87,8 @@ class StatusReader:
         return self._found(asked)
 
     def with_results(self, tasks: Sequence[TaskStatus]) -> list[TaskStatus]:
-        """Return the tasks with a detail where one is done and not all is well with its results. Reads the records of these."""
-        return [replace(task, detail=self._result_detail(task)) if task.state == DONE else task for task in tasks]
+        """Return the tasks with what the records of those that are done say: a detail where not all is well, and what no sweep wrote."""
+        return [self._with_result(task) if task.state == DONE else task for task in tasks]
 
     def _found(self, asked: Sequence[_Asked]) -> list[TaskStatus]:
         # In this order a status cannot be wrong. A job that job.json named before the queue was asked, and that is not in the queue, has
@@ -132,12 +132,13 @@ class StatusReader:
     def _done(self, task: _Asked) -> bool:
         return all(self.store.has(each) for each in task.ids) and all(has_table(self.store, table) for table in task.tables)
 
-    def _result_detail(self, task: TaskStatus) -> str:
+    def _with_result(self, task: TaskStatus) -> TaskStatus:
         try:
-            statuses = {self.store.read(id).record["status"] for id in task.job.get("ids", (task.id,))}
+            records = [self.store.read(id).record for id in task.job.get("ids", (task.id,))]
         except StoreError:
-            return "corrupt record; run `eigexp store verify`"
-        return "" if statuses == {"converged"} else NOT_MET
+            return replace(task, detail="corrupt record; run `eigexp store verify`")
+        job = task.job or {"model": records[0]["model"], "names": [record["image"]["name"] for record in records]}
+        return replace(task, job=job, detail="" if {record["status"] for record in records} == {"converged"} else NOT_MET)
 
 
 def checkpoint_path(store: Store, id: str) -> Path:

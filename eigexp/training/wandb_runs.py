@@ -8,7 +8,7 @@ from typing import Any
 from typing_extensions import override
 
 from eigexp.errors import ConfigurationError, nearest
-from eigexp.store.identity import identity_words, settings_of
+from eigexp.store.identity import identity_words, is_ratio, settings_of
 from eigexp.store.labels import distortion_name, end_of, layer_label, pair_text
 from eigexp.store.metric_names import PATTERNS, STEP, record_summary
 from eigexp.store.record import plain
@@ -205,11 +205,12 @@ def table_rows(record: Mapping[str, Any], pictures: Mapping[str, Any] | None = N
     for i, index in enumerate(record["eigenindex"]):
         value, (low, high) = record["eigenvalues"][i], record["intervals"][i]
         evidence = (record.get("evidence") or {}).get(end_of(index, record["n"]))
-        threshold = value**-0.5 if value and value > 0 and low else None  # else there is but a lower bound
-        known = [value, low, high, record["residuals"][i], threshold, evidence, record.get("verified")]
+        known = value and value > 0 and low and not is_ratio(record)  # else there is a lower bound at most
+        threshold = value**-0.5 if known else None
+        facts = [value, low, high, record["residuals"][i], threshold, evidence, record.get("verified")]
         name = distortion_name(index, record["n"])
         seen = [(pictures or {}).get(f"{name} {how}") for how in ("added", "alone")]
-        rows.append([*of, index, *known, record.get("fisher_vector_products"), pair_text(record, i), words, *seen])
+        rows.append([*of, index, *facts, record.get("fisher_vector_products"), pair_text(record, i), words, *seen])
     return rows
 
 

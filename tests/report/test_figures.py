@@ -46,7 +46,21 @@ def made():
     return Selection.of_records(records), views
 
 
+def many():
+    """Results of six images with long names, at several settings."""
+    records = []
+    for at, name in enumerate(f"photograph number {i} of six" for i in range(6)):
+        record = fake_record(fake_pairs((1, 12, 12)), fake_image((1, 12, 12), name, seed=at), "onoff")
+        for k in (1, 3):
+            settings = {"solver": "krylov", "solver.k": k, "solver.tol": 10.0 ** -(4 + at % 2), "noise": ("gaussian", "poisson")[at % 2]}
+            records.append(
+                {**record, "id": f"{k}{at:015x}", "settings": {**settings, "seed": at % 3, "dtype": f"float{32 * (1 + at % 2)}"}}
+            )
+    return Selection.of_records(records)
+
+
 SELECTION, VIEWS = made()
+MANY = many()
 ONE = next(iter(VIEWS.values()))
 (NETWORK,) = networks(SELECTION).items()
 
@@ -55,6 +69,7 @@ def figure_of(kind: str, columns: int):
     width = COLUMNS[columns]
     makers = {
         "compare": lambda: comparison_figure(SELECTION, (width, chart_height(SELECTION, narrow=columns == 1))),
+        "many": lambda: comparison_figure(MANY, (width, chart_height(MANY, narrow=columns == 1))),
         "thresholds": lambda: thresholds_figure(SELECTION, (width, chart_height(SELECTION, narrow=columns == 1))),
         "grid": lambda: grid_figure(SELECTION, VIEWS, columns),
         "added": lambda: grid_figure(SELECTION, VIEWS, columns, scale=2.0),
@@ -67,7 +82,7 @@ def figure_of(kind: str, columns: int):
 
 
 @pytest.mark.parametrize("columns", [1, 2])
-@pytest.mark.parametrize("kind", ["compare", "thresholds", "grid", "added", "profile", "linearity", "distortions", "spectrum"])
+@pytest.mark.parametrize("kind", ["compare", "many", "thresholds", "grid", "added", "profile", "linearity", "distortions", "spectrum"])
 def test_every_text_lies_on_the_canvas(kind, columns):
     figure = figure_of(kind, columns)
     figure.canvas.draw()

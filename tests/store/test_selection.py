@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from eigexp.store.identity import identity_words
+from eigexp.store.metric_names import record_summary
 from eigexp.store.selection import Selection
 from tests.store.fakes import fake_image, fake_pairs, fake_record
 
@@ -94,3 +95,33 @@ def test_names_of_runs_tell_settings_apart(part):
     other[part] = {"name": "other" if part != "model" else "onoff", "setting": 3}
     names = {identity_words(one) for one in (identity, other, {**identity, "seed": 1}, {**identity, "dtype": "float64"})}
     assert len(names) == 4
+
+
+def test_a_setting_that_some_results_lack_tells_them_apart():
+    other = record("b" * 16, settings={**SETTINGS, "against": "ln", "floor": 0.01})
+    selection = Selection.of_records([record(), record("c" * 16, model="ln"), other])
+    assert selection.differing == ("against", "floor")
+    assert selection.labels["b" * 16].settings == "against=ln, floor=0.01"
+    assert {selection.labels[id * 16].settings for id in "ac"} == {""}
+    assert "against" not in selection.settings_in_common  # what most have is none
+    assert selection.usual("against") is None
+
+
+def test_settings_of_images_differ_where_name_and_size_do_not_say_it():
+    def seen(id, name, shape, **settings):
+        image = {"name": name, "shape": shape, "sha256": id * 64}
+        return record(id * 16, image=image, settings={**SETTINGS, **{f"images.{key}": value for key, value in settings.items()}})
+
+    sizes = [seen("a", "camera", [1, 16, 16], size=16, grey=True), seen("b", "coffee", [3, 32, 32], size=32, grey=False)]
+    assert Selection.of_records(sizes).differing == ("size",)
+    crops = [seen("a", "camera", [1, 16, 16], crop="center"), seen("b", "camera", [1, 16, 16], crop=None)]
+    assert Selection.of_records(crops).differing == ("images.crop",)
+
+
+def test_ratios_have_no_thresholds():
+    found = record(identity={"against": {"model": {"name": "ln"}}, "floor": 0.01})
+    row, plain = Selection.of_records([found]).rows[0], Selection.of_records([record()]).rows[0]
+    assert plain["threshold_top"] and plain["D"] and row["D"] == plain["D"]
+    names = [f"threshold_{end}{bound}" for end in ("top", "bottom") for bound in ("", "_low", "_high")]
+    assert [row[name] for name in names] == [None] * 6 and row["pairs"][0]["threshold_high"] is None
+    assert "threshold_top" in record_summary(record()) and "threshold_top" not in record_summary(found)
