@@ -42,6 +42,7 @@ def cancel(root: str, ids: Sequence[str] = (), *, wait: float = 60.0) -> int:
         SchedulerError: if a scheduler does not answer, so it is not known what there is to cancel; other schedulers' jobs are cancelled.
     """
     from eigexp.store import Store
+    from eigexp.store.labels import counted
     from eigexp.sweep.task_files import mark_cancelled
     from eigexp.sweep.task_status import IN_FLIGHT, UNKNOWN, StatusReader
 
@@ -57,7 +58,8 @@ def cancel(root: str, ids: Sequence[str] = (), *, wait: float = 60.0) -> int:
     for pid in local:
         os.kill(pid, signal.SIGTERM)
     left = _left(store, jobs, {task.id for task in chosen if _is_local(store, task)}, wait)
-    print(f"cancelled {len(jobs)} jobs and {len(local)} local processes, of {len(chosen)} tasks in flight")
+    cancelled = f"{counted(len(jobs), 'job')} and {counted(len(local), 'local process', 'local processes')}"
+    print(f"cancelled {cancelled}, of {counted(len(chosen), 'task')} in flight")
     if left:  # a job that ended meanwhile cannot be cancelled, which is no problem
         print("\n".join(refusals), file=sys.stderr)
         print(f"Still there after {wait:g} s: {', '.join(left)}. They save first; give the command again to see.", file=sys.stderr)

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from eigexp.store.labels import counted
 from eigexp.sweep.scheduler import HELD, QUEUED, RUNNING
 from eigexp.sweep.task_status import DONE, ENDED, FAILED, NOT_MET, PARTIAL, STATES, UNKNOWN, TaskStatus
 
@@ -64,8 +65,7 @@ def count_line(tasks: Sequence[TaskStatus]) -> str:
     number = Counter(task.state for task in tasks)
     not_met = sum(task.detail == NOT_MET for task in tasks)
     note = {DONE: f" ({not_met} {NOT_MET})"} if not_met else {}
-    total = f"{len(tasks)} task{'' if len(tasks) == 1 else 's'}: "
-    return total + (", ".join(f"{number[s]} {s}{note.get(s, '')}" for s in STATES if number[s]) or "none")
+    return f"{counted(len(tasks), 'task')}: " + (", ".join(f"{number[s]} {s}{note.get(s, '')}" for s in STATES if number[s]) or "none")
 
 
 def print_table(table: Table) -> None:

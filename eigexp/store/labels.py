@@ -54,6 +54,11 @@ def duration(seconds: float | None) -> str:
     return f"{hours} h {minutes_left} min" if hours else f"{minutes} min {rest} s"
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return a number with its noun: 1 task, 2 tasks; `many` is a plural that does not end in a plain s."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
 def end_of(eigenindex: int, n: int) -> Literal["top", "bottom"]:
     """Return which end of the spectrum an eigenindex among n belongs to."""
     return "top" if eigenindex < n / 2 else "bottom"

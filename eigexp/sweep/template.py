@@ -13,6 +13,7 @@ import jinja2
 from eigexp.errors import ConfigurationError, SchedulerError
 from eigexp.store import Store
 from eigexp.store.files import write_atomically
+from eigexp.store.labels import counted
 from eigexp.sweep.job_script import JobScript
 from eigexp.sweep.launcher import Launcher, OnReport
 from eigexp.sweep.plan import PlannedTask
@@ -136,8 +137,8 @@ class Template(Launcher):
             for pack, job in zip(array, jobs, strict=True):
                 for task in pack:
                     write_job(store, task, {"launcher": self.name, **limit}, Job(self.name, job))
-        number = f"{len(packs)} job{'s' if len(packs) > 1 else ''}"
-        print(f"submitted {len(tasks)} tasks in {number}; `eigexp status --store {store.location}` shows them", file=sys.stderr)
+        submitted = f"{counted(len(tasks), 'task')} in {counted(len(packs), 'job')}"
+        print(f"submitted {submitted}; `eigexp status --store {store.location}` shows them", file=sys.stderr)
         return 0
 
     def _submit(self, packs: Sequence[Sequence[str]], store: Store) -> list[str]:

@@ -18,9 +18,9 @@ def test_a_stored_result_that_did_not_converge_is_not_called_converged(tmp_path,
     run(compose([*overrides, "callbacks.progress.mode=quiet"]))
     capsys.readouterr()
     assert main(["sweep", *overrides]) == code
-    assert capsys.readouterr().err.splitlines()[-1] == f"1 tasks: {count}"
+    assert capsys.readouterr().err.splitlines()[-1] == f"1 task: {count}"
     assert main(["status", "--store", str(tmp_path)]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == f"1 tasks: {count}"
+    assert capsys.readouterr().out.splitlines()[-1] == f"1 task: {count}"
 
 
 def test_the_last_line_of_a_sweep_counts_each_kind_of_end(capsys):

@@ -35,7 +35,7 @@ def test_deleted_rescheduled_and_the_master_killed(grid, around, tmp_path):
     assert "exit code" in left[0][1] or "killed" in left[0][1]
 
     again = eigexp(tmp_path, "sweep", *FOUR, *ON_GRID, environment=around)
-    assert "3 done, 1 ended without result" in again.stderr and "submitted 1 tasks in 1 job" in again.stderr
+    assert "3 done, 1 ended without result" in again.stderr and "submitted 1 task in 1 job" in again.stderr
     wait_until(lambda: not grid.jobs(), 90, "the end of the queue")
     assert same_numbers(store, serial(FOUR, tmp_path / "serial")) and len(store.ids()) == 4
 

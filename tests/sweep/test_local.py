@@ -80,7 +80,7 @@ def test_a_failing_task_stops_no_other_and_is_tried_again_when_asked(tmp_path, e
     assert done.returncode == 1
     assert "coins: failed (FloatingPointError: coins is cursed)" in done.stderr and "2 of 3 tasks done, 1 failed" in done.stderr
     shown = eigexp(tmp_path, "status", "--failed", "--traceback").stdout
-    assert "1 task: FloatingPointError: coins is cursed" in shown and "Traceback" in shown and "1 tasks: 1 failed" in shown
+    assert "1 task: FloatingPointError: coins is cursed" in shown and "Traceback" in shown and "1 task: 1 failed" in shown
     again = eigexp(tmp_path, "sweep", *words)
     assert again.returncode == 1 and "2 done, 1 failed" in again.stderr
     retried = eigexp(tmp_path, "sweep", *words, "--retry-failed")
