@@ -79,7 +79,8 @@ def draw_chart(axes: Axes, chart: Chart) -> None:
     if chart.asked is not None:
         axes.axhline(chart.asked, color=MUTED, linestyle=":", linewidth=1.2, label="asked")
     for role, shape, label in chart.legend:
-        axes.scatter([], [], s=20, marker=_SHAPES[shape], color=_COLOURS[role], label=label)
+        face = "white" if chart.is_hollow(role, shape) else _COLOURS[role]
+        axes.scatter([], [], s=20, marker=_SHAPES[shape], facecolors=face, edgecolors=_COLOURS[role], linewidths=1.1, label=label)
     if any(line.label for line in chart.lines) and not chart.legend:
         axes.legend(loc="best")
 

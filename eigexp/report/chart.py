@@ -119,6 +119,11 @@ class Chart:
     legend_title: str = "image"
     empty: str = ""
 
+    def is_hollow(self, role: str, shape: int) -> bool:
+        """Return whether all marks of an entry of the legend are hollow."""
+        found = [mark.hollow for mark in self.marks if (mark.role, mark.shape) == (role, shape)]
+        return bool(found) and all(found)
+
 
 def empty_chart(title: str, label: str, x: str, y: str, words: str) -> Chart:
     """Return a chart that says why it shows nothing."""

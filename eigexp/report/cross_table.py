@@ -20,7 +20,7 @@ from eigexp.report.heatmap import Cell, HeatMaps, heat_figure, heat_svg
 from eigexp.store.cross_table import CrossTable
 from eigexp.store.labels import ID_DIGITS, number
 
-ENDS = ((0, "most noticeable distortion of"), (-1, "least noticeable distortion of"))
+ENDS = ((0, "most noticeable distortions"), (-1, "least noticeable distortions"))
 FLOOR = 1e-8
 _MOST_NUMBERS = 7  # layers beyond which cells are too small for text
 _MOST_TICKS = 5
@@ -45,7 +45,8 @@ def heat_maps(table: CrossTable) -> HeatMaps:
         maps=tuple((title, tuple(_cells(values, names, lowest))) for title, values in maps),
         ticks=tuple((1 - power / powers, power_of_ten(-power) if power else "1") for power in kept),
         unit="v\u1d40F v / \u03bb\u2081 of the column's layer",
-        across="the row's layer, as the column's layer sees it",
+        down="distortion of layer",
+        across="seen by layer",
     )
 
 

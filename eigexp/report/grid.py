@@ -12,12 +12,14 @@ from eigexp.report.panel import BORDER
 from eigexp.report.pixels import about_grey, add, as_picture
 from eigexp.report.style import BOTTOM, COLUMNS, TOP, house_style, new_figure
 from eigexp.report.view import View
-from eigexp.report.words import shortened
+from eigexp.report.words import shortened, wrapped
 from eigexp.store.labels import number
 from eigexp.store.selection import Selection
 
 _LEAST_SIDE = 0.3  # inches of a picture, below which images go to a further block
-_GAP, _TEXT, _EDGE = 0.05, 0.15, 0.06
+_GAP, _EDGE = 0.05, 0.06
+_LINE = 0.09  # inches of a line below a picture
+_LEAST_SIZE = 5.0  # points, below which an interval is broken into two lines
 _TOP = 0.42  # inches for the title
 _HEAD = 0.42  # inches above a block, for the image's name and the ends
 _LETTER = 0.062  # inches of a letter at 7 points
@@ -36,6 +38,7 @@ class _Layout:
     indent: float
     side: float
     aspect: float
+    lines: int  # below a picture
 
     @classmethod
     def of(cls, cells: _Cells, rows: list[str], images: list[str], columns: int, aspect: float) -> "_Layout":
@@ -44,7 +47,8 @@ class _Layout:
         side = min((width - indent - _EDGE) / (2 * across) - 1.5 * _GAP, 1.4)
         parts = [images[i : i + across] for i in range(0, len(images), across)]
         blocks = [(part, [row for row in rows if any((row, image) in cells for image in part)]) for part in parts]
-        return cls(blocks, width, indent, side, aspect)
+        lines = max((_below(view, at, side)[0].count("\n") + 1 for view in cells.values() for *_, at in _ends(view)), default=1)
+        return cls(blocks, width, indent, side, aspect, lines)
 
     @property
     def picture(self) -> tuple[float, float]:
@@ -52,7 +56,7 @@ class _Layout:
 
     @property
     def step(self) -> float:
-        return self.side * self.aspect + _TEXT
+        return self.side * self.aspect + 0.06 + self.lines * _LINE
 
     @property
     def height(self) -> float:
@@ -94,7 +98,7 @@ def _block(place: "_Placer", layout: _Layout, at: int, cells: _Cells, scale: flo
         _head(place, layout.column(i), top, image, layout.side)
     for j, row in enumerate(rows):
         y = top + _HEAD + j * layout.step
-        words = textwrap.fill(row, max(int((layout.indent - _EDGE) / _LETTER), 8))
+        words = wrapped(row, max(int((layout.indent - _EDGE) * 7 / (6.5 * _LETTER)), 8))
         place.text(_EDGE, y + layout.picture[1] / 2, words, size=6.5, va="center")
         for i, image in enumerate(images):
             if (row, image) in cells:
@@ -131,18 +135,32 @@ def _head(place: _Placer, x: float, y: float, image: str, side: float) -> None:
         place.text(x + i * (side + _GAP), y + _HEAD - 0.04, word, size=6, va="bottom", color=colour)
 
 
+def _ends(view: View) -> list[tuple[int, str, int]]:
+    """Return column, colour and position of each end that a result has."""
+    found = [(i, colour, view.position(index)) for i, (_, index, colour, _) in enumerate(_ENDS)]
+    return [(i, colour, at) for i, colour, at in found if at is not None]
+
+
+def _below(view: View, at: int, side: float) -> tuple[str, float]:
+    """Return the eigenvalue's text and its size in points; an interval too long for one line takes two."""
+    text = view.eigenvalue_text(at, digits=2)
+    if _size(text, side) < _LEAST_SIZE:
+        text = text.replace(", ", ",\n")
+    return text, _size(max(text.split("\n"), key=len), side)
+
+
+def _size(text: str, side: float) -> float:
+    return min(6.0, side * 72 / (0.58 * max(len(text), 1)))
+
+
 def _cell(place: _Placer, view: View, x: float, y: float, picture: tuple[float, float], scale: float | None) -> None:
     side, height = picture
-    for i, (_, index, colour, _) in enumerate(_ENDS):
-        at = view.position(index)
-        if at is None:
-            continue
+    for i, colour, at in _ends(view):
         left = x + i * (side + _GAP)
         distortion = view.distortions[at]
         values = about_grey(distortion)[0] if scale is None else add(view.image, distortion, scale).values
         place.picture(left, y, side, height, as_picture(values), colour)
-        text = view.eigenvalue_text(at, digits=2)
-        size = min(6.0, side * 72 / (0.58 * max(len(text), 1)))
+        text, size = _below(view, at, side)
         place.text(left + side / 2, y + height + 0.02, text, size=size, va="top", ha="center", color=colour)
 
 

@@ -40,6 +40,7 @@ class HeatMaps:
         maps: title and cells of each.
         ticks: shares of the scale and their labels.
         unit: of the scale.
+        down: what the rows are.
         across: what the columns are.
     """
 
@@ -49,6 +50,7 @@ class HeatMaps:
     maps: tuple[tuple[str, tuple[Cell, ...]], ...]
     ticks: tuple[tuple[float, str], ...]
     unit: str
+    down: str
     across: str
 
 
@@ -62,7 +64,9 @@ def heat_figure(heat: HeatMaps, size: tuple[float, float] = (7.4, 3.9)) -> Figur
             _draw_map(axis, heat, at, rows=at == 0 or narrow, columns=at == len(axes) - 1 or not narrow)
         bar = figure.colorbar(axes[-1].images[0], ax=list(axes), label=heat.unit, shrink=0.85)
         bar.set_ticks([share for share, _ in heat.ticks], labels=[text for _, text in heat.ticks])
+        figure.get_layout_engine().set(h_pad=0.08)  # between the heading and the maps' titles
         figure.supxlabel(heat.across, fontsize=8)
+        figure.supylabel(heat.down, fontsize=8)
         figure.suptitle(heat.heading, fontsize=9, fontweight="normal", parse_math=False)
     return figure
 
@@ -78,7 +82,7 @@ def heat_svg(heat: HeatMaps) -> str:
     for at, (title, cells) in enumerate(heat.maps):
         left = _LEFT + at * (_SIDE + _GAP)
         _text(svg, left, 14, title, "start")
-        _text(svg, left, 28, heat.across, "start")
+        _text(svg, left, 28, f"rows: {heat.down}; columns: {heat.across}", "start")
         for i, name in enumerate(heat.names):
             _text(svg, left + (i + 0.5) * cell + 4, _TOP - 6, shortened(name, 14), "start", turn=-60)
         for found in cells:

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import logging
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined, Template
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from eigexp import __version__
 from eigexp.errors import StoreError
@@ -98,7 +99,7 @@ def overview(selection: Selection, root: Path, where: Sequence[str] = ()) -> lis
         Markup(chart_svg(chart)),
         plot_command(root, "compare", *where_words(where)),
         phone="" if chart.empty else Markup(chart_svg(chart, phone=True)),
-        legend=[(Markup(key_svg(role, shape)), name) for role, shape, name in chart.legend],
+        legend=[(Markup(key_svg(role, shape, hollow=chart.is_hollow(role, shape))), name) for role, shape, name in chart.legend],
     )
     return [Section("comparison", "D = \u00bd ln(\u03bb\u2081/\u03bb\u2099) of models and images", [compared])]
 
@@ -213,7 +214,13 @@ def _cost(selection: Selection) -> str:
 @cache
 def _template() -> Template:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["breakable"] = _breakable
     return environment.from_string(_part("page.html"))
+
+
+def _breakable(text: str) -> Markup:
+    """Return text that a narrow column breaks after . _ and =, rather than within a word."""
+    return Markup(re.sub(r"(?<=[^\s._=][._=])(?=[^\s._=])", "<wbr>", str(escape(text))))
 
 
 @cache

@@ -86,10 +86,12 @@ def chart_svg(chart: Chart, *, phone: bool = False) -> str:
     return tostring(canvas.svg, encoding="unicode")
 
 
-def key_svg(role: str, shape: int) -> str:
+def key_svg(role: str, shape: int, *, hollow: bool) -> str:
     """Return the mark of a legend as SVG text."""
     svg = Element("svg", {"viewBox": "-6 -6 12 12", "class": "chart key", "aria-hidden": "true"})
-    SubElement(SubElement(svg, "g", {"class": f"mark {role}"}), "path", {"class": "shape", "d": f"M0 0{_SHAPES[shape]}"})
+    SubElement(
+        SubElement(svg, "g", {"class": f"mark {role}{' hollow' * hollow}"}), "path", {"class": "shape", "d": f"M0 0{_SHAPES[shape]}"}
+    )
     return tostring(svg, encoding="unicode")
 
 

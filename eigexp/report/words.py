@@ -1,5 +1,6 @@
 """Words of figures and pages, beside the labels that every room shares (`eigexp.store.labels`)."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,16 @@ def shortened(text: str, most: int = 40) -> str:
     """Return text of a limited number of characters, its middle left out."""
     half = (most - 1) // 2
     return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
+
+
+def wrapped(text: str, width: int) -> str:
+    """Return text in lines of at most `width` characters, broken at spaces and after . _ and =, where setting names have their joints."""
+    lines = [""]
+    for piece in re.findall(r"[._=]*[^\s._=]+[._=]*\s*|[\s._=]+", text):
+        if lines[-1] and len(f"{lines[-1]}{piece}".rstrip()) > width:
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(shortened(line.rstrip(), width) for line in lines)
 
 
 def evidence_words(record: Mapping[str, Any], end: str) -> str:

@@ -89,7 +89,7 @@ def store(tmp_path):
 def test_the_page_has_the_tables_whose_results_it_shows(store, tmp_path):
     assert len(cross_charts(cross_tables(store), store.ids(), store.root)) == 1
     page = write_page(store, tmp_path / "page.html").read_text()
-    assert "Layers against each other" in page and page.count("most noticeable distortion of") == 1
+    assert "Layers against each other" in page and page.count("most noticeable distortions") == 1
     assert "<i>" not in page
     assert f"eigexp plot cross {cross_tables(store, ['image=camera'])[0].id[:8]}" in page
     assert "Layers against each other" not in write_page(store, tmp_path / "one.html", where=["layer=a"]).read_text()
