@@ -64,7 +64,7 @@ def heat_figure(heat: HeatMaps, size: tuple[float, float] = (7.4, 3.9)) -> Figur
             _draw_map(axis, heat, at, rows=at == 0 or narrow, columns=at == len(axes) - 1 or not narrow)
         bar = figure.colorbar(axes[-1].images[0], ax=list(axes), label=heat.unit, shrink=0.85)
         bar.set_ticks([share for share, _ in heat.ticks], labels=[text for _, text in heat.ticks])
-        figure.get_layout_engine().set(h_pad=0.08)  # between the heading and the maps' titles
+        figure.set_layout_engine("constrained", h_pad=0.08)  # inches between the heading and the maps' titles
         figure.supxlabel(heat.across, fontsize=8)
         figure.supylabel(heat.down, fontsize=8)
         figure.suptitle(heat.heading, fontsize=9, fontweight="normal", parse_math=False)

@@ -1,6 +1,7 @@
 """Stores on disks that fill up or may not be written: one clear line, and nothing is lost."""
 
 import os
+import re
 import shutil
 import subprocess
 
@@ -38,7 +39,7 @@ def stamps(store):
 
 def lines(done):
     """What it said on standard error, without the count of the plan."""
-    return [line for line in done.stderr.splitlines() if "tasks: " not in line]
+    return [line for line in done.stderr.splitlines() if not re.match(r"\d+ tasks?: ", line)]
 
 
 @needs_mount

@@ -1,5 +1,6 @@
 """Local sweeps: killed, failing, two at once, in odd folders; what is stored is never made again."""
 
+import contextlib
 import json
 import os
 import random
@@ -55,8 +56,10 @@ def kill_again_and_again(folder, kills, seed=0):
 
 def written(store):
     """What changes with every checkpoint and every result."""
-    folder = store.root / "checkpoints"
-    checkpoints = {entry.name: entry.stat().st_mtime_ns for entry in os.scandir(folder)} if folder.is_dir() else {}
+    checkpoints = {}
+    for path in (store.root / "checkpoints").glob("*.ckpt"):
+        with contextlib.suppress(FileNotFoundError):  # its task is done
+            checkpoints[path.name] = path.stat().st_mtime_ns
     return checkpoints, stamps(store)
 
 
