@@ -30,12 +30,13 @@ def status_table(tasks: Sequence[TaskStatus], costs: Mapping[str, float | None] 
     rows = rows if costs is not None else sorted(rows, key=lambda task: STATES.index(task.state))  # a plan keeps its order
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("task", "model", "images", *(("FVPs",) if costs is not None else ()), "state", "", "sweep"):
-        table.add_column(name, no_wrap=name != "", justify="right" if name == "FVPs" else "left")
+        # In a narrow terminal the details wrap and the overrides are cut; the rest stays.
+        table.add_column(name, no_wrap=name not in ("", "sweep"), justify="right" if name == "FVPs" else "left")
     for task in rows:
         cost = () if costs is None else (_cost_text(costs.get(task.id)),)
         images, overrides = ", ".join(task.job.get("names", ())), " ".join(task.job.get("overrides", ()))
-        cells = (task.id, task.job.get("model", ""), _cut(images), *cost, task.state, _cut(task.detail), _cut(overrides))
-        table.add_row(*(Text(cell, _STYLES.get(cell, "")) for cell in cells))
+        cells = (task.id, task.job.get("model", ""), _cut(images), *cost, task.state, _cut(task.detail))
+        table.add_row(*(Text(cell, _STYLES.get(cell, "")) for cell in cells), Text(_cut(overrides), no_wrap=True, overflow="ellipsis"))
     return table
 
 

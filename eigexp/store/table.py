@@ -23,7 +23,7 @@ FORMATS = ("table", "csv", "json", "parquet")
 _HEADINGS = {"fisher_vector_products": "FVPs", "threshold_top": "1/sqrt(top)", "threshold_bottom": "1/sqrt(bottom)"}
 _ENDS = ("top", "bottom", "D", "threshold_top", "threshold_bottom", "evidence", "status", "fisher_vector_products", "seconds")
 _OF_A_PAIR = ("end", "rank", "eigenvalue", "threshold", "residual", "evidence")
-# In this order a narrow terminal loses columns. Values with their bounds, and what tells results apart, always stay.
+# In this order a narrow terminal loses columns, after settings that differ have gone into one. Values with their bounds always stay.
 _DROPPED = ("seconds", "fisher_vector_products", "residual", "threshold_bottom", "threshold_top", "threshold", "evidence", "status")
 
 
@@ -74,7 +74,7 @@ def render(store: Store, kind: str = "table", where: Sequence[str] = (), shown: 
     if where and not selection.rows:
         log.warning("No result meets %s.", " and ".join(where))
     if kind == "table" and columns is None:
-        return _fitting(shown.rows_of(selection), shown.main_columns(selection), shown.width)
+        return fitting(selection, shown)
     return format_rows(shown.rows_of(selection), kind, columns or shown.columns_of(selection))
 
 
@@ -172,20 +172,30 @@ def _is_verified(name: str, row: Row) -> bool:
     return all(row[f"evidence_{end}"] in VERIFIED for end in ends)
 
 
-def _fitting(rows: Sequence[Row], columns: Sequence[str], width: int | None) -> str:
-    """Return the table with as many columns as there is room for; ids are cut to what tells them apart before one is lost."""
-    kept = list(columns)
-    text = _aligned(_cells(rows, kept))
-    if width is None or _width(text) <= width or not rows:
+def fitting(selection: Selection, shown: Shown) -> str:
+    """Return the table in the room there is: with ids and settings cut to what tells results apart, then with fewer columns."""
+    rows, columns = shown.rows_of(selection), list(shown.main_columns(selection))
+    text = _aligned(_cells(rows, columns))
+    if shown.width is None or _width(text) <= shown.width or not rows:
         return text
-    short = shortest(row["id"] for row in rows)
-    rows = [{**row, "id": short[row["id"]]} for row in rows]
-    text = _aligned(_cells(rows, kept))
+    rows, columns = _compact(selection, rows, columns)
+    text = _aligned(_cells(rows, columns))
     for name in _DROPPED:
-        if _width(text) > width and name in kept:
-            kept.remove(name)
-            text = _aligned(_cells(rows, kept))
-    return text
+        if _width(text) > shown.width and name in columns:
+            columns.remove(name)
+            text = _aligned(_cells(rows, columns))
+    return f"{text}\n({selection.settings_in_common})" if "settings" in columns else text
+
+
+def _compact(selection: Selection, rows: Sequence[Row], columns: Sequence[str]) -> tuple[list[Row], list[str]]:
+    """Return rows and columns with short ids, and with several settings that differ as one column of those that are not the usual."""
+    short, labels = shortest(row["id"] for row in rows), selection.labels
+    if len(selection.differing) < 2:
+        return [{**row, "id": short[row["id"]]} for row in rows], list(columns)
+    rows = [{**row, "id": short[id], "image": labels[id].image, "settings": labels[id].settings} for row in rows for id in (row["id"],)]
+    at = columns.index(selection.differing[0])
+    kept = [name for name in columns if name not in selection.differing]
+    return rows, [*kept[:at], *(["settings"] if any(row["settings"] for row in rows) else []), *kept[at:]]
 
 
 def _width(text: str) -> int:

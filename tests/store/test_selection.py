@@ -8,6 +8,7 @@ import pytest
 from eigexp.store.identity import identity_words
 from eigexp.store.metric_names import record_summary
 from eigexp.store.selection import Selection
+from eigexp.store.table import Shown, fitting
 from tests.store.fakes import fake_image, fake_pairs, fake_record
 
 SETTINGS = {
@@ -125,3 +126,15 @@ def test_ratios_have_no_thresholds():
     names = [f"threshold_{end}{bound}" for end in ("top", "bottom") for bound in ("", "_low", "_high")]
     assert [row[name] for name in names] == [None] * 6 and row["pairs"][0]["threshold_high"] is None
     assert "threshold_top" in record_summary(record()) and "threshold_top" not in record_summary(found)
+
+
+def test_a_narrow_table_has_one_column_for_settings():
+    found = [record("a" * 16), record("b" * 16, image={**record()["image"], "name": "coffee"})]
+    found += [record(id * 16, settings={**SETTINGS, **own}) for id, own in (("c", {"noise": "poisson"}), ("d", {"seed": 7}))]
+    selection = Selection.of_records(found)
+    wide = fitting(selection, Shown()).splitlines()
+    assert {"noise", "seed"} <= set(wide[0].split())
+    narrow = fitting(selection, Shown(width=len(wide[0]) - 1)).splitlines()
+    assert "settings" in narrow[0].split() and "noise" not in narrow[0].split() and max(map(len, narrow)) < len(wide[0])
+    assert [word for line in narrow[1:-1] for word in line.split() if "=" in word.strip("<>=")] == ["seed=7", "noise=poisson"]
+    assert narrow[-1].startswith("(") and narrow[-1].endswith("unless noted)") and "seed=0" in narrow[-1]
