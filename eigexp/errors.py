@@ -7,6 +7,11 @@ from difflib import get_close_matches
 # C0 and C1 controls, line and paragraph separators, marks that change the direction of text, halves of surrogate pairs
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
+_NO_MEMORY = (
+    *("out of memory", "not enough memory", "can't allocate", "cannot allocate", "unable to allocate", "alloc_failed", "std::bad_alloc"),
+    "storage size calculation overflowed",
+)
+
 
 class EigexpError(Exception):
     """Base class of all errors that eigexp raises."""
@@ -44,6 +49,10 @@ class StoreError(EigexpError, OSError):
     """The store cannot be read or written."""
 
 
+class UnknownResultError(StoreError, LookupError):
+    """No result, or more than one, has an id that begins so."""
+
+
 class CheckpointError(EigexpError, RuntimeError):
     """A checkpoint is damaged, or was written by another task or with other settings."""
 
@@ -66,6 +75,11 @@ class LoadWarning(UserWarning):
 
 class MissingDependencyError(EigexpError, ImportError):
     """An optional package is required but not installed."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether memory of the host or of a device was too small: Python's own error, or torch's, which is a RuntimeError."""
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _NO_MEMORY))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -26,8 +26,8 @@ from eigexp.cli import (
 )
 from eigexp.cli.commands import Commands, OneLineParser, exit_code
 from eigexp.cli.completion import complete
-from eigexp.config.failure import is_out_of_memory, one_line, out_of_memory
-from eigexp.errors import EigexpError, printable
+from eigexp.config.failure import one_line, out_of_memory
+from eigexp.errors import EigexpError, is_out_of_memory, printable
 
 EPILOG = """examples:
   eigexp run                                          compute one configuration, on a photograph

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from eigexp.errors import ConfigurationError, EigexpError, ProcessError, SchedulerError, StoreError
+from eigexp.errors import ConfigurationError, EigexpError, ProcessError, SchedulerError, StoreError, UnknownResultError, nearest
 
 Action = Callable[[argparse.Namespace, list[str]], int]
 STORE = "outputs/results"
@@ -20,6 +20,8 @@ def say_loading() -> None:
 
 def exit_code(error: EigexpError) -> int:
     """Return 2 for invalid input or configuration, 1 for other errors."""
+    if isinstance(error, UnknownResultError):
+        return 2
     return 1 if isinstance(error, StoreError | ProcessError | SchedulerError) else 2
 
 
@@ -33,6 +35,12 @@ class OneLineParser(argparse.ArgumentParser):
             ConfigurationError: always.
         """
         raise ConfigurationError(f"{message}. `{self.prog} --help` lists what it takes.")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            name = "/".join(action.option_strings) or action.metavar or action.dest
+            kind = "is not a command" if isinstance(action, argparse._SubParsersAction) else f"is not a value of {name}"
+            raise ConfigurationError(f"{value!r} {kind}. {nearest(str(value), map(str, action.choices))} `{self.prog} --help` says more.")
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):

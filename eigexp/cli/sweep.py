@@ -64,10 +64,11 @@ def sweep(overrides: Sequence[str], *, dry_run: bool = False, retry_failed: bool
         EigexpError: before anything is launched, if a part of the plan is invalid or the store cannot be written.
     """
     say_loading()
+    from eigexp.store.maintenance import remove_spent_checkpoints
     from eigexp.sweep.launcher import make_launcher
     from eigexp.sweep.lock import sweep_lock
     from eigexp.sweep.plan import make_plan
-    from eigexp.sweep.task_status import ENDED, FAILED, NOT_MET, PARTIAL, TO_DO, UNKNOWN
+    from eigexp.sweep.task_status import DONE, ENDED, FAILED, NOT_MET, PARTIAL, TO_DO, UNKNOWN
 
     plan = make_plan(overrides)
     launcher = make_launcher(plan.launcher)
@@ -83,6 +84,7 @@ def sweep(overrides: Sequence[str], *, dry_run: bool = False, retry_failed: bool
             )
         if dry_run:
             return 0
+        remove_spent_checkpoints(plan.store, [id for each in found if each.state == DONE for id in each.job["ids"]])
         _refuse_unknown([] if ignore_queue else [each for each in found if each.state == UNKNOWN])
         code = _launch(launcher, plan, tasks) if tasks else 0
     if code in (0, 3) and failed:

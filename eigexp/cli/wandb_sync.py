@@ -55,4 +55,4 @@ def offline_runs(save_dir: str | Path) -> list[Path]:
 
 def sync_command(folders: Sequence[Path], *, dry_run: bool = False, more: Sequence[str] = ()) -> list[str]:
     """Return the command line that sends them."""
-    return [sys.executable, "-m", "wandb", "sync", *(("--dry-run",) if dry_run else ()), *more, *map(str, folders)]
+    return [sys.executable, "-P", "-m", "wandb", "sync", *(("--dry-run",) if dry_run else ()), *more, *map(str, folders)]

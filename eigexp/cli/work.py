@@ -21,7 +21,7 @@ def add(commands: Commands) -> None:
 
 def _work(options: argparse.Namespace, overrides: list[str]) -> int:
     from eigexp.store import Store
-    from eigexp.sweep.worker import json_reporter, raise_on_signals, work
+    from eigexp.sweep.worker import end_first_where_memory_is_full, json_reporter, raise_on_signals, work
 
     def run(config: dict[str, Any], ids: list[str], cache: Any) -> Any:
         from eigexp.experiment.run import run
@@ -29,4 +29,5 @@ def _work(options: argparse.Namespace, overrides: list[str]) -> int:
         return run(config, only=ids, cache=cache)
 
     raise_on_signals()  # before torch is imported, which takes seconds
+    end_first_where_memory_is_full()
     return work(Store(options.store), options.ids, run, json_reporter())

@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from eigexp.errors import ConfigurationError, EigexpError, MemoryLimitError, printable
+from eigexp.errors import ConfigurationError, EigexpError, MemoryLimitError, is_out_of_memory, printable
 
 _MAX_TEXT = 300  # characters
-_NO_MEMORY = ("not enough memory", "out of memory", "can't allocate", "Unable to allocate", "Storage size calculation overflowed")
 
 
 @contextmanager
@@ -36,11 +35,6 @@ def one_line(error: Exception | str) -> str:
     lines = [line for line in str(error).splitlines() if line.strip()]
     text = " ".join(lines[0].split()) if lines else ("no message" if kind else "")
     return printable((kind + text)[:_MAX_TEXT]).rstrip(".")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether memory has run out: Python's own error, or torch's, which is a RuntimeError."""
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_MEMORY))
 
 
 def out_of_memory(error: Exception) -> MemoryLimitError:

@@ -13,9 +13,9 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
 
-from eigexp.config.failure import is_out_of_memory, one_line, out_of_memory
+from eigexp.config.failure import one_line, out_of_memory
 from eigexp.config.type_words import type_words
-from eigexp.errors import ConfigurationError, EigexpError, nearest, printable
+from eigexp.errors import ConfigurationError, EigexpError, is_out_of_memory, nearest, printable
 
 
 @dataclass(frozen=True)

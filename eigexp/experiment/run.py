@@ -16,7 +16,7 @@ from eigexp.experiment.plan_cache import PlanCache
 from eigexp.experiment.response import response_digest, same_response
 from eigexp.experiment.tasks import PlannedResult, TaskList
 from eigexp.store import Store
-from eigexp.store.maintenance import problem_of
+from eigexp.store.maintenance import problem_of, remove_spent_checkpoints
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +85,7 @@ def run(
     if only is not None:
         tasks = tasks.among(only)
     reused = _reused(store, tasks)
+    remove_spent_checkpoints(store, [batch[0].id for batch in tasks.batches if all(planned.id in reused for planned in batch)])
     mine, signum = tasks.ids, None
     if len(reused) < len(tasks.ids):
         from eigexp.experiment.fitting import Fitting  # with Lightning, which nothing else here needs

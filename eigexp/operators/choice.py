@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from eigexp.errors import ConfigurationError, EigexpError, ImageError, ModelError, nearest
+from eigexp.errors import ConfigurationError, EigexpError, ImageError, ModelError, is_out_of_memory, nearest
 from eigexp.noise import Noise
 from eigexp.operators.autograd import DoubleBackward, ForwardMode
 from eigexp.operators.explicit import ExplicitJacobian
@@ -66,10 +66,11 @@ def linearise(
         check_function(point)
         return _linearised(point, method)
     # These say what to do. Any other error may come from the model, which a plain forward pass then shows.
-    except (EigexpError, MemoryError, torch.OutOfMemoryError):
+    except EigexpError:
         raise
-    except Exception:
-        _check_model(point)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            _check_model(point)
         raise
 
 
@@ -91,6 +92,8 @@ def _check_model(point: LinearisationPoint) -> None:
         with torch.no_grad():
             point.response(point.images)
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         words = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         shape = "x".join(map(str, point.image_shape))
         raise ModelError(

@@ -131,12 +131,27 @@ def read_bytes(path: Path, *, follow: bool = False) -> bytes:
     Raises:
         StoreError: if it cannot be read.
     """
+    return _read(path, follow=follow)
+
+
+def read_end(path: Path, count: int) -> bytes:
+    """Return the last bytes of a regular file, `count` at most.
+
+    Raises:
+        StoreError: if it cannot be read.
+    """
+    return _read(path, last=count)
+
+
+def _read(path: Path, *, follow: bool = False, last: int | None = None) -> bytes:
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
     try:
         descriptor = os.open(path, flags)
         with open(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise StoreError(f"{path} is a pipe or a device, not a file. Remove it.")
+            if last is not None:
+                file.seek(max(0, os.fstat(descriptor).st_size - last))
             return file.read()
     except OSError as error:
         if isinstance(error, StoreError):

@@ -4,14 +4,14 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from eigexp.errors import StoreError
 from eigexp.store.cross_table import FOLDERS, read_table, table_files, table_path
-from eigexp.store.files import TEMPORARY, read_bytes, store_error, write_atomically
+from eigexp.store.files import TEMPORARY, discard, read_bytes, store_error, write_atomically
 from eigexp.store.folders import QUARANTINE, STATE, is_id
 from eigexp.store.result import Result, read_record
 from eigexp.store.schema import RECORD
@@ -114,6 +114,16 @@ def prune(store: Store, yes: bool = False) -> list[Finding]:
         except OSError as error:
             raise store_error(f"Cannot remove {finding.path}", error) from error
     return findings
+
+
+def remove_spent_checkpoints(store: Store, ids: Iterable[str]) -> None:
+    """Remove the checkpoints of complete results: a kill between the last write of a result and the end of its task leaves one."""
+    folder = store.root / CHECKPOINTS
+    if folder.is_symlink():
+        return
+    for id in ids:
+        for name in (f"{id}.ckpt", f".{id}.ckpt.tmp"):
+            discard(folder / name)
 
 
 def merge(store: Store, other: Store) -> Merged:

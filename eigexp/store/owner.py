@@ -40,6 +40,26 @@ def is_own(store: Store, id: str) -> bool:
         return False
 
 
+def mark_file_as_own(path: Path) -> None:
+    """Mark a file of a store as written by this user. Where the key or the mark cannot be written, it stays unmarked."""
+    try:
+        write_atomically(_mark_of(path), _signature(_key(make=True), read_bytes(path)).encode())
+    except (StoreError, OSError) as error:
+        log.debug("no mark for %s: %s", path, error)
+
+
+def is_own_file(path: Path, content: bytes) -> bool:
+    """Return whether a file with this content was written by this user."""
+    try:
+        return hmac.compare_digest(read_bytes(_mark_of(path)), _signature(_key(), content).encode())
+    except (StoreError, OSError):
+        return False
+
+
+def _mark_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}{MARK}")
+
+
 def key_file() -> Path:
     """Return the file of this user's key: $EIGEXP_KEY_FILE, else eigexp/key in the folder for settings."""
     given = os.environ.get(KEY_FILE)
@@ -72,4 +92,8 @@ def _make_key(path: Path) -> None:
 
 
 def _code(key: bytes, record: Mapping[str, Any]) -> str:
-    return hmac.new(key, str(record["digest"]).encode(), hashlib.sha256).hexdigest()
+    return _signature(key, str(record["digest"]).encode())
+
+
+def _signature(key: bytes, content: bytes) -> str:
+    return hmac.new(key, content, hashlib.sha256).hexdigest()

@@ -52,6 +52,7 @@ def _date(text: str) -> str:
 Line = Annotated[str, AfterValidator(_line), Field(max_length=20_000)]
 Id = Annotated[str, Field(pattern=r"^[0-9A-Za-z_-]{2,64}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+JobName = Annotated[str, Field(pattern=r"^\w[\w-]{0,63}:[^/\x00-\x1f\x7f]{1,200}$")]  # such as slurm:12_0; names files, so without a slash
 FileName = Annotated[str, AfterValidator(_bare)]
 Count = Annotated[int, Field(ge=0, le=_MAX_EXACT_INTEGER)]
 Number = Annotated[float, AllowInfNan(False)]
@@ -147,6 +148,11 @@ class Job(TypedDict, total=False):
     job: Line | int
     host: Line
     pid: Annotated[int, Field(ge=2)]  # 0 and -1 would signal whole groups of processes
+    jobs: list[JobName]
+    cancelled: bool
+    batch_size: Annotated[int, Field(ge=1)]
+    task_seconds: Annotated[float, AllowInfNan(False), Field(gt=0)]
+    task_memory: Annotated[int, Field(ge=1)]
 
 
 @_OPEN

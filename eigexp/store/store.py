@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from typing_extensions import override
 
-from eigexp.errors import StoreError, nearest
+from eigexp.errors import StoreError, UnknownResultError, nearest
 from eigexp.store.complete import check_names, tensors
 from eigexp.store.complete import commit as _commit
 from eigexp.store.files import digest, discard, exclusive, read_bytes, stage, write_atomically
@@ -88,15 +88,15 @@ class Store(Folders):
         """Return the id that begins with `beginning`.
 
         Raises:
-            StoreError: if no id or several ids do.
+            UnknownResultError: if no id or several ids do.
         """
         ids = self.ids()
         found = [id for id in ids if id.startswith(beginning)]
         if len(found) == 1 or beginning in found:
             return beginning if beginning in found else found[0]
         if found:
-            raise StoreError(f"{len(found)} results begin with {beginning!r}: {', '.join(found[:5])}. Give more digits.")
-        raise StoreError(
+            raise UnknownResultError(f"{len(found)} results begin with {beginning!r}: {', '.join(found[:5])}. Give more digits.")
+        raise UnknownResultError(
             f"{self.root} has no result {beginning!r}. {nearest(beginning, ids) if ids else 'It is empty: `eigexp run` fills it.'}"
         )
 

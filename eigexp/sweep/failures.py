@@ -5,21 +5,12 @@ import sys
 import traceback
 from typing import Any
 
-from eigexp.errors import EigexpError
+from eigexp.errors import EigexpError, is_out_of_memory
 from eigexp.store import Store
 from eigexp.store.store import ERROR
 
 log = logging.getLogger(__name__)
-_NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "alloc_failed", "std::bad_alloc")
 _DEVICE = ("cuda error", "cublas_status", "cudnn_status", "hip error", "nccl error")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether memory of the host or of a device was too small: torch raises a RuntimeError for either."""
-    # MemoryLimitError was raised before anything was allocated, with a hint of its own, and would be raised again.
-    if isinstance(error, MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _NO_MEMORY)
 
 
 def is_transient(error: BaseException) -> bool:

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from eigexp.errors import StoreError
 from eigexp.store import Store
+from eigexp.store.files import read_end
 from eigexp.sweep.scheduler import FOLDER
 
 EXIT = ".exit"
 LOG = ".log"
+_SHOWN = 4000  # bytes of a log that are read
 _EARLIER = 65  # seconds: Slurm sends its warning up to a minute before it was asked to
 TOO_EARLY = 75  # exit code of a worker that a signal stopped before it began a task
 
@@ -129,7 +132,8 @@ class JobScript:
 
     def _work(self) -> str:
         threads = [f"export {name}={self.threads}" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")]
-        command = shlex.join([self.python or sys.executable, "-m", "eigexp", "work", "--store", self.store.location])
+        # -P: a file in the current folder must not be taken for a library.
+        command = shlex.join([self.python or sys.executable, "-P", "-m", "eigexp", "work", "--store", self.store.location])
         return "\n".join([f"cd {shlex.quote(os.getcwd())}", *self.environment, *threads, f'exec {command} "$@"'])
 
 
@@ -145,7 +149,8 @@ def end_of_job(store: Store, job: str) -> str:
 
 
 def _text(path: Path) -> str:
+    """Return the end of a file; nothing where there is none, or no regular one, which could block."""
     try:
-        return path.read_text(errors="replace")[-4000:]
-    except OSError:
+        return read_end(path, _SHOWN).decode(errors="replace")
+    except StoreError:
         return ""

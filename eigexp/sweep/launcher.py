@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from eigexp.config.instantiate import Kind, construct
+from eigexp.errors import ConfigurationError
 from eigexp.store import Store
 
 if TYPE_CHECKING:
@@ -40,6 +41,22 @@ class Launcher(ABC):
         Raises:
             StoreError: if the store cannot be written.
         """
+
+
+def task_limits(seconds: float | None, memory: str | float | None) -> dict[str, Any]:
+    """Return the limits of one task as job.json has them: `task_seconds`, and `task_memory` in bytes.
+
+    Raises:
+        ConfigurationError: if one is not positive, or not an amount of memory.
+    """
+    if seconds is not None and not seconds > 0:
+        raise ConfigurationError(f"launcher.task_seconds={seconds} must be greater than 0. Use null for no limit.")
+    limits: dict[str, Any] = {} if seconds is None else {"task_seconds": seconds}
+    if memory is not None:
+        from eigexp.system.memory import parse_bytes  # imports torch
+
+        limits["task_memory"] = parse_bytes(memory)
+    return limits
 
 
 _KIND = Kind(Launcher, "a launcher", "launcher=local, launcher=slurm or a subclass of eigexp.sweep.Launcher", required=True)

@@ -13,7 +13,7 @@ from types import FrameType
 
 from eigexp.errors import ConfigurationError
 from eigexp.store import Store
-from eigexp.sweep.launcher import Launcher, OnReport
+from eigexp.sweep.launcher import Launcher, OnReport, task_limits
 from eigexp.sweep.plan import PlannedTask
 from eigexp.sweep.task_files import halve_batch, write_tasks
 from eigexp.sweep.worker import SIGNALS, TaskReport, exit_code, worker_command
@@ -28,16 +28,23 @@ class Local(Launcher):
         processes: number of workers; None for one per GPU, or one on the CPU.
         threads: of each worker; None for $OMP_NUM_THREADS if set, else cores / processes.
         task_seconds: time limit of one task; None for none.
+        task_memory: memory of this machine that a worker may take, such as "8GB"; None for no limit.
     """
 
     name = "local"
     waits = True
 
-    def __init__(self, processes: int | None = None, threads: int | None = None, task_seconds: float | None = None):
+    def __init__(
+        self,
+        processes: int | None = None,
+        threads: int | None = None,
+        task_seconds: float | None = None,
+        task_memory: str | float | None = None,
+    ):
         for name, value in {"processes": processes, "threads": threads}.items():
             if value is not None and value < 1:
                 raise ConfigurationError(f"launcher.{name}={value} must be at least 1.")
-        self.processes, self.threads, self.task_seconds = processes, threads, task_seconds
+        self.processes, self.threads, self._limits = processes, threads, task_limits(task_seconds, task_memory)
 
     def launch(self, tasks: Sequence[PlannedTask], store: Store, on_report: OnReport) -> int:
         """Run tasks. Return 0, 3 if one did not meet the tolerance, 1 if one failed or its process died, 128 + signal.
@@ -47,8 +54,7 @@ class Local(Launcher):
         Raises:
             StoreError: if the store cannot be written.
         """
-        limit = {} if self.task_seconds is None else {"task_seconds": self.task_seconds}
-        write_tasks(store, tasks, {"launcher": self.name, **limit})
+        write_tasks(store, tasks, {"launcher": self.name, **self._limits})
         devices = visible_devices()
         count = min(len(tasks), self.processes or max(1, len(devices)))
         pool = WorkerPool(tasks, store, [self.environment(n, count, devices) for n in range(count)])

@@ -1,17 +1,20 @@
 """A batch scheduler through its own commands: what is queued, held or running, and how to cancel it."""
 
-import json
 import os
 import re
 import shlex
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
-from eigexp.errors import SchedulerError
+from pydantic import TypeAdapter
+
+from eigexp.errors import ConfigurationError, SchedulerError, StoreError
 from eigexp.store import Store
 from eigexp.store.files import read_bytes, write_atomically
+from eigexp.store.owner import is_own_file, mark_file_as_own
 from eigexp.store.record import canonical_json
 
 FOLDER = "jobs"  # of the store: scripts, logs and exit codes of jobs
@@ -87,18 +90,31 @@ class Scheduler:
             self._run(self.cancel.format(jobs=" ".join(shlex.quote(job) for job in jobs[start : start + _CHUNK])))
 
     def save(self, store: Store) -> None:
-        """Keep a copy in the store."""
-        write_atomically(store.root / FOLDER / f"{self.name}.scheduler.json", canonical_json(asdict(self)).encode())
+        """Keep a copy in the store, marked as this user's."""
+        path = _file_of(store, self.name)
+        write_atomically(path, canonical_json(asdict(self)).encode())
+        mark_file_as_own(path)
 
     @classmethod
     def load(cls, store: Store, name: str) -> "Scheduler":
         """Return the scheduler of this name that jobs of the store were submitted to.
 
+        Its commands will be run, so a store of another person may name those of the package's profiles and no others.
+
         Raises:
-            StoreError: if the store has none.
+            SchedulerError: if the store has none, or not one that may be used.
         """
-        content = json.loads(read_bytes(store.root / FOLDER / f"{name}.scheduler.json"))
-        return cls(**{field.name: content[field.name] for field in fields(cls) if field.name in content})
+        path = _file_of(store, name)
+        try:
+            content = read_bytes(path)
+            found = TypeAdapter(cls).validate_json(content)
+        except (StoreError, ValueError) as error:
+            raise SchedulerError(f"The commands of the scheduler {name} cannot be read from {path}. Submit to it again.") from error
+        if not is_own_file(path, content) and found != shipped_scheduler(name):
+            raise SchedulerError(
+                f"The commands for {name} are not yours, so they are not run: {path}. Ask as the user who submitted, or rename that file."
+            )
+        return found
 
     def _id(self, match: re.Match[str]) -> str:
         index = match.groupdict().get("index")
@@ -120,6 +136,21 @@ class Scheduler:
             words = (run.stderr.strip() or run.stdout.strip() or f"exit code {run.returncode}").splitlines()[-1]
             raise SchedulerError(f"{self.name} does not do what `{command.split()[0]}` asks: {words}")
         return run.stdout
+
+
+def _file_of(store: Store, name: str) -> Path:
+    return store.root / FOLDER / f"{name}.scheduler.json"
+
+
+def shipped_scheduler(name: str) -> Scheduler | None:
+    """Return the scheduler of a profile as the package ships it; None where there is no such profile."""
+    from eigexp.config.compose import compose, resolved
+    from eigexp.sweep.launcher import make_launcher
+
+    try:
+        return getattr(make_launcher(resolved(compose([f"launcher={name}"]))["launcher"]), "scheduler", None)
+    except ConfigurationError:
+        return None
 
 
 @dataclass(frozen=True)

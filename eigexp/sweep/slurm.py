@@ -71,6 +71,7 @@ class Slurm(Template):
         parallel: most jobs of an array that run at once.
         warning: seconds before the time limit at which a job saves and requeues itself.
         task_seconds: time limit of one task; None for none.
+        task_memory: host memory that a worker may take, such as "8GB"; None for the job's limit alone.
         environment: shell lines that run before the work.
         sbatch: further options, such as {"mail-type": "FAIL"}; True for an option without a value.
         python: interpreter on the nodes; None for the one that submits.
@@ -94,6 +95,7 @@ class Slurm(Template):
         parallel: int = 256,
         warning: int = 90,
         task_seconds: float | None = None,
+        task_memory: str | float | None = None,
         environment: list[str] | None = None,
         sbatch: dict[str, Any] | None = None,
         python: str | None = None,
@@ -102,8 +104,8 @@ class Slurm(Template):
         super().__init__(
             script=_SCRIPT,
             pack=pack, cpus=cpus, gpus=gpus, memory=memory, time=time, start=start, warning=warning, task_seconds=task_seconds,
-            parallel=parallel, queue=partition, account=account, options=_options(more), environment=environment, python=python,
-            **_PROFILE,
+            task_memory=task_memory, parallel=parallel, queue=partition, account=account, options=_options(more),
+            environment=environment, python=python, **_PROFILE,
         )  # fmt: skip
 
     def launch(self, tasks: Any, store: Store, on_report: OnReport) -> int:

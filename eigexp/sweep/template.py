@@ -15,7 +15,7 @@ from eigexp.store import Store
 from eigexp.store.files import write_atomically
 from eigexp.store.labels import counted
 from eigexp.sweep.job_script import JobScript
-from eigexp.sweep.launcher import Launcher, OnReport
+from eigexp.sweep.launcher import Launcher, OnReport, task_limits
 from eigexp.sweep.plan import PlannedTask
 from eigexp.sweep.scheduler import FOLDER, Job, Scheduler
 from eigexp.sweep.task_files import write_job, write_tasks
@@ -50,6 +50,7 @@ class Template(Launcher):
         start: seconds that a job needs before it computes.
         warning: seconds before the time limit at which a job saves and requeues itself.
         task_seconds: time limit of one task; None for none.
+        task_memory: host memory that a worker may take, such as "8GB"; None for the job's limit alone.
         parallel: most jobs of an array that run at once.
         array: most jobs of one array.
         queue: or partition of the scheduler.
@@ -87,6 +88,7 @@ class Template(Launcher):
         start: int = 30,
         warning: int = 90,
         task_seconds: float | None = None,
+        task_memory: str | float | None = None,
         parallel: int = 256,
         array: int = 1000,
         queue: str | None = None,
@@ -107,7 +109,7 @@ class Template(Launcher):
             )
         self.name = name  # pyright: ignore[reportAttributeAccessIssue]  # one class, a name for each profile
         self.scheduler = Scheduler(name, submit, submitted, status, listed, states, cancel, format)
-        self.pack, self.array, self.task_seconds = pack, array if index else 1, task_seconds
+        self.pack, self.array, self._limits = pack, array if index else 1, task_limits(task_seconds, task_memory)
         self._first = first
         self._script, self._patience = script, self._seconds - warning
         self._work = {
@@ -128,15 +130,14 @@ class Template(Launcher):
             ConfigurationError: if the scheduler refuses the job.
             StoreError: if the store cannot be written.
         """
-        limit = {} if self.task_seconds is None else {"task_seconds": self.task_seconds}
-        write_tasks(store, tasks, {"launcher": self.name, **limit})
+        write_tasks(store, tasks, {"launcher": self.name, **self._limits})
         self.scheduler.save(store)
         packs = [tasks[i : i + self.pack] for i in range(0, len(tasks), self.pack)]
         for array in (packs[i : i + self.array] for i in range(0, len(packs), self.array)):
             jobs = self._submit([[task.id for task in pack] for pack in array], store)
             for pack, job in zip(array, jobs, strict=True):
                 for task in pack:
-                    write_job(store, task, {"launcher": self.name, **limit}, Job(self.name, job))
+                    write_job(store, task, {"launcher": self.name, **self._limits}, Job(self.name, job))
         submitted = f"{counted(len(tasks), 'task')} in {counted(len(packs), 'job')}"
         print(f"submitted {submitted}; `eigexp status --store {store.location}` shows them", file=sys.stderr)
         return 0

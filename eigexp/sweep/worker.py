@@ -3,23 +3,27 @@
 import gc
 import json
 import os
+import resource
 import signal
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
-from eigexp.errors import ConfigurationError
+from eigexp.config.failure import one_line
+from eigexp.errors import ConfigurationError, MemoryLimitError, is_out_of_memory
 from eigexp.store import Store
 from eigexp.store.cross_table import has_table
 from eigexp.store.files import discard, store_error
+from eigexp.store.maintenance import remove_spent_checkpoints
 from eigexp.store.store import ERROR, JOB
-from eigexp.sweep.failures import breaks_device, is_out_of_memory, record_error, write_error
+from eigexp.sweep.failures import breaks_device, record_error, write_error
 from eigexp.sweep.job_script import TOO_EARLY
 from eigexp.sweep.lock import LOCK, task_lock
 from eigexp.sweep.scheduler import this_job
@@ -94,6 +98,12 @@ def work(store: Store, ids: Sequence[str], run: RunTask, report: Callable[[TaskR
     return max(codes) if codes and codes[-1] > 128 else exit_code(codes)
 
 
+def end_first_where_memory_is_full() -> None:
+    """Let the kernel choose this process, and no other of the user's, where the machine has no memory left."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500")
+
+
 def _each(store: Store, ids: Sequence[str], run: RunTask, cache: "PlanCache") -> Iterator[tuple[TaskReport, Sequence[str] | None]]:
     """Yield the report of each task, and what a new process should go on with where this one is no longer fit; else None."""
     piped = list(ids) == ["-"]
@@ -132,11 +142,12 @@ def _run_locked(store: Store, id: str, run: RunTask, cache: "PlanCache") -> Task
     tables = [table for table in job.get("tables", ()) if not has_table(store, table)]
     ids = job["ids"] if tables else [each for each in job["ids"] if not store.has(each)]
     if not ids:  # another process finished it between the plan and our lock
+        remove_spent_checkpoints(store, job["ids"])
         return TaskReport(id, "done")
     write_worker(store, id, job, this_job())
     from eigexp.sweep.isolation import isolated
 
-    with output_to_log(store, id), isolated():
+    with output_to_log(store, id), isolated(), memory_limit(job.get("task_memory")):
         outcome = _run_within_memory(with_batch_size(config, job), ids, run, cache)
     if outcome.signum is not None:
         ignore_signals()
@@ -166,6 +177,29 @@ def _run_within_memory(config: dict[str, Any], ids: list[str], run: RunTask, cac
         print(f"Out of memory with {size} images at once; trying {size // 2}.", file=sys.stderr)
         free_memory()
         config = {**config, "images": {**config["images"], "batch_size": size // 2}}
+
+
+@contextmanager
+def memory_limit(limit: int | None) -> Iterator[None]:
+    """Let the process take no more than these bytes of the host's memory within the block; None for what there is.
+
+    Raises:
+        MemoryLimitError: if it needs more.
+    """
+    if limit is None:
+        yield
+        return
+    # The data segment is what a process has for itself, in memory or swap; the address space would count a GPU's reservations, too.
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise MemoryLimitError(f"It needs more than launcher.task_memory={limit / 1e9:g}GB ({one_line(error)}). Raise that.") from error
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 @contextmanager

@@ -213,7 +213,7 @@ def start_processes(processes: Processes, work: Mapping[str, Any]) -> Iterator[S
 
 
 def _start(environment: dict[str, str], work: Mapping[str, Any]) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "eigexp", "rank"]
+    command = [sys.executable, "-P", "-m", "eigexp", "rank"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True)
     assert process.stdin is not None
     process.stdin.write(json.dumps(work) + "\n")

@@ -38,7 +38,7 @@ for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT, si
 signal.pthread_sigmask(signal.SIG_UNBLOCK, range(1, 32))
 if stopped:
     sys.exit({too_early})
-for id in sys.argv[6:]:
+for id in sys.argv[7:]:
     done = "{root}/done"
     if os.path.exists(done) and id in open(done).read().split():
         continue  # as the worker finds a stored result

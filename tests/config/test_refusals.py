@@ -47,6 +47,22 @@ def test_one_line_with_the_value_and_a_hint(line, said):
     assert (found.code, found.fault) == (2, "") and said in found.errors
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["rn"], "'rn' is not a command. Did you mean run"),
+        (["statsu"], "Did you mean status?"),
+        (["results", "--format", "jsn"], "'jsn' is not a value of --format. Did you mean json?"),
+        (["store", "verfy"], "Did you mean verify?"),
+        (["export", "abc"], "has no result 'abc'. It is empty"),
+        (["plot", "distortions", "abc"], "has no result 'abc'"),
+    ],
+)
+def test_a_mistyped_word_is_refused_with_the_nearest(words, said):
+    found = attempt(words)
+    assert (found.code, found.fault) == (2, "") and said in found.errors
+
+
 @pytest.mark.parametrize("flag", ["--experimental-rerun=x.pkl", "--experimental-re=x", "--nothing", "-x"])
 def test_flags_are_those_of_a_list(flag):
     found = attempt(["run", flag])

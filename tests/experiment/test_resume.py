@@ -57,6 +57,17 @@ def test_a_checkpoint_is_taken_up(checkpoint, interrupted, tmp_path, caplog):
     assert same_numbers(Store("results"), interrupted[2]) and not checkpoint.exists()
 
 
+def test_a_kill_before_the_end_of_a_stored_task_leaves_a_checkpoint_that_the_next_command_removes(
+    checkpoint, interrupted, tmp_path, caplog
+):
+    run(tmp_path, caplog)
+    for command in (["run", *WORDS], ["sweep", *WORDS]):
+        checkpoint.write_bytes(interrupted[1])
+        checkpoint.with_name(f".{checkpoint.name}.tmp").write_bytes(b"half")
+        assert main(command) == 0
+        assert os.listdir(checkpoint.parent) == [] and verify(Store("results")) == []
+
+
 def other_settings(path):
     saved = torch.load(path, weights_only=True)
     saved["eigexp"]["fingerprint"]["seed"] = 9

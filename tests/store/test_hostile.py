@@ -231,7 +231,13 @@ def test_a_bad_record_is_left_out_and_named_in_one_line(stores, bad, caplog):
     assert verify(store) == [] and store.ids() == [good]
 
 
-@pytest.mark.parametrize("content", ["[]", "{", "1", '{"ids": []}', '{"ids": ["../.."]}', '{"pid": -1}', '{"names": 3}', "[" * 5000])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("[]", "{", "1", '{"ids": []}', '{"ids": ["../.."]}', '{"pid": -1}', '{"names": 3}', "[" * 5000, '{"jobs": [1]}'),
+        *('{"jobs": ["../../x:1"]}', '{"jobs": ["slurm:../../x"]}', '{"task_seconds": "x"}', '{"batch_size": 0}'),
+    ],
+)
 @pytest.mark.parametrize("name", ["job.json", "error.json"])
 def test_a_bad_task_file_stops_no_status(stores, caplog, content, name):
     _, store, id = stores

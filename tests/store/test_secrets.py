@@ -4,6 +4,7 @@ import pickle
 
 import pytest
 import yaml
+from lightning.pytorch import Callback
 from omegaconf import OmegaConf
 
 from eigexp.cli import main
@@ -14,6 +15,13 @@ from eigexp.store.secrets import Secret, frozen, marked, thawed
 from eigexp.store.store import config_yaml
 
 SMALL = ["model=ln", "images.size=16", "callbacks.progress.mode=quiet", "solver.max_steps=20"]
+
+
+class Silent(Callback):
+    """A callback that takes a secret."""
+
+    def __init__(self, token: str):
+        assert token == "precious"
 
 
 @pytest.fixture(autouse=True)
@@ -59,12 +67,19 @@ def test_a_composed_configuration_is_resolved_once():
     assert config["model"]["x"] == "${oc.env:HOME}" and "hydra" not in config
 
 
+def test_a_secret_of_a_class_of_one_s_own_is_in_no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = ["+callbacks.own._target_=tests.store.test_secrets.Silent", "+callbacks.own.token='${oc.env:EIGEXP_TEST_TOKEN}'"]
+    assert main(["run", *SMALL, *own, "logger=[csv,wandb]"]) in (0, 3)
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and b"precious" in path.read_bytes()] == []
+
+
 def test_no_file_of_a_run_or_a_sweep_holds_the_value(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = [*SMALL, "logger=[csv,wandb]", "logger.wandb.group='${oc.env:EIGEXP_TEST_TOKEN}'"]
     assert main(["run", *words, "store=ran"]) in (0, 3)
     assert main(["sweep", *words, "store=swept"]) in (0, 3)
     holding = [path for path in tmp_path.rglob("*") if path.is_file() and b"precious" in path.read_bytes()]
-    assert [path for path in holding if path.suffix != ".wandb"] == []  # the group of a W&B run is what was asked for
+    assert {path.suffix for path in holding} == {".wandb"}  # the group of a W&B run is what was asked for
     (id,) = Store("swept").ids()
     assert "${oc.env:EIGEXP_TEST_TOKEN}" in Store("swept").read(id).content("config.yaml").decode()

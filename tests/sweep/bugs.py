@@ -49,5 +49,10 @@ class Buggy(nn.Module):
     def eats_memory(self) -> None:
         raise MemoryError("no room for another list")
 
+    def eats_memory_for_real(self) -> None:
+        kept = []
+        while True:
+            kept.append(torch.ones(2**20))
+
     def kills(self) -> None:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,16 +1,21 @@
 """A bug of the user's ends its own task: the sweep goes on, says which, and the next task has the same bits as ever."""
 
 import os
+import re
+import resource
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from eigexp.cli import main
+from eigexp.errors import ConfigurationError
 from eigexp.experiment.plan_cache import PlanCache
 from eigexp.experiment.run import run
 from eigexp.store import Store
+from eigexp.sweep.launcher import task_limits
 from eigexp.sweep.local import WorkerPool
 from eigexp.sweep.plan import make_plan
 from eigexp.sweep.task_files import write_tasks
@@ -57,6 +62,24 @@ def test_a_task_that_fails_says_why_and_the_next_is_computed(store, kind, messag
     assert (report.state, report.code) == ("failed", 1) and message in report.message
     assert message in store.read_json(bad.id, "error.json")["message"]
     assert compute(store, good).state == "done" and store.has(good.id) and not store.has(bad.id)
+
+
+def test_a_task_that_allocates_without_end_stops_at_its_limit_and_the_next_is_computed(store):
+    taken = int(re.search(r"VmData:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
+    plan = make_plan([*SMALL, "+model.kind=eats_memory_for_real,none", "store=results"])
+    write_tasks(plan.store, list(plan), task_limits(None, f"{taken + 2**28}"))
+    bad, good = plan
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    report = compute(store, bad)
+    assert report.state == "failed" and "launcher.task_memory" in report.message
+    assert (store.read_json(bad.id, "error.json") or {})["transient"] and resource.getrlimit(resource.RLIMIT_DATA) == before
+    assert compute(store, good).state == "done"
+
+
+@pytest.mark.parametrize("words", [["launcher.task_memory=much"], ["launcher.task_memory=-1"], ["launcher.task_seconds=0"]])
+def test_limits_of_a_task_that_make_no_sense_are_refused(words):
+    with pytest.raises(ConfigurationError, match=f"{words[0].partition('=')[2]}"):
+        make_plan([*SMALL, "+model.kind=none", *words])
 
 
 def test_what_a_task_changes_for_the_whole_process_does_not_reach_the_next(store, tmp_path):

@@ -9,11 +9,11 @@ import time
 import pytest
 import torch
 
-from eigexp.errors import ModelError
+from eigexp.errors import ModelError, is_out_of_memory
 from eigexp.store import Store
 from eigexp.store.store import ERROR, JOB
 from eigexp.sweep import worker
-from eigexp.sweep.failures import breaks_device, is_out_of_memory, is_transient
+from eigexp.sweep.failures import breaks_device, is_transient
 from eigexp.sweep.job_script import TOO_EARLY
 from eigexp.sweep.task_files import halve_batch, with_batch_size
 from eigexp.sweep.worker import SIGNALS, SignalReceived, work

@@ -25,7 +25,7 @@ begun = None
 for number in (signal.SIGTERM, signal.SIGUSR2):
     signal.signal(number, leave)
 signal.pthread_sigmask(signal.SIG_UNBLOCK, range(1, 32))
-print("ids", *sys.argv[6:], flush=True)
+print("ids", *sys.argv[7:], flush=True)
 begun = True
 time.sleep({seconds})
 """

@@ -1,12 +1,14 @@
 """Schedulers by their commands: what each profile reads in what its scheduler prints, and what is said when one does not answer."""
 
+import os
 import subprocess
 import threading
 from dataclasses import replace
 
 import pytest
 
-from eigexp.config.compose import compose
+from eigexp.cli import main
+from eigexp.config.compose import compose, resolved
 from eigexp.errors import ConfigurationError, SchedulerError
 from eigexp.store import Store
 from eigexp.store.store import ERROR, JOB
@@ -62,7 +64,7 @@ SUBMITTED = {
 
 
 def profile(name, *overrides):
-    return make_launcher(dict(compose([f"launcher={name}", *overrides]).launcher))
+    return make_launcher(resolved(compose([f"launcher={name}", *overrides]))["launcher"])
 
 
 def scheduler(name, **commands):
@@ -116,6 +118,41 @@ def test_a_store_keeps_how_to_ask(tmp_path):
         launcher = profile(name)
         launcher.scheduler.save(Store(tmp_path))
         assert Scheduler.load(Store(tmp_path), name) == launcher.scheduler
+
+
+def test_a_foreign_store_names_no_commands_that_are_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("EIGEXP_KEY_FILE", str(tmp_path / "key"))
+    store, trace = Store(tmp_path / "store"), tmp_path / "trace"
+    evil = scheduler("slurm", status=f"touch {trace}", cancel=f"touch {trace}")
+    evil.save(store)
+    store.write_json("aa00", JOB, {"ids": ["aa00"], "jobs": ["slurm:7_0"]})
+    assert Scheduler.load(store, "slurm") == evil  # one's own profile, whatever its commands
+    monkeypatch.setenv("EIGEXP_KEY_FILE", str(tmp_path / "key of somebody else"))
+    assert [(task.state, "not run" in task.detail) for task in StatusReader(store).all()] == [("unknown", True)]
+    assert main(["status", "--store", str(store.root)]) == 0 and main(["cancel", "--store", str(store.root)]) == 1
+    assert not trace.exists() and "The commands for slurm are not yours" in capsys.readouterr().out
+    scheduler("slurm").save(store)
+    monkeypatch.setenv("EIGEXP_KEY_FILE", str(tmp_path / "key"))
+    assert Scheduler.load(store, "slurm") == scheduler("slurm")  # what the package ships is known
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"name": 3}', None])
+def test_commands_of_a_scheduler_that_cannot_be_read_stop_no_status(tmp_path, content):
+    store = Store(tmp_path)
+    store.write_json("aa00", JOB, {"ids": ["aa00"], "jobs": ["mylab:7"]})
+    (tmp_path / "jobs").mkdir()
+    if content is not None:
+        (tmp_path / "jobs" / "mylab.scheduler.json").write_text(content)
+    (task,) = StatusReader(store).all()
+    assert task.state == "unknown" and "mylab" in task.detail
+
+
+def test_a_log_that_is_a_pipe_hangs_no_status(tmp_path):
+    store = Store(tmp_path)
+    store.write_json("aa00", JOB, {"ids": ["aa00"], **JOBS})
+    (tmp_path / "jobs").mkdir()
+    os.mkfifo(tmp_path / "jobs" / "9_0.log")
+    assert StatusReader(store, Queues({})).of("aa00").detail == "job 9_0 left the queue before it began"
 
 
 def status(store, job, queues, error=None):

@@ -51,7 +51,7 @@ def test_offline_runs_of_a_sweep_are_found_and_handed_to_wandb(tmp_path, monkeyp
     asked = []
     monkeypatch.setattr(subprocess, "run", lambda command, **_: asked.append(command) or subprocess.CompletedProcess(command, 7))
     assert sync(tmp_path / "outputs", more=["--include-synced"]) == 7
-    assert asked == [[sys.executable, "-m", "wandb", "sync", "--include-synced", *map(str, runs)]]
+    assert asked == [[sys.executable, "-P", "-m", "wandb", "sync", "--include-synced", *map(str, runs)]]
 
 
 def test_wandb_itself_takes_the_command(tmp_path):
