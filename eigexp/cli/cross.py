@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from eigexp.cli.commands import Commands, add_store
+from eigexp.cli.commands import Commands, add_store, say_loading
 from eigexp.cli.results import add_where
 from eigexp.errors import ConfigurationError
 
@@ -30,6 +30,7 @@ def add(commands: Commands) -> None:
 
 
 def _cross(options: argparse.Namespace, overrides: list[str]) -> int:
+    say_loading()
     from eigexp.config.compose import compose
     from eigexp.experiment.parts import build
     from eigexp.experiment.seen_by import COLUMNS, networks, seen_by

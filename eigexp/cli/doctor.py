@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from eigexp.cli.check import Check, show
-from eigexp.cli.commands import Commands, add_store
+from eigexp.cli.commands import Commands, add_store, say_loading
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,6 +33,7 @@ def report(checks: Iterable[Check], console: "Console | None" = None) -> int:
 
 
 def _doctor(options: argparse.Namespace, overrides: list[str]) -> int:
+    say_loading()
     if overrides:
         from omegaconf import OmegaConf
 

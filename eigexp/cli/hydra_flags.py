@@ -10,6 +10,7 @@ from eigexp.cli.commands import OneLineParser, exit_code
 from eigexp.errors import ConfigurationError, EigexpError, printable
 
 _REFUSED_FLAGS = ("experimental_rerun",)  # it loads a pickle
+SEARCH = "hparams_search"  # a group of searches: a sweeper of Hydra's takes over, as with -m
 _CODES = "EIGEXP_EXIT_CODES"  # file to which each job appends its exit code: a launcher may run jobs in other processes
 
 
@@ -102,5 +103,5 @@ def _points(overrides: list[str]) -> list[list[str]]:
     """Return the points of a sweep as far as they are known: a sweeper that searches finds its own, so only what names it is checked."""
     from eigexp.config.expand import expand
 
-    chosen = [override for override in overrides if override.startswith("hydra/")]
-    return [chosen] if any(override.startswith("hydra/sweeper=") for override in chosen) else expand(overrides)
+    searches = any(override.startswith(("hydra/sweeper=", f"{SEARCH}=")) for override in overrides)
+    return [[override for override in overrides if override.startswith(("hydra/", f"{SEARCH}="))]] if searches else expand(overrides)

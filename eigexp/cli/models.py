@@ -2,7 +2,7 @@
 
 import argparse
 
-from eigexp.cli.commands import Commands
+from eigexp.cli.commands import Commands, say_loading
 from eigexp.errors import ConfigurationError
 
 
@@ -23,6 +23,7 @@ def _models(options: argparse.Namespace, overrides: list[str]) -> int:
             raise ConfigurationError(f"{overrides[0]}: overrides need a model. Use: eigexp models MODEL {overrides[0]}")
         print("\n".join(_names()))
         return 0
+    say_loading()
     from eigexp.config.compose import compose
     from eigexp.experiment.networks import layer_table
 

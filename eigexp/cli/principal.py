@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eigexp.cli.commands import Commands
+from eigexp.cli.commands import Commands, say_loading
 
 if TYPE_CHECKING:
     from eigexp.principal import PrincipalDistortions
@@ -31,6 +31,7 @@ def add(commands: Commands) -> None:
 
 
 def _principal(options: argparse.Namespace, overrides: list[str]) -> int:
+    say_loading()
     from eigexp.config.compose import compose
     from eigexp.experiment.parts import build
     from eigexp.experiment.plan_cache import PlanCache

@@ -55,14 +55,14 @@ def run(words: list[str]) -> int:
     if {"--help", "-h"} & set(words):
         print(_HELP.format(groups=group_lines()))
         return 0
+    say_loading()  # first of all: Hydra alone takes longer than a person waits without a sign
     from eigexp.config.compose import compose, with_config_dir
 
     words = with_config_dir(words)
-    if any(word.startswith("-") for word in words):
+    if any(word.startswith(("-", "hparams_search=")) for word in words):
         from eigexp.cli.hydra_flags import run_with_hydra
 
         return run_with_hydra(words)
-    say_loading()
     from eigexp.cli.one_run import compute
 
     return compute(compose(words))[0]

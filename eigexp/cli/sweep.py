@@ -64,14 +64,24 @@ def sweep(overrides: Sequence[str], *, dry_run: bool = False, retry_failed: bool
         EigexpError: before anything is launched, if a part of the plan is invalid or the store cannot be written.
     """
     say_loading()
+    from eigexp.sweep.warm_server import warm_server
+
+    with nullcontext() if dry_run else warm_server() as server:  # before anything is computed
+        from eigexp.sweep.launcher import make_launcher
+        from eigexp.sweep.plan import make_plan
+
+        plan = make_plan(overrides, on_task=server.expect if server else None)
+        launcher = make_launcher(plan.launcher)
+        launcher.server = server
+        return _compute(plan, launcher, dry_run=dry_run, retry_failed=retry_failed, ignore_queue=ignore_queue)
+
+
+def _compute(plan: "Plan", launcher: "Launcher", *, dry_run: bool, retry_failed: bool, ignore_queue: bool) -> int:
+    """Launch what is left of a plan, or show it. Return the exit code."""
     from eigexp.store.maintenance import remove_spent_checkpoints
-    from eigexp.sweep.launcher import make_launcher
     from eigexp.sweep.lock import sweep_lock
-    from eigexp.sweep.plan import make_plan
     from eigexp.sweep.task_status import DONE, ENDED, FAILED, NOT_MET, PARTIAL, TO_DO, UNKNOWN
 
-    plan = make_plan(overrides)
-    launcher = make_launcher(plan.launcher)
     with nullcontext() if dry_run or launcher.waits else sweep_lock(plan.store, _say_that_it_waits):
         found = plan_status(plan)
         wanted = {TO_DO, PARTIAL, ENDED} | ({FAILED} if retry_failed else set()) | ({UNKNOWN} if ignore_queue else set())

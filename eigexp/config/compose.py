@@ -24,7 +24,7 @@ from eigexp.store.secrets import marked
 
 CONF = "eigexp.conf"
 SWEEP_KEY = "sweep"
-_MAY_BE_NULL = ("experiment", "debug")
+_MAY_BE_NULL = ("experiment", "debug", "hparams_search")
 _LIST_GROUPS = ("callbacks", "logger")  # whose options merge
 _WITHOUT_EFFECT = ("hydra.run.dir", "hydra.job.chdir", "hydra.output_subdir")  # keys of Hydra for folders that are not made here
 _AGAINST = re.compile(r"^against=(?!null$)")  # takes the options of model

@@ -70,12 +70,14 @@ class TaskList(Sequence[Task]):
 
     def without(self, stored: Collection[str]) -> "TaskList":
         """Return the tasks that remain when these results are left out."""
-        return self._with(_batches=_batched([p for p in self.planned if p.id not in set(stored)], self.batch_size))
+        stored = set(stored)
+        return self._with(_batches=_batched([p for p in self.planned if p.id not in stored], self.batch_size))
 
     def among(self, ids: Collection[str]) -> "TaskList":
         """Return the tasks of these results alone."""
+        ids = set(ids)
         planned = [p for p in self.planned if p.id in ids]
-        tables = [table for table in self.tables if not set(ids).isdisjoint(table.ids)]
+        tables = [table for table in self.tables if not ids.isdisjoint(table.ids)]
         return self._with(planned=planned, tables=tables, _batches=_batched(planned, self.batch_size))
 
     def share(self, rank: int, size: int) -> "TaskList":

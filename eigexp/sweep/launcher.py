@@ -10,6 +10,7 @@ from eigexp.store import Store
 
 if TYPE_CHECKING:
     from eigexp.sweep.plan import PlannedTask
+    from eigexp.sweep.warm_server import WarmServer
     from eigexp.sweep.worker import TaskReport
 
 OnReport = Callable[["TaskReport", "PlannedTask"], None]
@@ -21,10 +22,12 @@ class Launcher(ABC):
     Attributes:
         name: of the launcher, written to job.json of each task.
         waits: whether `launch` returns only when the tasks are over.
+        server: what a launcher on this machine may fork workers from; the command sets it before `launch`.
     """
 
     name: ClassVar[str]
     waits: ClassVar[bool]
+    server: "WarmServer | None" = None
 
     @abstractmethod
     def launch(self, tasks: "Sequence[PlannedTask]", store: Store, on_report: OnReport) -> int:

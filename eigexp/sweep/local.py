@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -16,6 +17,7 @@ from eigexp.store import Store
 from eigexp.sweep.launcher import Launcher, OnReport, task_limits
 from eigexp.sweep.plan import PlannedTask
 from eigexp.sweep.task_files import halve_batch, write_tasks
+from eigexp.sweep.warm_server import WarmServer
 from eigexp.sweep.worker import SIGNALS, TaskReport, exit_code, worker_command
 
 _PAUSE = 0.2  # seconds before a task that another process has locked is tried again
@@ -57,16 +59,16 @@ class Local(Launcher):
         write_tasks(store, tasks, {"launcher": self.name, **self._limits})
         devices = visible_devices()
         count = min(len(tasks), self.processes or max(1, len(devices)))
-        pool = WorkerPool(tasks, store, [self.environment(n, count, devices) for n in range(count)])
+        pool = WorkerPool(tasks, store, [self.environment(n, count, devices) for n in range(count)], self.server)
         return pool.run(on_report)
 
     def environment(self, number: int, count: int, devices: Sequence[str]) -> dict[str, str]:
-        """Return the environment of worker `number` of `count`: its device and its threads."""
+        """Return what is special in the environment of worker `number` of `count`: its device and its threads."""
         threads = self.threads or os.environ.get("OMP_NUM_THREADS") or max(1, len(os.sched_getaffinity(0)) // count)
         changes = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         if devices:
             changes["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
-        return {**os.environ, **changes}
+        return changes
 
 
 def visible_devices() -> list[str]:
@@ -79,23 +81,71 @@ def visible_devices() -> list[str]:
     return [name for name in given.split(",") if name] if given else [str(n) for n in range(torch.cuda.device_count())]
 
 
+class Worker:
+    """A process that reads ids of tasks and writes a report of each.
+
+    Args:
+        store: of the tasks.
+        log: file for its standard error.
+        changes: of its environment.
+        server: forks it; None for a new interpreter.
+    """
+
+    def __init__(self, store: Store, log: Path, changes: Mapping[str, str], server: WarmServer | None):
+        (its_ids, ids), (reports, its_reports) = os.pipe(), os.pipe()
+        with log.open("w") as errors:
+            files = (its_ids, its_reports, errors.fileno())
+            command = worker_command(store.location, ["-"])
+            if server is None:
+                self.process = subprocess.Popen(command, stdin=files[0], stdout=files[1], stderr=files[2], env={**os.environ, **changes})
+            else:
+                self.process = server.start(command[command.index("work") :], changes, files)
+        os.close(its_ids)
+        os.close(its_reports)
+        self._ids, self._reports = os.fdopen(ids, "w"), os.fdopen(reports)
+
+    def run(self, id: str) -> TaskReport:
+        """Return the report of a task.
+
+        Raises:
+            BrokenPipeError, JSONDecodeError: if the process has ended.
+        """
+        self._ids.write(id + "\n")
+        self._ids.flush()
+        return TaskReport(**json.loads(self._reports.readline()))
+
+    def end(self) -> None:
+        """Wait for its end. A worker ends when there are no more ids to read."""
+        with suppress(BrokenPipeError):  # it has ended already
+            self._ids.close()
+        self.process.wait()
+        self._reports.close()
+
+
 class WorkerPool:
     """Worker processes, each fed one task at a time by a thread of its own.
 
     Args:
         tasks: to compute.
         store: where they are written.
-        environments: one per worker.
+        environments: what is special in that of each worker.
+        server: forks them; None for new interpreters.
     """
 
-    def __init__(self, tasks: Sequence[PlannedTask], store: Store, environments: Sequence[Mapping[str, str]]):
-        self.store = store
+    def __init__(
+        self,
+        tasks: Sequence[PlannedTask],
+        store: Store,
+        environments: Sequence[Mapping[str, str]],
+        server: WarmServer | None = None,
+    ):
+        self.store, self._server = store, server
         self._tasks: queue.SimpleQueue[PlannedTask] = queue.SimpleQueue()
         for task in tasks:
             self._tasks.put(task)
         self._reports: queue.SimpleQueue[tuple[TaskReport, PlannedTask]] = queue.SimpleQueue()
-        self._processes: dict[int, subprocess.Popen[str]] = {}
-        self._threads = [threading.Thread(target=self._feed, args=(n, dict(e)), daemon=True) for n, e in enumerate(environments)]
+        self._workers: dict[int, Worker] = {}
+        self._threads = [threading.Thread(target=self._feed, args=(n, e), daemon=True) for n, e in enumerate(environments)]
         self._signum: int | None = None
 
     def run(self, on_report: OnReport) -> int:
@@ -124,14 +174,14 @@ class WorkerPool:
     def _stop_workers(self, signum: int, frame: FrameType | None) -> None:
         """Let workers save and stop; kill them on a second signal."""
         again, self._signum = self._signum is not None, signum
-        living = [process for process in list(self._processes.values()) if process.poll() is None]
+        living = [worker.process for worker in list(self._workers.values()) if worker.process.poll() is None]
         name = signal.Signals(signum).name
         doing = "killing them" if again else "they save and stop; a second signal kills them"
         print(f"eigexp: {name}: {len(living)} workers at work, {doing}.", file=sys.stderr, flush=True)
         for process in living:
             process.send_signal(signal.SIGKILL if again else signal.SIGTERM)
 
-    def _feed(self, number: int, environment: dict[str, str]) -> None:
+    def _feed(self, number: int, environment: Mapping[str, str]) -> None:
         # Workers inherit this thread's mask: a signal waits until they have their handlers, however long they import.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         while self._signum is None:
@@ -147,20 +197,19 @@ class WorkerPool:
                 self._reports.put((report, task))
         self._end_worker(number)
 
-    def _run_on(self, number: int, environment: dict[str, str], task: PlannedTask) -> TaskReport:
-        process = self._processes.get(number)
-        if process is None or process.poll() is not None:
-            process = self._processes[number] = self._start_worker(number, environment)
-        assert process.stdin is not None and process.stdout is not None
+    def _run_on(self, number: int, environment: Mapping[str, str], task: PlannedTask) -> TaskReport:
+        worker = self._workers.get(number)
+        if worker is None or worker.process.poll() is not None:
+            if worker is not None:
+                worker.end()
+            worker = self._workers[number] = Worker(self.store, self._log(number), environment, self._server)
         try:
-            process.stdin.write(task.id + "\n")
-            process.stdin.flush()
-            return TaskReport(**json.loads(process.stdout.readline()))
+            return worker.run(task.id)
         except (BrokenPipeError, json.JSONDecodeError):
-            return self._died(process, number, task)
+            return self._died(worker, number, task)
 
-    def _died(self, process: subprocess.Popen[str], number: int, task: PlannedTask) -> TaskReport:
-        code = process.wait()
+    def _died(self, worker: Worker, number: int, task: PlannedTask) -> TaskReport:
+        code = worker.process.wait()
         if self._signum is not None:
             return TaskReport(task.id, "stopped")
         if code == -signal.SIGKILL and halve_batch(self.store, task):  # as the kernel does where memory ends
@@ -170,29 +219,10 @@ class WorkerPool:
         last = self._log(number).read_text(errors="replace").strip().splitlines()[-1:]
         return TaskReport(task.id, "died", 1, message=" ".join([f"Its process {end}.", *last]))
 
-    def _start_worker(self, number: int, environment: dict[str, str]) -> subprocess.Popen[str]:
-        with self._log(number).open("w") as log:
-            return subprocess.Popen(
-                worker_command(self.store.location, ["-"]),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env=environment,
-                text=True,
-            )
-
     def _end_worker(self, number: int) -> None:
-        process = self._processes.get(number)
-        if process is None:
-            return
-        assert process.stdin is not None and process.stdout is not None
-        try:
-            process.stdin.close()  # a worker ends when there are no more ids to read
-        except BrokenPipeError:  # it has ended already
-            process.stdin = None
-        process.wait()
-        process.stdout.close()
-        self._log(number).unlink(missing_ok=True)
+        if number in self._workers:
+            self._workers[number].end()
+            self._log(number).unlink(missing_ok=True)
 
     def _log(self, number: int) -> Path:
         folder = self.store.root / "jobs"

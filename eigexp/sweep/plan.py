@@ -1,7 +1,7 @@
 """Plan a sweep: its tasks, the ids of their results, and the configuration that computes each."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,7 +77,7 @@ class Plan:
         return [id for task in self.tasks for id in task.ids]
 
 
-def make_plan(overrides: Sequence[str]) -> Plan:
+def make_plan(overrides: Sequence[str], on_task: Callable[[PlannedTask], None] | None = None) -> Plan:
     """Return the plan of a sweep. Nothing is written.
 
     Each result is planned once, those of several layers in one task. Every model is built and every image read once, since their content
@@ -85,6 +85,7 @@ def make_plan(overrides: Sequence[str]) -> Plan:
 
     Args:
         overrides: in Hydra's syntax, with choices: model=ln,lg.
+        on_task: called with each task as it is planned.
 
     Raises:
         EigexpError: if a point of the sweep cannot be composed, or its model, images, solver or callbacks cannot be constructed.
@@ -101,6 +102,8 @@ def make_plan(overrides: Sequence[str]) -> Plan:
             for task in _tasks(config, cache, point, planned):
                 planned.update(task.ids, task.tables)
                 tasks.append((number, task))
+                if on_task:
+                    on_task(task)
                 check_count(len(tasks), limit)
     in_order = tuple(task for _, task in sorted(tasks, key=lambda found: found[0]))
     return Plan(in_order, Store(str(_only("store", configs))), _only("launcher", configs))
@@ -158,7 +161,7 @@ def _tasks(config: dict[str, Any], cache: PlanCache, overrides: Sequence[str], p
     whole = TaskList(config, cache)
     seen = set(planned)
     tables = {id: table.id for table in whole.tables if table.id not in planned for id in table.ids}
-    for batches in _grouped_by_images(whole.without(list(planned)).batches):
+    for batches in _grouped_by_images(whole.without(planned).batches):
         parts = []
         for batch in batches:
             batch = [p for p in batch if p.id not in seen and not seen.add(p.id)]  # two names may be the same image

@@ -31,6 +31,22 @@ MAY: dict[str, tuple[list[str], set[str]]] = {
     "plot": (["plot", "compare", "--output", "compare.svg"], {"numpy", "matplotlib"}),
     "report": (["report"], {"numpy", "matplotlib", "jinja2"}),
 }
+# Commands that take seconds, and what a person is shown meanwhile.
+SLOW = [["run"], ["run", "-m", "model=ln"], ["sweep"], ["models", "ln"], ["doctor"], ["cross", "--models", "ln"]]
+SLOW += [["principal", "--models", "ln,lg", "--floor", "1"]]
+TERMINAL = """
+import json, os, sys
+words, watched = json.loads(sys.argv[1])
+class Terminal:
+    isatty = lambda self: True
+    flush = lambda self: None
+    def write(self, text):
+        os.write(1, json.dumps([text, [module for module in watched if module in sys.modules]]).encode())
+        os._exit(0)
+sys.stderr = Terminal()
+from eigexp.cli import main
+main(words)
+"""
 # One process that imports nothing, and a fork of it for each command.
 FORKS = """
 import json, os, sys, traceback
@@ -74,6 +90,13 @@ def test_a_command_imports_what_it_needs(imported, name):
     code, modules = imported[name]
     assert code == 0
     assert modules <= MAY[name][1]
+
+
+@pytest.mark.parametrize("words", SLOW, ids=" ".join)
+def test_a_terminal_shows_a_line_before_anything_is_imported_that_takes_time(tmp_path, words):
+    asked = json.dumps([words, sorted({*WATCHED, "omegaconf", "pydantic", "rich"})])
+    done = subprocess.run([sys.executable, "-c", TERMINAL, asked], cwd=tmp_path, env=environment(), capture_output=True, text=True)
+    assert json.loads(done.stdout) == ["loading PyTorch ...", []], done.stderr
 
 
 def test_the_script_that_measures_starts_prints_a_row_for_each_command(monkeypatch, capsys):

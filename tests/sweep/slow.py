@@ -1,9 +1,12 @@
 """A callback that makes small tasks last, so that they can be hit midway; callbacks are no part of a result's id."""
 
+import json
 import os
+import sys
 import time
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback
 
 
@@ -36,3 +39,15 @@ class Who(Callback):
         rank = os.environ.get("SLURM_PROCID") if int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1 else os.environ.get("LOCAL_RANK", "0")
         with open(self.path, "a") as file:
             file.write(f"{rank} {module.task.ids[0]} {module.progress[0].steps}\n")
+
+
+class Process(Callback):
+    """Notes in a file which process works on which image: the command that it was started with, and its threads."""
+
+    def __init__(self, path: str):
+        self.path = path
+
+    def on_task_start(self, trainer: Any, module: Any) -> None:
+        row = {"images": module.task.names, "command": sys.argv[1], "threads": torch.get_num_threads(), "pid": os.getpid()}
+        with open(self.path, "a") as file:
+            file.write(json.dumps(row) + "\n")

@@ -1,0 +1,211 @@
+"""A process that has imported what a worker needs, and forks workers on request.
+
+A sweep then imports PyTorch and Lightning once, however many workers it has and however often one is replaced: a worker starts within
+milliseconds. The server is itself a fork of the sweep's own process, made before that has computed anything: threads and a GPU's context
+do not survive a fork, and there are none yet.
+"""
+
+import atexit
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from eigexp.store import Store
+from eigexp.sweep.worker import SIGNALS
+
+if TYPE_CHECKING:
+    from eigexp.sweep.plan import PlannedTask
+
+# What every task needs: the Trainer, the writer of results, and the painter of their figures.
+_PRELOADED = ("eigexp.experiment.fitting", "matplotlib.backends.backend_agg", "matplotlib.figure", "torch.func")
+_PRIVATE: Any = threading  # its `_shutdown` is what the interpreter calls before it ends
+
+
+class WarmServer:
+    """Forks `eigexp work` processes. Use it as `with warm_server() as server`."""
+
+    def __init__(self) -> None:
+        self._connection, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with warnings.catch_warnings():
+            # Python 3.12 warns of any thread at a fork; those of the linear algebra library end and start again by themselves.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
+        if pid == 0:
+            self._connection.close()
+            _never_return(other)
+        other.close()
+        self._pid, self._warm = pid, False
+
+    def expect(self, task: "PlannedTask") -> None:
+        """Let the server import what workers need while this process goes on, if the task is one that they will compute."""
+        from eigexp.sweep.launcher import make_launcher
+
+        if not self._warm and make_launcher(task.config["launcher"]).waits and not all(map(Store(task.config["store"]).has, task.ids)):
+            self.warm_up()
+
+    def warm_up(self) -> None:
+        """Let the server import what workers need, unless it has."""
+        if not self._warm:
+            self._connection.send(b"{}")
+        self._warm = True
+
+    def start(self, arguments: Sequence[str], changes: Mapping[str, str], files: Sequence[int]) -> "ForkedProcess":
+        """Start `eigexp ARGUMENTS`.
+
+        Args:
+            arguments: the command and its options.
+            changes: of the environment.
+            files: its standard input, output and error.
+        """
+        self.warm_up()
+        ours, its = os.pipe()
+        request = {"arguments": list(arguments), "environment": dict(changes)}
+        socket.send_fds(self._connection, [json.dumps(request).encode()], [its, *files])
+        os.close(its)
+        return ForkedProcess(ours)
+
+    def close(self) -> None:
+        """End the server, in the middle of its imports too; workers go on."""
+        self._connection.close()
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+
+
+class ForkedProcess:
+    """A worker of the server, with the part of `subprocess.Popen` that a pool of workers uses.
+
+    Args:
+        told: pipe in which its process id comes, and the status of its end.
+    """
+
+    def __init__(self, told: int):
+        self._told, self._lock = os.fdopen(told), threading.Lock()
+        self.returncode: int | None = None
+        self.pid = int(self._told.readline())
+
+    def poll(self) -> int | None:
+        """Return the exit code, negative for a signal; None while it runs."""
+        # A signal's handler must not wait for a thread that waits here for the process.
+        if self.returncode is None and self._lock.acquire(blocking=False):
+            try:
+                if select.select([self._told], [], [], 0)[0]:
+                    self._read()
+            finally:
+                self._lock.release()
+        return self.returncode
+
+    def wait(self) -> int:
+        """Return the exit code when it has ended."""
+        with self._lock:
+            return self._read() if self.returncode is None else self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def _read(self) -> int:
+        status = self._told.readline()
+        self.returncode = os.waitstatus_to_exitcode(int(status)) if status else -signal.SIGKILL  # its keeper was killed with it
+        return self.returncode
+
+
+@contextmanager
+def warm_server() -> Iterator[WarmServer | None]:
+    """Make a server for the block; None where this process is not known to be as new as a fork needs it: Linux, one thread, no torch."""
+    if sys.platform != "linux" or threading.active_count() > 1 or "torch" in sys.modules:
+        yield None
+        return
+    import eigexp.sweep.plan  # noqa: F401 - with torch and all that both processes need
+
+    server = WarmServer()
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def _never_return(connection: socket.socket) -> NoReturn:
+    """Be the server, or one of its forks: whatever happens must not reach the caller, who is the sweep."""
+    try:
+        _serve(connection)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(1)
+
+
+def _serve(connection: socket.socket) -> NoReturn:
+    """Answer requests until the sweep's process has closed the connection or has died."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)  # a signal to the group is for the workers
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers leave no exit status behind
+    while True:
+        data, files, *_ = socket.recv_fds(connection, 2**20, 4)
+        if not data:
+            os._exit(0)
+        if not files:
+            for name in _PRELOADED:
+                importlib.import_module(name)
+        elif os.fork() == 0:
+            connection.close()
+            _keep(json.loads(data), files)
+        for file in files:
+            os.close(file)
+
+
+def _keep(request: Mapping[str, Any], files: Sequence[int]) -> NoReturn:
+    """Start a worker, and tell the sweep's process its id, and at its end its status."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    told, *standard = files
+    pid = os.fork()
+    if pid == 0:
+        _work(request, told, standard)
+    for file in standard:
+        os.close(file)
+    os.write(told, b"%d\n" % pid)
+    os.write(told, b"%d\n" % os.waitpid(pid, 0)[1])
+    os._exit(0)
+
+
+def _work(request: Mapping[str, Any], told: int, standard: Sequence[int]) -> NoReturn:
+    """Be a worker, to its end."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until it has its handlers
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    for number, file in enumerate(standard):
+        os.dup2(file, number)
+    for file in (told, *standard):
+        os.close(file)
+    sys.stdin, sys.stdout, sys.stderr = (open(number, mode) for number, mode in enumerate(("r", "w", "w")))  # noqa: SIM115
+    os.environ.update(request["environment"])
+    os._exit(_run(request["arguments"]))
+
+
+def _run(arguments: Sequence[str]) -> int:
+    """Run the command, and what the interpreter would do at its end."""
+    import torch
+
+    from eigexp.cli import main
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))  # it reads the variable only when it is imported
+    try:
+        code = main(arguments)
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    _PRIVATE._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return code

@@ -1,0 +1,59 @@
+"""Workers forked from a warm server: a sweep in an interpreter of its own, because a fork needs one that has computed nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from eigexp.store import Store
+from eigexp.sweep.warm_server import warm_server
+from tests.sweep.bugs import Buggy
+from tests.sweep.sweeps import environment, same_numbers, serial
+
+SMALL = ["images.size=8", "images.names=[camera,coins,moon]", "logger=none"]
+BUGGY = ["model=ln", "~model.name", f"model._target_={Buggy.__module__}.Buggy", "+model.kind=kills,none"]
+
+
+def begin(folder, *words):
+    command = [sys.executable, "-m", "eigexp", "sweep", *SMALL, *words, "launcher.processes=2", "launcher.threads=1"]
+    noted = ["+callbacks.who._target_=tests.sweep.slow.Process", f"+callbacks.who.path={folder}/processes"]
+    return subprocess.Popen([*command, *noted], cwd=folder, env=environment(), stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def processes(folder):
+    return [json.loads(line) for line in (folder / "processes").read_text().splitlines()]
+
+
+@pytest.mark.slow
+def test_forked_workers_compute_the_same_and_one_that_is_killed_is_replaced(tmp_path):
+    expected = serial([*BUGGY[:-1], "+model.kind=none", *SMALL], tmp_path / "serial")
+    sweep = begin(tmp_path, *BUGGY)
+    _, said = sweep.communicate(timeout=900)
+    assert sweep.returncode == 1
+    assert said.count("died (Its process was killed by SIGKILL.") == 3 and "3 of 6 tasks done, 3 failed" in said, said
+    assert same_numbers(Store(tmp_path / "outputs/results"), expected)
+    found = processes(tmp_path)
+    assert {(row["command"], row["threads"]) for row in found} == {("sweep", 1)}  # a new interpreter would have been started with `work`
+    assert len({row["pid"] for row in found}) >= 2
+    assert not list((tmp_path / "outputs/results/jobs").iterdir())  # logs of workers
+
+
+@pytest.mark.slow
+def test_a_signal_reaches_forked_workers_and_nothing_is_left_running(tmp_path):
+    sweep = begin(tmp_path, "model=ln", "images.size=16", "+callbacks.slow._target_=tests.sweep.slow.Slow", "+callbacks.slow.seconds=0.2")
+    while not (tmp_path / "processes").exists() and sweep.poll() is None:
+        time.sleep(0.05)
+    os.killpg(sweep.pid, signal.SIGINT)
+    _, said = sweep.communicate(timeout=900)  # to the end of all processes that hold its standard error
+    assert sweep.returncode == 128 + signal.SIGINT, said
+    with pytest.raises(ProcessLookupError):
+        os.killpg(sweep.pid, 0)
+
+
+def test_no_process_that_has_computed_is_forked():
+    with warm_server() as server:
+        assert server is None  # tests have imported torch
