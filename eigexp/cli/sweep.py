@@ -64,9 +64,10 @@ def sweep(overrides: Sequence[str], *, dry_run: bool = False, retry_failed: bool
         EigexpError: before anything is launched, if a part of the plan is invalid or the store cannot be written.
     """
     say_loading()
+    from eigexp.cli.command import main
     from eigexp.sweep.warm_server import warm_server
 
-    with nullcontext() if dry_run else warm_server() as server:  # before anything is computed
+    with nullcontext() if dry_run else warm_server(main) as server:  # before anything is computed
         from eigexp.sweep.launcher import make_launcher
         from eigexp.sweep.plan import make_plan
 

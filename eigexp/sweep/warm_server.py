@@ -16,7 +16,7 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -26,15 +26,21 @@ from eigexp.sweep.worker import SIGNALS
 if TYPE_CHECKING:
     from eigexp.sweep.plan import PlannedTask
 
+Main = Callable[[Sequence[str]], int]
+
 # What every task needs: the Trainer, the writer of results, and the painter of their figures.
 _PRELOADED = ("eigexp.experiment.fitting", "matplotlib.backends.backend_agg", "matplotlib.figure", "torch.func")
 _PRIVATE: Any = threading  # its `_shutdown` is what the interpreter calls before it ends
 
 
 class WarmServer:
-    """Forks `eigexp work` processes. Use it as `with warm_server() as server`."""
+    """Forks processes that run a command of `eigexp`. Use it as `with warm_server(main) as server`.
 
-    def __init__(self) -> None:
+    Args:
+        main: runs the words of a command line and returns the exit code.
+    """
+
+    def __init__(self, main: Main) -> None:
         self._connection, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with warnings.catch_warnings():
             # Python 3.12 warns of any thread at a fork; those of the linear algebra library end and start again by themselves.
@@ -42,7 +48,7 @@ class WarmServer:
             pid = os.fork()
         if pid == 0:
             self._connection.close()
-            _never_return(other)
+            _never_return(other, main)
         other.close()
         self._pid, self._warm = pid, False
 
@@ -122,31 +128,31 @@ class ForkedProcess:
 
 
 @contextmanager
-def warm_server() -> Iterator[WarmServer | None]:
-    """Make a server for the block; None where this process is not known to be as new as a fork needs it: Linux, one thread, no torch."""
+def warm_server(main: Main) -> Iterator[WarmServer | None]:
+    """Make a server for the block that runs `main`; None where this process is not known to be as new as a fork needs it: Linux, one thread, no torch."""
     if sys.platform != "linux" or threading.active_count() > 1 or "torch" in sys.modules:
         yield None
         return
     import eigexp.sweep.plan  # noqa: F401 - with torch and all that both processes need
 
-    server = WarmServer()
+    server = WarmServer(main)
     try:
         yield server
     finally:
         server.close()
 
 
-def _never_return(connection: socket.socket) -> NoReturn:
+def _never_return(connection: socket.socket, main: Main) -> NoReturn:
     """Be the server, or one of its forks: whatever happens must not reach the caller, who is the sweep."""
     try:
-        _serve(connection)
+        _serve(connection, main)
     except BaseException:
         traceback.print_exc()
     finally:
         os._exit(1)
 
 
-def _serve(connection: socket.socket) -> NoReturn:
+def _serve(connection: socket.socket, main: Main) -> NoReturn:
     """Answer requests until the sweep's process has closed the connection or has died."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # a signal to the group is for the workers
@@ -160,18 +166,18 @@ def _serve(connection: socket.socket) -> NoReturn:
                 importlib.import_module(name)
         elif os.fork() == 0:
             connection.close()
-            _keep(json.loads(data), files)
+            _keep(json.loads(data), files, main)
         for file in files:
             os.close(file)
 
 
-def _keep(request: Mapping[str, Any], files: Sequence[int]) -> NoReturn:
+def _keep(request: Mapping[str, Any], files: Sequence[int], main: Main) -> NoReturn:
     """Start a worker, and tell the sweep's process its id, and at its end its status."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     told, *standard = files
     pid = os.fork()
     if pid == 0:
-        _work(request, told, standard)
+        _work(request, told, standard, main)
     for file in standard:
         os.close(file)
     os.write(told, b"%d\n" % pid)
@@ -179,7 +185,7 @@ def _keep(request: Mapping[str, Any], files: Sequence[int]) -> NoReturn:
     os._exit(0)
 
 
-def _work(request: Mapping[str, Any], told: int, standard: Sequence[int]) -> NoReturn:
+def _work(request: Mapping[str, Any], told: int, standard: Sequence[int], main: Main) -> NoReturn:
     """Be a worker, to its end."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until it has its handlers
     for number in SIGNALS:
@@ -190,14 +196,12 @@ def _work(request: Mapping[str, Any], told: int, standard: Sequence[int]) -> NoR
         os.close(file)
     sys.stdin, sys.stdout, sys.stderr = (open(number, mode) for number, mode in enumerate(("r", "w", "w")))  # noqa: SIM115
     os.environ.update(request["environment"])
-    os._exit(_run(request["arguments"]))
+    os._exit(_run(request["arguments"], main))
 
 
-def _run(arguments: Sequence[str]) -> int:
+def _run(arguments: Sequence[str], main: Main) -> int:
     """Run the command, and what the interpreter would do at its end."""
     import torch
-
-    from eigexp.cli import main
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))  # it reads the variable only when it is imported
     try:
