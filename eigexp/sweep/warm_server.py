@@ -129,7 +129,10 @@ class ForkedProcess:
 
 @contextmanager
 def warm_server(main: Main) -> Iterator[WarmServer | None]:
-    """Make a server for the block that runs `main`; None where this process is not known to be as new as a fork needs it: Linux, one thread, no torch."""
+    """Make a server for the block that runs `main`.
+
+    It is None where this process is not known to be as new as a fork needs it to be: Linux, one thread, no torch yet.
+    """
     if sys.platform != "linux" or threading.active_count() > 1 or "torch" in sys.modules:
         yield None
         return
