@@ -109,7 +109,9 @@ def test_colours_of_ends_and_hollow_marks_are_what_they_mean():
 def test_an_arrow_points_to_where_the_value_may_be(values):
     marks = (Mark(2, 2, "m0", limit="at least"), Mark(3, 3, "m1", limit="at most"))
     axis = Axis("", 1, 4)
-    texts = chart_figure(Chart("t", "what", axis, axis, values, marks), (4, 3)).axes[0].texts
+    axes = chart_figure(Chart("t", "what", axis, axis, values, marks), (4, 3)).axes[0]
+    assert [line.get_marker() for line in axes.lines] == ["_"]  # an upper bound is a bar, and no point
+    texts = axes.texts
     along = [text.xyann[0 if values == "x" else 1] for text in texts]
     assert along[0] > 0 > along[1]
     assert [text.xyann[1 if values == "x" else 0] for text in texts] == [0, 0]

@@ -114,7 +114,9 @@ def test_the_grid_has_both_ends_of_every_result_with_borders_in_their_colours():
     assert colours == ["#d55e00", "#0072b2"] * len(VIEWS)
     assert all(axes.spines["left"].get_visible() and axes.spines["left"].get_linewidth() > 0 for axes in figure.axes)
     texts = [text.get_text() for text in figure.texts]
-    assert texts.count("most") == texts.count("least") == 3
+    assert texts.count("most") == texts.count("least") == 3 and "?: not verified" in texts[0]
+    heads = [(text.get_text(), to_hex(text.get_color())) for text in figure.texts if text.get_text() in ("most", "least")]
+    assert heads == [("most", "#d55e00"), ("least", "#0072b2")] * 3
     assert [text for text in texts if text.endswith("?")] == ["[9\u00d710\u207b\u2074, 0.0011]?"] * 3 or sum(
         "?" in t for t in texts[1:]
     ) == 3

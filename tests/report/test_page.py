@@ -143,8 +143,10 @@ def test_the_commands_of_the_page_draw_its_figures(tmp_path, monkeypatch, capsys
 def test_a_bottom_that_may_be_zero_is_given_by_its_bound(tmp_path):
     intervals = torch.tensor([[9.9, 10.1], [0.0, 1e-5]], dtype=torch.float64)
     write_fake(tmp_path, eigenvalues=torch.tensor([10.0, 1e-15], dtype=torch.float64), intervals=intervals)
-    words = Tags(write_page(Store(tmp_path), tmp_path / "page.html").read_text()).texts
+    tags = Tags(write_page(Store(tmp_path), tmp_path / "page.html").read_text())
+    words = tags.texts
     assert "≤ 1×10⁻⁵" in words
+    assert ("data-key", "1e-05") in tags.values  # what the column sorts by
     assert "≥ 6.9" in words
     assert "at least 6.9" in words
 
@@ -157,7 +159,10 @@ def test_every_pair_is_shown_and_what_is_not_verified_says_so(tmp_path):
     words = " ".join(tags.texts)
     for part in ("eigenindex 1", "eigenindex 254", "0", "255"):
         assert part in words
-    assert words.count("not verified") >= 1 + 1 + 1 + 3  # grid, table, card, captions of the bottom pairs
+    stripped = [text.strip() for text in tags.texts]
+    assert stripped.count("converged, not verified") == 3  # in the table, at the head of the card, among its facts
+    assert stripped.count("not verified") == 1 + 3  # in the grid, and below the bottom's pictures
+    assert "largest: Krylov evidence; smallest: stopped on budget, not verified" in stripped
     assert "No D is verified." in words
 
 

@@ -26,8 +26,13 @@ def test_values_with_their_intervals_side_by_side_with_a_gap():
     assert [mark.x for mark in found.marks] == [0, 1, 3, 4]
     assert [text for _, text in found.x.ticks] == ["0", "1", "n−2", "n−1"]
     assert [mark.role for mark in found.marks] == ["top", "top", "bottom", "bottom"]
+    assert found.x.label == "eigenindex (0 = largest)" and not any(mark.hollow for mark in found.marks)
     assert found.marks[0].span == pytest.approx((10 - 1e-5, 10 + 1e-5))
     assert found.marks[0].title.startswith("eigenindex 0: 10 [") and not any(mark.limit for mark in found.marks)
+
+
+def test_an_end_that_is_not_verified_is_hollow():
+    assert [mark.hollow for mark in chart(evidence={"top": "krylov", "bottom": "budget"}, verified=False).marks] == [False, True]
 
 
 def test_many_pairs_keep_few_ticks():
