@@ -1,6 +1,7 @@
 """The figure of a result shows what it says, for every kind of image, and hides no clipping."""
 
 import io
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,14 @@ def test_words_say_what_the_result_rests_on():
     ):
         assert part in words, part
     assert "response² / pixel²" in words
+
+
+def test_each_end_has_its_own_evidence_and_what_is_not_verified_says_so():
+    arrays, record, curves = parts(evidence={"top": "krylov", "bottom": "budget"}, verified=False, status="budget")
+    words = texts(distortion_figure(arrays, record, curves)).splitlines()
+    facts = dict(itertools.pairwise(words))
+    assert facts["status"] == "budget, not verified"
+    assert (facts["largest"], facts["smallest"]) == ("Krylov evidence", "stopped on budget, not verified")
 
 
 def test_share_of_clipped_values_is_printed():
