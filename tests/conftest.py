@@ -1,13 +1,47 @@
 """In tests, and in tests only, annotated shapes are checked."""
 
 import logging
+import subprocess
+import sys
 
 import pytest
 from jaxtyping import config
 
-from tests import shape_checks
+from tests import costs, shape_checks
+from tests.warm import commands
 
 shape_checks.install()
+_started = 0.0  # processor time when the test that runs began
+
+
+def pytest_configure(config):
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False  # xdist keeps the order of `costs.costly_first`
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    costs.share_fixtures(items)
+    costs.costly_first(items)
+
+
+def pytest_runtest_logstart():
+    global _started
+    _started = costs.spent()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(call):
+    report = yield
+    if call.when == "teardown":
+        report.user_properties.append((costs.SPENT, costs.spent() - _started))
+    return report
+
+
+def pytest_terminal_summary(terminalreporter):
+    reports = [report for several in terminalreporter.stats.values() for report in several if isinstance(report, pytest.TestReport)]
+    for line in costs.summary(reports):
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture
@@ -16,6 +50,19 @@ def unchecked_shapes():
     config.update("jaxtyping_disable", True)
     yield
     config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(autouse=True)
+def warm_workers(monkeypatch):
+    """Workers and ranks that commands in this process start are forked from the warm server."""
+    start = subprocess.Popen.__init__
+
+    def start_warm(self, args, *more, **options):
+        if args[0] == sys.executable and {"work", "rank"} & set(args) and "eigexp" in args:
+            args = [str(commands.python()), *args[1:]]
+        start(self, args, *more, **options)
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", start_warm)
 
 
 @pytest.fixture(autouse=True)

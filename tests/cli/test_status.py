@@ -23,9 +23,11 @@ def wait_for(true, seconds=900):
 
 @pytest.fixture
 def abandoned(tmp_path):
-    """A store in which workers do two slow tasks whose sweep was killed."""
-    store = Store(tmp_path / "outputs/results")
-    words = ["sweep", *WORDS[1:], "model=ln", *SLOW, "+callbacks.slow.seconds=2", "launcher.processes=2"]
+    """A store in which workers do two tasks whose sweep was killed; they get no further while `held` is there."""
+    store, held = Store(tmp_path / "outputs/results"), tmp_path / "held"
+    held.touch()
+    hold = ["+callbacks.held._target_=tests.sweep.slow.Held", f"+callbacks.held.path='{held}'", "+callbacks.held.steps=3"]
+    words = ["sweep", *WORDS[1:], "model=ln", *hold, "launcher.processes=2"]
     process = begin(tmp_path, *words)
     wait_for(lambda: len(list((store.root / "checkpoints").glob("*.ckpt"))) == 2)
     process.kill()
@@ -45,6 +47,7 @@ def test_status_and_cancel_know_of_workers_whose_sweep_is_gone(abandoned, tmp_pa
     assert "4 tasks: 2 running, 2 to do" in planned
     done = eigexp(tmp_path, "cancel")
     assert "2 local processes, of 2 tasks in flight" in done.stdout
+    (tmp_path / "held").unlink()
     wait_for(lambda: not at_work(abandoned))
     assert abandoned.ids() == [] and len(list((abandoned.root / "checkpoints").glob("*.ckpt"))) == 2
     assert [s["state"] for s in json.loads(eigexp(tmp_path, "status", "--format", "json").stdout)] == ["partial"] * 2

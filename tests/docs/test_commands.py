@@ -77,7 +77,9 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
     "python -m pytest tests/test_architecture.py tests/test_quality.py": Shell(
         "python -m pytest tests/test_architecture.py tests/test_quality.py --collect-only"
     ),
-    'python -m pytest -n 2 -m "not slow"': Shell('python -m pytest -n 2 -m "not slow" tests/store/test_files.py --collect-only'),
+    'python -m pytest -n 2 --dist loadgroup -m "not slow"': Shell(
+        'python -m pytest -n 2 --dist loadgroup -m "not slow" tests/store/test_files.py --collect-only'
+    ),
     "python -m sphinx -W -b html docs outputs/docs": Elsewhere("tests/docs/test_site.py"),
     "python -m scripts.benchmark --quick": Elsewhere("tests/test_benchmark.py"),
     "python -m scripts.benchmark --cap 10 --markdown --json outputs/benchmark.json --figure outputs/benchmark.png": Elsewhere(

@@ -18,21 +18,53 @@ PATCHES = {Path(lines[0].split()[-1]).name: lines for lines in patches()}
 _ROW = re.compile(r"^\| \[(?P<kind>[\w ]+)\]\(#[\w-]+\) \|[^|]+\|(?P<files>[^|]+)\|(?P<row>[^|]*)\| `(?P<patch>[\w.]+)` \|$", re.MULTILINE)
 TABLE = {row["patch"]: row for row in _ROW.finditer((ROOT / "docs" / "extend.md").read_text(encoding="utf-8"))}
 _ADDED = re.compile(r"^\+\+\+ b/(.+)$", re.MULTILINE)
-# Every command in one process: starting torch for each would take longer than all of them.
-_RUN_ALL = """
-import json, sys
-from eigexp.cli import main
-from eigexp.store import Store
-for arguments in json.load(sys.stdin):
-    code = main([Store("outputs/results").ids()[0] if argument == "3f2a9c" else argument for argument in arguments])
-    assert code == 0, (arguments, code)
+# One process that imports what others have written, which takes longer than all the rest, and a fork of it for each of these.
+_FORKS = """
+import contextlib, importlib, json, os, sys
+given = json.load(sys.stdin)
+for name in given["imported"]:
+    with contextlib.suppress(Exception):
+        importlib.import_module(name)
+
+def commands():
+    from eigexp.cli import main
+    from eigexp.store import Store
+    for arguments in given["commands"]:
+        code = main([Store("outputs/results").ids()[0] if argument == "3f2a9c" else argument for argument in arguments])
+        assert code == 0, (arguments, code)
+
+def tests():
+    passed = check("tests/config/test_compose.py", *dict.fromkeys(where for where, _ in given["tests"]), "-k", given["chosen"])
+    for where, words in given["tests"]:
+        assert any(name.startswith(where) and all(word in name for word in words.split(" and ")) for name in passed), words
+
+def layers():
+    os.unlink("eigexp/conf")  # as in the repository, whose layers are checked
+    check("tests/test_architecture.py")
+
+def check(*arguments):
+    import pytest
+    class Passed(list):
+        def pytest_runtest_logreport(self, report):
+            self.extend([report.nodeid] if report.when == "call" and report.passed else [])
+    passed = Passed()
+    options = ["-n", "0", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    assert pytest.main([*options, *arguments], plugins=[passed]) == 0
+    return passed
+
+def reference():
+    sys.path.insert(0, "docs")
+    from tests.docs.test_site import undocumented
+    assert not undocumented(), undocumented()
+
+for work in commands, tests, reference, layers:
+    child = os.fork()
+    if not child:
+        work()
+        sys.exit()
+    assert os.waitpid(child, 0)[1] == 0, work
 """
-_UNDOCUMENTED = """
-import sys
-sys.path.insert(0, "docs")
-from tests.docs.test_site import undocumented
-assert not undocumented(), undocumented()
-"""
+_OWN = ("eigexp", "tests", "scripts", "docs", "conftest", "__main__", "_pytest", "pytest")
 
 
 @pytest.fixture
@@ -78,15 +110,13 @@ def test_what_the_patches_add_works_and_keeps_the_rules(copy):
                 commands.append(replaced(given, SMALL.get(given[0], [])))
             else:
                 assert program == "python" and given[:2] == ["-m", "pytest"] and given[3] == "-k"
-                tests.append(given)
-    run(copy, sys.executable, "-c", _RUN_ALL, given=json.dumps(commands))
-    for where in {given[2] for given in tests}:
-        chosen = " or ".join(f"({given[-1]})" for given in tests if given[2] == where)
-        assert "[100%]" in run(copy, sys.executable, "-m", "pytest", where, "-k", chosen, "-n", "0", "-p", "no:cacheprovider")
+                tests.append([given[2], given[4]])
     run(copy, sys.executable, "-m", "ruff", "check", "--no-cache", "eigexp", "tests")
     run(copy, sys.executable, "-m", "ruff", "format", "--no-cache", "--check", "eigexp", "tests")
-    pytest_alone = ["-m", "pytest", "-n", "0", "-p", "no:cacheprovider"]
-    run(copy, sys.executable, *pytest_alone, "tests/config/test_compose.py")
-    run(copy, sys.executable, "-c", _UNDOCUMENTED)
-    (copy / "eigexp" / "conf").unlink()  # as in the repository, whose layers are checked
-    run(copy, sys.executable, *pytest_alone, "tests/test_architecture.py")
+    given = {
+        "imported": [name for name in sys.modules if name.partition(".")[0] not in _OWN],
+        "commands": commands,
+        "tests": tests,
+        "chosen": " or ".join(["test_compose", *(f"({words})" for _, words in tests)]),
+    }
+    run(copy, sys.executable, "-c", _FORKS, given=json.dumps(given))

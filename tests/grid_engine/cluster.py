@@ -103,10 +103,10 @@ class GridEngine:
         end(self._daemons.values(), 10)
 
     def ask(self, *command: str) -> str:
-        return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False, timeout=60).stdout
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False, timeout=900).stdout
 
     def words(self, *command: str) -> str:
-        run = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False, timeout=60)
+        run = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False, timeout=900)
         return run.stdout + run.stderr
 
     def jobs(self) -> list[str]:
@@ -146,7 +146,7 @@ class GridEngine:
             [LIBRARY / "spooldefaults", "managers", "root"],
         ]
         for step in steps:
-            subprocess.run([str(word) for word in step], env=self.environment, check=True, capture_output=True, timeout=60)
+            subprocess.run([str(word) for word in step], env=self.environment, check=True, capture_output=True, timeout=900)
 
     def _daemon(self, name: str, program: str) -> None:
         with (self.root / f"{name}.out").open("ab") as log:

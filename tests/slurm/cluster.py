@@ -32,7 +32,7 @@ SwitchType=switch/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 SchedulerType=sched/backfill
-SchedulerParameters=batch_sched_delay=0,sched_interval=2,bf_interval=2,requeue_setup_env_fail
+SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=1,requeue_setup_env_fail
 PriorityType=priority/basic
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
@@ -106,6 +106,15 @@ class Cluster:
         self._daemons["slurmctld"].wait()
         self._daemon("slurmctld", ["slurmctld", "-D", "-f", self.environment["SLURM_CONF"]])
         wait_until(lambda: "UP" in self.ask("scontrol", "ping"), 30, "the controller")
+
+    def away(self) -> str:
+        """A configuration with which the controller does not answer: nothing listens at its port, and nobody waits for it."""
+        lines = (self.root / "slurm.conf").read_text().splitlines()
+        others = {"SlurmctldPort": free_ports(1)[0], "SlurmctldTimeout": 2}  # a command asks again for so long
+        kept = [line for line in lines if line.partition("=")[0] not in others]
+        path = self.root / "away.conf"
+        path.write_text("\n".join([*kept, "MessageTimeout=1", *(f"{key}={value}" for key, value in others.items()), ""]))
+        return str(path)
 
     def stop(self) -> None:
         for command in self._told:

@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from eigexp.store import Store
 from tests.slurm.cluster import wait_until
 from tests.sweep.sweeps import SLOW, SMALL, same_numbers, serial
 from tests.training.test_devices import BLOCK, IMAGES, WHO
+from tests.warm.commands import python
 
 SBATCH = Path(__file__).parents[2] / "scripts" / "sweep.sbatch"
 
@@ -47,7 +47,7 @@ def test_resources_reach_the_job(cluster, sweep, tmp_path):
 def test_the_example_for_sbatch_goes_back_into_the_queue_when_warned(cluster, around, tmp_path):
     command = tmp_path / "bin" / "eigexp"
     command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m eigexp "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec {python()} -m eigexp "$@"\n')
     command.chmod(0o755)
     store = Store(tmp_path / "outputs/results")
     words = ["images.names=[camera]", *SMALL, *SLOW, "+callbacks.slow.seconds=0.5", *WHO]
@@ -70,7 +70,7 @@ def test_the_example_for_sbatch_goes_back_into_the_queue_when_warned(cluster, ar
 def test_two_processes_under_srun(cluster, around, tmp_path, words):
     place = {**around, "MASTER_ADDR": "127.0.0.1"}  # the node's name is no address here
     done = subprocess.run(
-        ["srun", "--partition=large", "--ntasks=2", f"--chdir={tmp_path}", sys.executable, "-m", "eigexp", "run", *words, *WHO,
+        ["srun", "--partition=large", "--ntasks=2", f"--chdir={tmp_path}", python(), "-m", "eigexp", "run", *words, *WHO,
          "trainer.devices=2", "store=results"],
         env=place, capture_output=True, text=True, check=False, timeout=900,
     )  # fmt: skip

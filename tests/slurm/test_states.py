@@ -17,7 +17,7 @@ def test_held_unseen_broken_and_cancelled_jobs_are_called_that(cluster, sweep, a
     assert "submitted 2 tasks in 2 jobs" in sweep(*TWO)
     assert {state for state, _ in states(tmp_path, around)} == {"held"}
 
-    away = {**around, "SLURM_CONF": "/nonexistent/slurm.conf"}
+    away = {**around, "SLURM_CONF": cluster.away()}
     assert {state for state, _ in states(tmp_path, away)} == {"unknown"}
     refused = eigexp(tmp_path, "sweep", *TWO, environment=away)
     assert refused.returncode == 1 and "nothing was submitted" in refused.stderr

@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +17,7 @@ from eigexp.store.maintenance import verify
 from eigexp.store.remote import Remote
 from eigexp.sweep.lock import task_lock
 from tests.docs.documented import arguments, commands
+from tests.slurm.cluster import wait_until
 from tests.store.fakes import write_fake
 
 
@@ -105,24 +107,38 @@ def test_of_many_writers_at_once_one_creates_an_object(bucket):
     assert len(won) == 1 and remote.read("one") == str(won[0]).encode()
 
 
-def test_a_lease_excludes_others_and_ends_after_its_holder_s_death(bucket):
+@pytest.fixture
+def clock(monkeypatch):
+    """The time that leases see, in a list: it passes when a test sets it."""
+    now = [1000.0]
+    monkeypatch.setattr("eigexp.store.remote.time", SimpleNamespace(time=lambda: now[0]))
+    return now
+
+
+def test_a_lease_excludes_others_and_ends_after_its_holder_s_death(bucket, clock):
     remote = Remote(bucket)
     with remote.lease("task") as mine, remote.lease("task") as other:
         assert mine and not other
     with remote.lease("task") as again:
         assert again
     assert remote._acquire("task", 0.5)  # by a process that dies: nobody renews it
+    clock[0] += 0.4
     with remote.lease("task") as early:
         assert not early
-    time.sleep(0.6)
+    clock[0] += 0.2
     with remote.lease("task") as late:
         assert late
 
 
-def test_a_living_holder_renews_its_lease(bucket):
+def test_a_living_holder_renews_its_lease(bucket, clock):
+    def expiry():
+        return json.loads(remote.read("locks/task/00000001"))["expires"]
+
     remote = Remote(bucket)
     with remote.lease("task", 0.9) as mine:
-        time.sleep(1.5)
+        clock[0] += 0.8
+        wait_until(lambda: expiry() > 1001.65, 30, "its renewal")
+        clock[0] += 0.8
         with remote.lease("task") as other:
             assert mine and not other
 

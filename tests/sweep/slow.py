@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,17 @@ class Slow(Callback):
 
     def on_train_batch_end(self, *args: Any) -> None:
         time.sleep(self.seconds)
+
+
+class Held(Callback):
+    """Keeps a task at the end of its first steps until a file is gone."""
+
+    def __init__(self, path: str, steps: int):
+        self.path, self.steps = Path(path), steps
+
+    def on_train_batch_end(self, trainer: Any, *args: Any) -> None:
+        while trainer.global_step > self.steps and self.path.exists():
+            time.sleep(0.01)
 
 
 class FailsOn(Callback):

@@ -11,11 +11,12 @@ import pytest
 
 from eigexp.store import Store
 from eigexp.sweep.job_script import TOO_EARLY, JobScript, end_of_job
+from tests.slurm.cluster import wait_until
 
-# It takes 0.3 s to "import", with the handlers that Python has then; a signal before or after that must find its way here.
+# It takes its time to "import", with the handlers that Python has then; a signal before or after that must find its way here.
 WORKER = """#!{python} -ISu
 import signal, sys, time
-time.sleep(0.3)
+{imports}
 def leave(number, frame):
     for each in (signal.SIGTERM, signal.SIGUSR2):
         signal.signal(each, signal.SIG_IGN)
@@ -29,24 +30,41 @@ print("ids", *sys.argv[7:], flush=True)
 begun = True
 time.sleep({seconds})
 """
+IMPORTS = "time.sleep(0.3)"
+UNTIL_A_SIGNAL = "while not signal.sigpending(): time.sleep(0.01)"
+AT_LAST = 900  # seconds: it hangs
+
+
+def worker(folder, imports=IMPORTS, seconds=0.4):
+    """A stand-in for the interpreter in a folder."""
+    path = folder / "worker"
+    path.write_text(WORKER.format(python=sys.executable, too_early=TOO_EARLY, imports=imports, seconds=seconds))
+    path.chmod(0o755)
+    return str(path)
 
 
 @pytest.fixture
 def job(tmp_path):
-    """Starts the script as job 7 of an array; returns the process, in a group of its own as a scheduler would have it."""
+    """Starts the script as job 7 of an array; returns the process, in a group of its own as a scheduler would have it.
+
+    The script has its handlers then: it has removed the exit code of an earlier start.
+    """
     store = Store(tmp_path / "store")
     jobs = store.root / "jobs"
     jobs.mkdir(parents=True)
     (jobs / "tasks").write_text("aa bb\ncc\n")
-    (tmp_path / "worker").write_text(WORKER.format(python=sys.executable, too_early=TOO_EARLY, seconds=0.4))
-    (tmp_path / "worker").chmod(0o755)
+    worker(tmp_path)
 
-    def start(number="7", environment=(), python=str(tmp_path / "worker"), patience=60, **changes):
+    def start(number="7", environment=(), python=str(tmp_path / "worker"), patience=900, **changes):
         given = {"warnings": ["USR2"], "stops": ["TERM", "INT", "HUP"], "requeue": "echo back; exit 99", **changes}
         script = JobScript(store, "test", number, "2", 1, patience=patience, environment=environment, threads=1, python=python, **given)
         path = jobs / f"{number}.sh"
         path.write_text(script.text(jobs / "tasks"))
-        return subprocess.Popen(["bash", path], start_new_session=True)
+        earlier = jobs / f"{number}.exit"
+        earlier.touch()
+        process = subprocess.Popen(["bash", path], start_new_session=True)
+        wait_until(lambda: not earlier.exists() or process.poll() is not None, 30, "the script")
+        return process
 
     start.log = lambda number="7": (jobs / f"{number}.log").read_text()
     start.store = store
@@ -54,7 +72,7 @@ def job(tmp_path):
 
 
 def test_it_gives_its_pack_to_the_worker_and_leaves_no_record_of_success(job):
-    assert job().wait(10) == 0
+    assert job().wait(AT_LAST) == 0
     assert job.log() == "ids cc\n"
     assert not (job.store.root / "jobs" / "7.exit").exists()
 
@@ -65,9 +83,9 @@ def test_a_warning_at_any_moment_of_start_and_run_brings_the_job_back(job, group
 
     def one(number):
         process = job(str(number))
-        time.sleep(0.02 + moments.uniform(0, 0.6))  # bash itself has its handlers after some milliseconds
+        time.sleep(moments.uniform(0, 0.6))
         (signal_group if group else process.send_signal)(*((process.pid,) if group else (signal.SIGUSR2,)))
-        return number, process.wait(20)
+        return number, process.wait(AT_LAST)
 
     def signal_group(leader):
         subprocess.run(["kill", "-USR2", "--", f"-{leader}"], check=False)
@@ -80,25 +98,25 @@ def test_a_warning_at_any_moment_of_start_and_run_brings_the_job_back(job, group
     assert sum(code == 99 for _, code in ends) >= 10
 
 
-def test_what_stops_a_job_does_not_bring_it_back(job):
+def test_what_stops_a_job_does_not_bring_it_back(job, tmp_path):
+    worker(tmp_path, UNTIL_A_SIGNAL)
     process = job()
-    time.sleep(0.2)
     process.terminate()
-    assert process.wait(10) == TOO_EARLY
+    assert process.wait(AT_LAST) == TOO_EARLY
     assert "got SIGTERM" in job.log() and "back" not in job.log()
     assert end_of_job(job.store, "7") == f"job 7 ended with exit code {TOO_EARLY}: got SIGTERM"
 
 
 def test_the_clock_warns_where_the_scheduler_does_not(job, tmp_path):
-    (tmp_path / "worker").write_text(WORKER.format(python=sys.executable, too_early=TOO_EARLY, seconds=30))
-    assert job(patience=1).wait(20) == 99
+    worker(tmp_path, seconds=AT_LAST)
+    assert job(patience=1).wait(AT_LAST) == 99
     assert "got SIGUSR2" in job.log()
 
 
 def test_a_limit_that_comes_before_the_work_three_times_ends_it(job):
     codes = [99]
     while codes[-1] == 99 and len(codes) < 20:  # bash may lose a worker's code when the clock interrupts it: such a start counts not
-        codes.append(job(patience=0).wait(60))
+        codes.append(job(patience=0).wait(AT_LAST))
     assert codes[-1] == TOO_EARLY and len(codes) >= 4
     assert "Raise launcher.time" in end_of_job(job.store, "7")
 
@@ -113,7 +131,7 @@ def test_a_limit_that_comes_before_the_work_three_times_ends_it(job):
     ],
 )
 def test_a_job_that_dies_before_its_task_leaves_how(job, given, code, words):
-    found = job(**given).wait(10)
+    found = job(**given).wait(AT_LAST)
     assert found == code and "not reached" not in job.log()
     assert f"exit code {code}" in end_of_job(job.store, "7") and words in end_of_job(job.store, "7")
 

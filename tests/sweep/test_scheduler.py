@@ -210,7 +210,7 @@ def test_of_two_sweeps_at_once_the_second_waits(tmp_path):
     thread.start()
     with sweep_lock(store, lambda: None):
         inside.set()
-        assert waited.wait(30)
+        assert waited.wait(900)
         order.append("first")
     thread.join()
     assert order == ["first", "second"]

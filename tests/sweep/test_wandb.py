@@ -59,7 +59,7 @@ def test_wandb_itself_takes_the_command(tmp_path):
     run.mkdir(parents=True)
     (run / "run-abc.wandb").write_bytes(b"")
     done = subprocess.run(
-        sync_command([run], dry_run=True), env=environment(HOME=str(tmp_path)), capture_output=True, text=True, check=False, timeout=60
+        sync_command([run], dry_run=True), env=environment(HOME=str(tmp_path)), capture_output=True, text=True, check=False, timeout=900
     )
     assert done.returncode == 0 and "abc" in done.stdout + done.stderr
 

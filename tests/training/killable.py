@@ -1,5 +1,6 @@
-"""A job of two tasks that a test kills: `python -m tests.training.killable FOLDER`."""
+"""A job of two tasks that a test kills: `python -m tests.training.killable FOLDER`; each step takes a byte of its standard input."""
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from eigexp.training.callbacks import Checkpoint, EigenvalueCurves, PreemptionGu
 
 class Slow(Power):
     def step(self, A: Any, state: Any) -> Any:
+        os.read(0, 1)  # at the end of what it may do, it waits
         time.sleep(0.004)
         return super().step(A, state)
 

@@ -1,8 +1,13 @@
 """Processes that are killed at random moments go on to the same numbers."""
 
 import contextlib
+import fcntl
+import os
 import random
 import signal
+import subprocess
+import sys
+import termios
 import time
 
 import pytest
@@ -15,25 +20,27 @@ from tests.training.toys import module, same, task, trainer  # isort: skip
 from eigexp.training import TaskData
 
 
-def start(folder):
-    return warm.start("-m", "tests.training.killable", str(folder), cwd=folder, env=environment())
+def start(folder, stdin=subprocess.DEVNULL):
+    return warm.start("-m", "tests.training.killable", str(folder), cwd=folder, env=environment(), stdin=stdin)
 
 
-def wait_for_checkpoints(process, folder, count):
-    """Return when so many more were seen to be written, or the process has ended."""
-    before = written(folder)
-    while process.poll() is None and count:
-        time.sleep(0.001)
-        now = written(folder)
-        before, count = now, count - (now != before)
+@contextlib.contextmanager
+def at_step(folder, count):
+    """Give a process that begins its last step of `count`, or has ended; it goes on when the block has ended."""
+    reading, writing = os.pipe()
+    os.write(writing, b"." * count)
+    try:
+        process = start(folder, reading)
+        while process.poll() is None and unread(reading):
+            time.sleep(0.001)
+        yield process
+    finally:
+        os.close(writing)
+        os.close(reading)
 
 
-def written(folder):
-    found = {}
-    for path in folder.glob("*.ckpt"):
-        with contextlib.suppress(FileNotFoundError):  # the task is over
-            found[path.name] = path.stat().st_mtime_ns
-    return found
+def unread(pipe):
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4), sys.byteorder)
 
 
 @pytest.fixture(scope="module")
@@ -59,20 +66,18 @@ def test_killed_again_and_again(seed, tmp_path, expected):
     rng = random.Random(seed)
     codes = []
     while 0 not in codes:
-        process = start(tmp_path)
-        wait_for_checkpoints(process, tmp_path, rng.randint(1, 15))
-        time.sleep(rng.uniform(0, 0.004))  # or within a step
-        process.kill()
-        codes.append(process.wait())
+        with at_step(tmp_path, rng.randint(1, 15)) as process:
+            time.sleep(rng.uniform(0, 0.02))  # within a step, or in what follows it
+            process.kill()
+            codes.append(process.wait())
         assert len(codes) < 50
     assert set(codes) == {0, -signal.SIGKILL}
     check(tmp_path, expected)
 
 
 def test_terminated_exits_with_its_signal_and_resumes(tmp_path, expected):
-    process = start(tmp_path)
-    wait_for_checkpoints(process, tmp_path, 5)
-    process.terminate()
+    with at_step(tmp_path, 5) as process:
+        process.terminate()
     assert process.wait() == 128 + signal.SIGTERM
     assert len(list(tmp_path.glob("*.ckpt"))) == 1
     assert start(tmp_path).wait() == 0

@@ -15,6 +15,8 @@ ROOT = Path(__file__).parents[2]
 class Process:
     """`python ARGUMENTS`, with arguments ["-m", module, ...] or [script, ...]; killed when this process ends before it."""
 
+    seconds = 0.0  # of processor time, of all that have ended
+
     def __init__(
         self,
         arguments: "list[str]",
@@ -71,7 +73,9 @@ class Process:
         if self.returncode is None:
             if not select.select([self._connection], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired("eigexp", timeout or 0)
-            self.returncode = os.waitstatus_to_exitcode(int(self._line()))
+            status, seconds = self._line().split()
+            self.returncode = os.waitstatus_to_exitcode(int(status))
+            Process.seconds += float(seconds)
             self._connection.close()
         return self.returncode
 

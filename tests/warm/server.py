@@ -1,7 +1,8 @@
 """A process that has imported everything, and forks `python -m eigexp ...` or a script on request, without seconds of imports.
 
 `python -m tests.warm.server FOLDER FD` listens at FOLDER/socket, and closes FD when it does. A request is a line of JSON {arguments,
-environment, cwd, group} with the three standard files; the replies are the pid, then the exit status as of os.waitpid, each on a line.
+environment, cwd, group} with the three standard files; the replies are the pid, then the exit status as of os.waitpid with the seconds
+of processor time, each on a line.
 Where a request's connection closes before its process has ended, the process is killed. The server ends when nobody is left who holds a
 connection without a request.
 
@@ -130,10 +131,11 @@ class Server:
         for pid in list(self._children):
             done, status, used = os.wait4(pid, os.WNOHANG)
             if done:
-                print(f"{pid}: exit status {status}, {used.ru_utime + used.ru_stime:.2f} s of processor time", flush=True)
+                seconds = used.ru_utime + used.ru_stime
+                print(f"{pid}: exit status {status}, {seconds:.2f} s of processor time", flush=True)
                 connection = self._children.pop(pid)
                 with contextlib.suppress(OSError):
-                    connection.sendall(b"%d\n" % status)
+                    connection.sendall(b"%d %.2f\n" % (status, seconds))
                 self._close(connection)
 
     def _heard(self, connection: socket.socket) -> None:

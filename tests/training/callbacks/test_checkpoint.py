@@ -1,4 +1,4 @@
-import time
+from types import SimpleNamespace
 
 import pytest
 from lightning.pytorch import Callback
@@ -59,16 +59,19 @@ def test_a_writer_that_fails_leaves_the_file(tmp_path):
     assert (tmp_path / "a.ckpt").exists()
 
 
-def test_saves_by_the_clock_at_a_path_given_by_a_function(tmp_path):
+def test_saves_by_the_clock_at_a_path_given_by_a_function(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("eigexp.training.callbacks.checkpoint.time", SimpleNamespace(monotonic=lambda: now[0]))
+
     class Slow(Power):
         def step(self, A, state):
-            time.sleep(0.01)
+            now[0] += 0.01
             return super().step(A, state)
 
     files = Files(tmp_path)
     checkpoint = Checkpoint(lambda t: tmp_path / t.model_name / "state.ckpt", every_seconds=0.05)
     trainer(checkpoint, files).fit(module(Slow()), TaskData([task("a")]))
-    assert files.seen[2] == [] and files.seen[25] == ["state.ckpt"]
+    assert files.seen[4] == [] and files.seen[7] == ["state.ckpt"]
 
 
 def test_saves_where_the_fit_is_stopped(tmp_path):
