@@ -121,7 +121,7 @@ class EigenPairs:
     def __repr__(self) -> str:
         """Return what is known of each pair, without the arrays."""
         state = f"{self.status}, {'verified' if self.verified else 'not verified'}"
-        lines = [f"  {index}: {value}, {residual} ({evidence})" for index, value, residual, evidence in self._rows()]
+        lines = [f"  {index}: {value}, residual {residual} ({evidence})" for index, value, residual, evidence in self._rows()]
         return "\n".join([f"EigenPairs(n={self.n}, m={self.m}, method={self.method}, {state}:", *lines, ")"])
 
     def _repr_html_(self) -> str:
@@ -136,7 +136,7 @@ class EigenPairs:
         rows = []
         values = zip(self.eigenindex.tolist(), self.eigenvalues.tolist(), self.intervals.tolist(), self.residuals.tolist(), strict=True)
         for index, value, (low, high), residual in values:
-            known = f"{value:.6g} in [{low:.6g}, {high:.6g}]" if low > 0 else f"<= {high:.3g}"
+            known = f"{value:.6g} [{low:.6g}, {high:.6g}]" if low > 0 else f"<= {high:.3g}"
             evidence = self.evidence.get("top" if index < self.n / 2 else "bottom") or "none"
-            rows.append((index, known, f"residual {residual:.1e}", evidence))
+            rows.append((index, known, f"{residual:.1e}", evidence))
         return rows

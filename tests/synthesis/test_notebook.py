@@ -39,7 +39,7 @@ def test_the_summary_says_each_pair_with_its_interval():
 def test_pairs_are_words_and_numbers_and_no_arrays():
     pairs = fake_pairs(intervals=BOUNDED)
     text = repr(pairs)
-    assert "tensor" not in text and "0: 10 in [9.99, 10.01]" in text and "255: <= 3e-06" in text and "verified" in text
+    assert "tensor" not in text and "0: 10 [9.99, 10.01]" in text and "255: <= 3e-06" in text and "verified" in text
     html = pairs._repr_html_()
     assert "&lt;= 3e-06" in html and "<td>255</td>" in html and "tensor" not in html
 
