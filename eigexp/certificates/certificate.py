@@ -153,7 +153,7 @@ def _tolerance_notes(
     hint = "Set dtype=float64." if dtype == torch.float32 else "Ask for less."
     if met["tol"] and met["bottom_rtol"] is not False:
         if rtol is not None and smallest <= _SQUARED_ROUNDING[dtype] * largest:
-            return [f"the smallest eigenvalue is zero to the rounding of {name} vectors: bottom_rtol={rtol} does not apply to it"]
+            return [f"the smallest eigenvalue is zero within the rounding of {name} vectors, so bottom_rtol={rtol} does not apply to it"]
         return []
     if rtol is not None and met["tol"] and rtol * smallest < 4 * torch.finfo(dtype).eps * largest:
         return [f"bottom_rtol={rtol} of a bottom value of {smallest:.2g} is less than the rounding of {name} products. {hint}"]

@@ -81,4 +81,4 @@ def _note(cluster: tuple[int, ...], printed: set[int], n: int) -> str:
         subject = "the least noticeable distortion is"
     else:
         subject = f"distortions {', '.join(str(i) for i in cluster if i in printed)} are"
-    return f"{subject} not unique: {which} cannot be told apart, and mixtures of their distortions fit as well"
+    return f"{subject} not unique: {which} cannot be distinguished, and linear combinations of their distortions are equally valid"

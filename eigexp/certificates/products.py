@@ -73,7 +73,7 @@ def _in_float64(A: Operator, image: int, proposal: RitzPairs, progress: Progress
     fresh = fresh_pairs(B, proposal)
     largest = max([progress.largest, *fresh.values.tolist()])
     if precise is not A and fresh.mismatch > _MISMATCH * torch.finfo(B.dtype).eps * largest:
-        raise OperatorError("it computes part of its response or its gradient in a coarser dtype")
+        raise OperatorError("it computes a part of its response or gradient in a less precise dtype")
     # The mismatch measures what a deep model adds to the rounding of single products and sums.
     rounding = max(4 * torch.finfo(B.dtype).eps * largest, fresh.mismatch)
     products = float(len(fresh.values))
@@ -116,7 +116,7 @@ def _in_solver_dtype(A: Operator, proposal: RitzPairs, progress: Progress, probl
     rounding = max(4 * torch.finfo(A.dtype).eps * largest, fresh.mismatch, spread)
     name, notes = str(A.dtype).removeprefix("torch."), []
     if problem is not None:
-        log.info("the certificate is made in %s: %s", name, problem)
+        log.info("the certificate is computed in %s: %s", name, problem)
         reason = " ".join(problem.split())[:120].rstrip(".")
         notes = [
             f"certified in {name}, because the model cannot be evaluated in float64 ({reason}); "

@@ -1,4 +1,4 @@
-"""`eigexp cancel`: cancel jobs and stop local processes, and say what is left of them."""
+"""`eigexp cancel`: cancel jobs, stop local processes, and name those that have not ended."""
 
 import os
 import signal
@@ -24,12 +24,12 @@ def add(commands: Commands) -> None:
     parser = commands.add(
         "cancel",
         lambda options, overrides: cancel(options.store, options.ids, wait=options.wait),
-        "cancel queued and running jobs, and stop local processes; their checkpoints stay",
+        "cancel queued and running jobs, and stop local processes; checkpoints are kept",
         examples=["eigexp cancel", "eigexp cancel 3f2a9c"],
-        codes="0 all have ended, 1 some have not, or a scheduler does not answer, 2 invalid input",
+        codes="0 all jobs and processes have ended, 1 some have not, or a scheduler does not answer, 2 invalid input",
     )
     parser.add_argument("ids", nargs="*", metavar="ID", help="tasks, by the first characters of their ids; by default all")
-    parser.add_argument("--wait", type=float, default=60.0, metavar="SECONDS", help="how long to wait for them to end")
+    parser.add_argument("--wait", type=float, default=60.0, metavar="SECONDS", help="how long to wait until they have ended")
     add_store(parser)
 
 
@@ -39,7 +39,7 @@ def cancel(root: str, ids: Sequence[str] = (), *, wait: float = 60.0) -> int:
     A job of several tasks is cancelled as a whole. A running task saves its state if the grace time allows.
 
     Raises:
-        SchedulerError: if a scheduler does not answer, so it is not known what there is to cancel; other schedulers' jobs are cancelled.
+        SchedulerError: if a scheduler does not answer, so that the jobs to cancel are unknown; jobs of other schedulers are cancelled.
     """
     from eigexp.store import Store
     from eigexp.store.labels import counted
@@ -59,18 +59,20 @@ def cancel(root: str, ids: Sequence[str] = (), *, wait: float = 60.0) -> int:
         os.kill(pid, signal.SIGTERM)
     left = _left(store, jobs, {task.id for task in chosen if _is_local(store, task)}, wait)
     cancelled = f"{counted(len(jobs), 'job')} and {counted(len(local), 'local process', 'local processes')}"
-    print(f"cancelled {cancelled}, of {counted(len(chosen), 'task')} in flight")
+    print(f"cancelled {cancelled} of {counted(len(chosen), 'task')}")
     if left:  # a job that ended meanwhile cannot be cancelled, which is no problem
         print("\n".join(refusals), file=sys.stderr)
-        print(f"Still there after {wait:g} s: {', '.join(left)}. They save first; give the command again to see.", file=sys.stderr)
+        print(
+            f"Not ended after {wait:g} s: {', '.join(left)}. They save a checkpoint first; run the command again to check.", file=sys.stderr
+        )
     unknown = [task for task in found if task.state == UNKNOWN]
     if unknown:
-        raise SchedulerError(f"{len(unknown)} tasks have jobs that cannot be seen, so nothing of them was cancelled: {unknown[0].detail}")
+        raise SchedulerError(f"{len(unknown)} tasks have jobs of unknown status, which were not cancelled: {unknown[0].detail}")
     return 1 if left else 0
 
 
 def _stop(store: "Store", jobs: "Collection[Job]") -> list[str]:
-    """Cancel jobs. Return what schedulers said that refused."""
+    """Cancel jobs. Return the messages of schedulers that refused."""
     from eigexp.sweep.scheduler import Scheduler
 
     refusals = []

@@ -30,10 +30,10 @@ from eigexp.config.failure import one_line, out_of_memory
 from eigexp.errors import EigexpError, is_out_of_memory, printable
 
 EPILOG = """examples:
-  eigexp run                                          compute one configuration, on a photograph
+  eigexp run                                          compute the default configuration, on a photograph
   eigexp run model=lgg images=folder images.path=photos/ solver.k=3
   eigexp run -m model=ln,lg,lgg,onoff                 several configurations, one after the other
-  eigexp sweep model=ln,lg,lgg,onoff launcher=slurm   compute what is missing of a sweep; eigexp status shows its tasks
+  eigexp sweep model=ln,lg,lgg,onoff launcher=slurm   compute all missing results; eigexp status shows the tasks
   eigexp results --where model=onoff --format csv
   eigexp plot distortions 3f2a9c --width 2 --output figure.pdf
 
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _unexpected(error: Exception) -> str:
-    """Return what to say of an error that nothing has foreseen: its kind, its message and where it was raised."""
+    """Return the text for an unexpected error: its type, its message and where it was raised."""
     if is_out_of_memory(error):
         return str(out_of_memory(error))
     last = traceback.extract_tb(error.__traceback__)[-1]

@@ -1,4 +1,4 @@
-"""How a subcommand is declared: a name, an action, and a help page that says what, default, example and exit codes."""
+"""How a subcommand is declared: a name, an action, and a help page with purpose, defaults, examples and exit codes."""
 
 import argparse
 import sys
@@ -13,7 +13,7 @@ CODES = "0 success, 2 invalid input or configuration, 1 other errors"
 
 
 def say_loading() -> None:
-    """Say on a terminal that the next seconds go into imports, which say nothing themselves."""
+    """Print a line on a terminal before the imports of the next seconds, which print nothing themselves."""
     if sys.stderr.isatty() and "torch" not in sys.modules:
         print("loading PyTorch ...", file=sys.stderr, flush=True)
 
@@ -26,15 +26,15 @@ def exit_code(error: EigexpError) -> int:
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """Refuses in one line, as every other part of the command does."""
+    """Reports invalid arguments in one line, like every other part of the command."""
 
     def error(self, message: str) -> NoReturn:
-        """Refuse.
+        """Raise the message as an error of this package.
 
         Raises:
             ConfigurationError: always.
         """
-        raise ConfigurationError(f"{message}. `{self.prog} --help` lists what it takes.")
+        raise ConfigurationError(f"{message}. `{self.prog} --help` lists the options.")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
@@ -52,7 +52,7 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
 
 class _CommandParser(OneLineParser):
-    """A parser whose help page may have a part that takes time to make, so it is made only when the page is shown."""
+    """A parser whose help page may have a part that takes time to compute, and is computed only when the page is shown."""
 
     details: Callable[[], str] | None = None
 

@@ -20,14 +20,14 @@ def add(commands: Commands) -> None:
     parser = commands.add(
         "completion",
         _completion,
-        "print what makes a shell complete eigexp's commands, models, images and ids",
+        "print a script with which a shell completes eigexp's commands, models, images and ids",
         examples=["eigexp completion bash >> ~/.bashrc", "eigexp completion fish > ~/.config/fish/completions/eigexp.fish"],
     )
     parser.add_argument("shell", choices=SHELLS, help="the shell")
 
 
 def complete(parser: argparse.ArgumentParser) -> None:
-    """Answer a shell that asks for completions, and exit; return at once where none asks."""
+    """Answer a shell that asks for completions, and exit; otherwise return immediately."""
     if "_ARGCOMPLETE" not in os.environ:
         return
     import argcomplete
@@ -49,7 +49,7 @@ def _completion(options: argparse.Namespace, rest: list[str]) -> int:
     try:
         from argcomplete.shell_integration import shellcode
     except ImportError as error:
-        raise MissingDependencyError("completion needs the package argcomplete. Run: pip install argcomplete") from error
+        raise MissingDependencyError("Completion needs the package argcomplete. Run: pip install argcomplete") from error
     print(shellcode(["eigexp"], shell=options.shell))
     return 0
 

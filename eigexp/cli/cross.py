@@ -1,4 +1,4 @@
-"""`eigexp cross`: stored distortions as other models see them."""
+"""`eigexp cross`: the sensitivity of other models to stored distortions."""
 
 import argparse
 from pathlib import Path
@@ -13,16 +13,19 @@ def add(commands: Commands) -> None:
     cross = commands.add(
         "cross",
         _cross,
-        "show how other models see stored distortions: v^T F v and predicted thresholds, at the image of each",
+        "show the sensitivity of other models to stored distortions: v^T F v and predicted thresholds, at each distortion's image",
         examples=[
             "eigexp cross --where model=onoff --models ln,lg",
             "eigexp cross --where model=onoff --models lg,lgg --noise poisson --format csv",
         ],
     )
     cross.add_argument(
-        "--models", required=True, metavar="NAME,..", help="options of model=, a layer after a colon, settings after a space"
+        "--models",
+        required=True,
+        metavar="NAME,..",
+        help="options of model=, each with a layer after a colon and settings after a space, if any",
     )
-    cross.add_argument("--noise", default="gaussian", metavar="NAME", help="noise of their responses")
+    cross.add_argument("--noise", default="gaussian", metavar="NAME", help="noise of the models' responses")
     cross.add_argument("--format", choices=("table", "csv", "json"), default="table", help="format of the output")
     cross.add_argument("--output", metavar="FILE", help="also draw a figure: a file ending in .pdf, .svg or .png")
     add_where(cross)
@@ -41,7 +44,8 @@ def _cross(options: argparse.Namespace, overrides: list[str]) -> int:
     store = Store(options.store)
     results = [store.read(row["id"]) for row in Selection.of_store(store, options.where).rows]
     if not results:
-        raise ConfigurationError(f"no result in {options.store} meets {' and '.join(options.where) or 'this'}. `eigexp results` lists all.")
+        condition = f" that meets {' and '.join(options.where)}" if options.where else ""
+        raise ConfigurationError(f"There is no result in {options.store}{condition}. `eigexp results` lists all.")
     noise = build(dict(compose([f"noise={options.noise}"]).noise), "noise")
     rows = seen_by(results, networks([name.strip() for name in options.models.split(",") if name.strip()]), noise)
     print(format_rows(rows, options.format, COLUMNS))

@@ -79,7 +79,7 @@ def check_derivative(subject: Subject, tol: float) -> Iterator[Check]:
         step = STEP * direction
         here, up, down = (exact.responses(exact.image + change) for change in (0, step, -step))
     except Exception as error:  # deepcopy and double may fail in any way on a user's model
-        yield Check("derivative", "warning", f"no float64 copy of the model to compare with: {type(error).__name__}: {error}")
+        yield Check("derivative", "warning", f"not checked: the model has no float64 copy: {type(error).__name__}: {error}")
         return
     right, left = (up - here) / STEP, (here - down) / STEP
     yield _compared(derivative, (right + left) / 2, (right - left).abs())
@@ -94,7 +94,9 @@ def _compared(derivative: Tensor, difference: Tensor, jump: Tensor) -> Check:
     share = float(wrong.double().mean())
     if share > MAX_SHARE:
         detail = f"autograd's derivative is not the derivative of the response: {share:.0%} of the responses differ from finite differences"
-        return Check("derivative", "problem", detail, "look for detach, straight-through estimators, gradient hooks, a custom backward")
+        return Check(
+            "derivative", "problem", detail, "look for detach, straight-through estimators, gradient hooks or a custom backward pass"
+        )
     return Check("derivative", "ok", "autograd agrees with finite differences in float64")
 
 
@@ -102,7 +104,9 @@ def _kinks(derivative: Tensor, jump: Tensor) -> Check:
     share = float((jump > DERIVATIVE_RTOL * _rms(derivative)).double().mean())
     if share > MAX_SHARE:
         detail = f"{share:.0%} of the responses have a kink at this image (ties in max-pooling, ReLU at 0)"
-        return Check("kinks", "warning", detail, "the result depends on which side autograd takes; use an image without constant regions")
+        return Check(
+            "kinks", "warning", detail, "the result depends on the side that autograd takes; use an image without constant regions"
+        )
     return Check("kinks", "ok", f"{share:.1%} of the responses have a kink at this image")
 
 
@@ -110,7 +114,7 @@ def check_dtype(subject: Subject, exact: Tensor, tol: float) -> Check:
     """Check the derivative in the dtype of the configuration against the one in float64."""
     name = str(subject.image.dtype).removeprefix("torch.")
     error = relative_difference(subject.derivative(subject.direction()), exact)
-    detail = f"the derivative in {name} differs from float64 by {error:.1e}"
+    detail = f"the derivative in {name} differs from that in float64 by {error:.1e}, relative to its norm"
     if error > tol:
         return Check("dtype", "warning", f"{detail}, more than solver.tol={tol:g}", "set dtype=float64")
     return Check("dtype", "ok", detail)

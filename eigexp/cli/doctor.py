@@ -17,9 +17,9 @@ def add(commands: Commands) -> None:
         commands.add(
             "doctor",
             _doctor,
-            "check this machine; with overrides, check that model and image instead",
+            "check this machine; with overrides, check the configured model and image instead",
             examples=["eigexp doctor", "eigexp doctor model=resnet18 model.layer=layer2 images.grey=false"],
-            codes="0 no problem (warnings allowed), 1 a problem, 2 invalid input or configuration",
+            codes="0 no problem (perhaps warnings), 1 a problem, 2 invalid input or configuration",
             rest="[overrides]",
         )
     )

@@ -12,7 +12,7 @@ def add(commands: Commands) -> None:
     export = commands.add(
         "export",
         _export,
-        "write the distortions of a result as stimuli: PNG files and a list of them, with the range where the model is linear",
+        "write the distortions of a result as stimuli: PNG files, a table of them, and the range in which the model is linear",
         examples=["eigexp export 3f2a9c --alpha 0.5 --alpha 5", "eigexp export 3f2a9c"],
     )
     export.add_argument("id", metavar="ID", help="the result, by the first characters of its id")
@@ -22,7 +22,7 @@ def add(commands: Commands) -> None:
     export.add_argument("--bits", type=int, action="append", choices=(8, 16), help="bit depth of the files; by default both")
     export.add_argument("--no-check", action="store_true", help="do not build the model to measure its responses")
     export.add_argument(
-        "--trust", action="store_true", help="build the model of a result that was not computed here: its configuration is code that runs"
+        "--trust", action="store_true", help="build the model of a result that you did not compute: this runs code from its configuration"
     )
     add_store(export)
 

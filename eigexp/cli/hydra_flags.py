@@ -47,7 +47,7 @@ def run_with_hydra(words: list[str]) -> int:
 
 
 def _job(config: Any) -> float | None:
-    """Compute one point. Return its objective for a sweeper; a module's function, so that a launcher can send it to other processes."""
+    """Compute one point and return its objective for a sweeper. It is a function of the module, so a launcher can pickle it."""
     from hydra.core.hydra_config import HydraConfig
 
     from eigexp.cli.one_run import compute
@@ -73,7 +73,7 @@ def _job(config: Any) -> float | None:
 
 
 def _check_flags(flags: list[str], overrides: list[str]) -> None:
-    """Refuse a flag that Hydra does not know, one that loads what must not be loaded, and overrides that cannot be composed.
+    """Refuse a flag that Hydra does not know, a flag that loads a pickle, and overrides that cannot be composed.
 
     Raises:
         ConfigurationError: naming the flag or override.
@@ -88,7 +88,7 @@ def _check_flags(flags: list[str], overrides: list[str]) -> None:
     given = parser.parse_args(flags)
     for name in _REFUSED_FLAGS:
         if getattr(given, name, None) is not None:
-            raise ConfigurationError(f"--{name.replace('_', '-')} is not a flag of this command. `eigexp run --help` lists what it takes.")
+            raise ConfigurationError(f"--{name.replace('_', '-')} is not a flag of this command. `eigexp run --help` lists the flags.")
     if given.overrides:
         raise ConfigurationError(f"{given.overrides[0]!r} is neither a flag nor an override. Write key=value.")
     if given.hydra_help or given.shell_completion or given.help:
@@ -100,7 +100,7 @@ def _check_flags(flags: list[str], overrides: list[str]) -> None:
 
 
 def _points(overrides: list[str]) -> list[list[str]]:
-    """Return the points of a sweep as far as they are known: a sweeper that searches finds its own, so only what names it is checked."""
+    """Return the points of a sweep as far as they are known. A sweeper that searches chooses its own, so only its name is checked."""
     from eigexp.config.expand import expand
 
     searches = any(override.startswith(("hydra/sweeper=", f"{SEARCH}=")) for override in overrides)

@@ -49,7 +49,7 @@ def check_versions() -> Iterator[Check]:
         required = requirements()
         yield Check("eigexp", "ok", f"{metadata.version('eigexp')} on Python {platform.python_version()}, {platform.system()}")
     except metadata.PackageNotFoundError:
-        hint = "pip install -e . at the root of the repository"
+        hint = "run `pip install -e .` in the repository"
         yield Check("eigexp", "problem", f"not installed; Python {platform.python_version()}", hint)
         return
     for requirement in required:
@@ -99,7 +99,7 @@ def check_wandb() -> Check:
     mode = os.environ.get("WANDB_MODE", "")
     key = "key present" if has_wandb_key() else "no key"
     if mode and mode not in WANDB_MODES:
-        return Check("W&B", "warning", f"WANDB_MODE={mode} is unknown", f"set it to one of {', '.join(WANDB_MODES)}")
+        return Check("W&B", "warning", f"WANDB_MODE={mode} is invalid", f"set it to one of {', '.join(WANDB_MODES)}")
     detail = f"{f'WANDB_MODE={mode}' if mode else 'WANDB_MODE not set (runs are offline)'}, {key}"
     if key == "no key" and mode == "online":
         return Check("W&B", "warning", detail, "run `wandb login`, or set logger.wandb.mode=offline, which needs no key")
@@ -110,7 +110,7 @@ def check_slurm() -> Check:
     """Check that Slurm's commands are on PATH and its controller answers."""
     absent = [command for command in ("sbatch", "sinfo", "squeue") if shutil.which(command) is None]
     if len(absent) == 3:
-        return Check("Slurm", "ok", "not installed; use launcher=local")
+        return Check("Slurm", "ok", "not installed; sweeps use launcher=local")
     if absent:
         return Check("Slurm", "warning", f"not on PATH: {', '.join(absent)}", "load the Slurm module of the cluster, or use a login node")
     try:
@@ -118,7 +118,9 @@ def check_slurm() -> Check:
         ask_slurm("squeue", "--noheader", "--me", "--format=%i")
     except (OSError, subprocess.SubprocessError) as error:
         message = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
-        return Check("Slurm", "warning", f"does not answer: {message[0] if message else error}", "run `scontrol ping`; check SLURM_CONF")
+        return Check(
+            "Slurm", "warning", f"does not answer: {message[0] if message else error}", "run `scontrol ping`, and check SLURM_CONF"
+        )
     return Check("Slurm", "ok", f"answers; partitions: {', '.join(sorted(set(partitions.split()))) or 'none'}")
 
 
@@ -145,7 +147,7 @@ def check_run(tiny_run: Callable[[], str]) -> Check:
             "tiny run",
             "problem",
             f"{type(error).__name__}: {error}",
-            "fix the lines above first; then EIGEXP_DEBUG=1 eigexp run shows the full error",
+            "fix the problems above first; then `EIGEXP_DEBUG=1 eigexp run` shows the full error",
         )
 
 
@@ -163,14 +165,14 @@ def requirements(extra: str = "") -> list[Requirement]:
 
 
 def installed(requirement: Requirement) -> tuple[str, str]:
-    """Return the version found and the problem: ("", "name is not installed"), ("1.0", "name 1.0 is not >=2") or ("2.1", "")."""
+    """Return the version found and the problem: ("", "name is not installed"), ("1.0", "name 1.0 does not meet >=2") or ("2.1", "")."""
     try:
         version = metadata.version(requirement.name)
     except metadata.PackageNotFoundError:
         return "", f"{requirement.name} is not installed"
     if requirement.specifier.contains(version, prereleases=True):
         return version, ""
-    return version, f"{requirement.name} {version} is not {requirement.specifier}"
+    return version, f"{requirement.name} {version} does not meet {requirement.specifier}"
 
 
 def write_and_rename(folder: Path) -> None:

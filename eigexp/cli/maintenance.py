@@ -26,14 +26,20 @@ def add(commands: Commands) -> None:
         codes="0 success, 1 verify found a problem, merge skipped a result, or the store cannot be used, 2 invalid input",
     )
     parser.add_argument("what", choices=("verify", "prune", "merge", "push", "pull"))
-    parser.add_argument("other", nargs="?", metavar="FOLDER", help="of the other store, or URL of a bucket; merge, push and pull need it")
-    parser.add_argument("--yes", action="store_true", help="prune: delete; without it, prune only lists what it would delete")
+    parser.add_argument(
+        "other", nargs="?", metavar="FOLDER", help="folder of the other store, or URL of a bucket; merge, push and pull need it"
+    )
+    parser.add_argument(
+        "--yes",
+        action="store_true",
+        help="prune: remove what was found, and move corrupt results to .corrupt; without it, prune only lists",
+    )
     add_store(parser)
 
 
 def _store(options: argparse.Namespace, overrides: list[str]) -> int:
     if (options.what in ("merge", "push", "pull")) != bool(options.other):
-        raise ConfigurationError("`eigexp store merge|push|pull OTHER` needs a folder or URL; verify and prune take none.")
+        raise ConfigurationError("`eigexp store merge|push|pull OTHER` needs a folder or URL; verify and prune do not take one.")
     return {"verify": _verify, "prune": _prune, "merge": _merge, "push": _copy, "pull": _copy}[options.what](options)
 
 
@@ -53,7 +59,7 @@ def _prune(options: argparse.Namespace) -> int:
     findings = prune(Store(options.store), yes=options.yes)
     _show(findings)
     if findings and not options.yes:
-        print("Nothing was deleted. Add --yes to delete these.")
+        print("Nothing was removed. Add --yes to remove these.")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Checks of one model at one image, before a sweep: shapes, determinism, derivative, precision, and what a task will take."""
+"""Checks of one model at one image, before a sweep: shapes, determinism, derivative, precision, and the cost of a task."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -71,9 +71,9 @@ def check_images(tasks: TaskList) -> Check:
     pixels = image.pixels.double()
     contrast = float(pixels.std() / pixels.mean().abs().clamp_min(1e-12))
     shape = "x".join(map(str, pixels.shape))
-    detail = f"{image.name} {shape}, pixels {pixels.min():.3g} to {pixels.max():.3g}, contrast {contrast:.2g}"
+    detail = f"{image.name} {shape}, pixel values {pixels.min():.3g} to {pixels.max():.3g}, contrast {contrast:.2g}"
     if len(tasks.images) > 1:
-        detail += f"; first of {len(tasks.images)}"
+        detail += f"; first of {len(tasks.images)} images"
     if contrast < MIN_CONTRAST:
         return Check("image", "warning", f"{detail}: low contrast", "set dtype=float64, or use another image")
     return Check("image", "ok", detail)
@@ -99,7 +99,7 @@ def check_shapes(subject: Subject) -> Check:
     """
     A = subject.operator
     _, m, n = A.shape
-    zeros = f"; at least {n - m} eigenvalues are zero, since m < n" if m < n else ""
+    zeros = f"; at least {n - m} eigenvalues are zero, because m < n" if m < n else ""
     return Check("shapes", "ok", f"n = {n} pixels, m = {m} responses, linearise={A.method}{zeros}")
 
 
@@ -126,7 +126,7 @@ def check_memory(subject: Subject, solver: Solver) -> Check:
     except EigexpError as error:
         return Check("memory", "problem", str(error))
     needed = solver.vectors(A.shape.n) * A.shape.n * A.dtype.itemsize / 2**30
-    return Check("memory", "ok", f"the state of solver={solver.name} takes at most {needed:.2g} GiB per image; {free:.1f} GiB are free")
+    return Check("memory", "ok", f"solver={solver.name} needs at most {needed:.2g} GiB per image; {free:.1f} GiB are free")
 
 
 def check_cost(subject: Subject, products: float | None) -> Check:
@@ -136,8 +136,8 @@ def check_cost(subject: Subject, products: float | None) -> Check:
     seconds = min(_seconds(lambda: A.fisher(v)) for _ in range(REPEATS))
     detail = f"{seconds * 1e3:.2g} ms per Fisher-vector product on {A.device}"
     if products is None:
-        return Check("cost", "ok", f"{detail}; number of products unknown until a result of this kind is stored")
-    return Check("cost", "ok", f"{detail}, about {products:.0f} products per image: {seconds * products:.2g} s")
+        return Check("cost", "ok", f"{detail}; the number of products is unknown until a similar result is stored")
+    return Check("cost", "ok", f"{detail}; about {products:.0f} products per image take {seconds * products:.2g} s")
 
 
 def _seconds(work: Callable[[], Tensor]) -> float:

@@ -1,4 +1,4 @@
-"""`eigexp models`: names of the models, or the layers of one."""
+"""`eigexp models`: names of the models, or the layers of one model."""
 
 import argparse
 
@@ -14,7 +14,9 @@ def add(commands: Commands) -> None:
         "list the models, or the layers of one model with the shape of their responses",
         examples=["eigexp models", "eigexp models resnet18 images.size=64"],
         rest="[MODEL] [overrides]",
-    ).add_argument("name", nargs="?", metavar="MODEL", help="option of the group model, such as resnet18; without it, all are listed")
+    ).add_argument(
+        "name", nargs="?", metavar="MODEL", help="option of the group model, such as resnet18; without it, all models are listed"
+    )
 
 
 def _models(options: argparse.Namespace, overrides: list[str]) -> int:

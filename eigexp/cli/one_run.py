@@ -1,11 +1,11 @@
-"""One configuration, from the command line or from a sweeper of Hydra: computed, printed, and its objective."""
+"""Compute one configuration, from the command line or from a Hydra sweeper, print it, and return its objective."""
 
 import sys
 from typing import Any
 
 
 def compute(config: Any) -> tuple[int, float | None]:
-    """Compute one configuration and print its results. Return the exit code and `optimized_metric`, None where none is asked.
+    """Compute one configuration and print its results. Return the exit code and `optimized_metric`, None if none is set.
 
     Raises:
         EigexpError: for invalid input or configuration.
@@ -23,7 +23,7 @@ def compute(config: Any) -> tuple[int, float | None]:
 
 
 def _print_config(config: Any) -> None:
-    """Print the composed configuration on standard error, unresolved: values of the environment may be secret."""
+    """Print the composed configuration on standard error, unresolved: environment variables may be secret."""
     from omegaconf import OmegaConf
 
     plain = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])

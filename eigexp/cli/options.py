@@ -1,4 +1,4 @@
-"""What may stand on the command line: groups, their options and keys, read from the configuration's files, without Hydra."""
+"""What the command line accepts: groups, their options and keys, read from the configuration's files, without Hydra."""
 
 from functools import cache
 from importlib.resources import files

@@ -17,15 +17,21 @@ def add(commands: Commands) -> None:
         details=_kinds,
     )
     plot.add_argument("kind", metavar="KIND", help="what the figures show, from the list below")
-    plot.add_argument("ids", nargs="*", metavar="ID", help="results, by the first characters of their ids; compare takes all by default")
+    plot.add_argument(
+        "ids", nargs="*", metavar="ID", help="results, by the first characters of their ids; compare shows all results by default"
+    )
     plot.add_argument("--output", metavar="FILE", help="file ending in .pdf, .svg or .png; by default outputs/figures/KIND-ID.pdf")
     plot.add_argument("--format", choices=("pdf", "svg", "png"), help="format of the file; by default the extension of --output, else pdf")
-    plot.add_argument("--width", type=int, metavar="1|2", help="columns of a journal: 3.35 or 7 inches; by default the size suits a screen")
-    plot.add_argument("--scale", type=float, metavar="NORM", help="norm of the distortions in pixel units; by default visible")
+    plot.add_argument(
+        "--width", type=int, metavar="1|2", help="width in journal columns: 3.35 or 7 inches; by default suitable for a screen"
+    )
+    plot.add_argument(
+        "--scale", type=float, metavar="NORM", help="norm of the distortions, in pixel units; by default large enough to be visible"
+    )
     plot.add_argument(
         "--eigenindex", type=int, action="append", metavar="INDEX", help="distortion to show, -1 for the last; may be repeated"
     )
-    plot.add_argument("--quantity", choices=("residual", "eigenvalue"), default="residual", help="what curves show")
+    plot.add_argument("--quantity", choices=("residual", "eigenvalue"), default="residual", help="quantity that curves show")
     plot.add_argument("--dpi", type=int, default=300, help="resolution of a PNG")
     add_where(plot)
     add_store(plot)

@@ -1,4 +1,4 @@
-"""`eigexp principal`: the two distortions on whose relative visibility several models disagree most."""
+"""`eigexp principal`: the two distortions about whose relative visibility several models disagree most."""
 
 import argparse
 import json
@@ -17,16 +17,16 @@ def add(commands: Commands) -> None:
     principal = commands.add(
         "principal",
         _principal,
-        "find the two distortions on whose relative visibility several models disagree most, with a bound",
+        "find the two distortions about whose relative visibility several models disagree most, with an upper bound",
         examples=[
             "eigexp principal --models ln,lg,lgg,onoff --floor 1e-2 images.size=20",
             "eigexp principal --models lg,onoff --floor 1e-3 images.size=64 subspace=band subspace.high=0.1",
         ],
         rest="[overrides]",
     )
-    principal.add_argument("--models", required=True, metavar="NAME,..", help="options of model=, a layer after :, settings after a space")
+    principal.add_argument("--models", required=True, metavar="NAME,..", help="options of model=, with :LAYER and settings after a space")
     principal.add_argument("--floor", type=float, required=True, metavar="VALUE", help="added to every eigenvalue of each model")
-    principal.add_argument("--restarts", type=int, default=4, help="random starts, beside one from each pair of models")
+    principal.add_argument("--restarts", type=int, default=4, help="number of random starts, in addition to one from each pair of models")
     principal.add_argument("--output", default="outputs/principal", metavar="FOLDER", help="folder of the results")
 
 
@@ -52,7 +52,7 @@ def _principal(options: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def _write(result: "PrincipalDistortions", folder: Path, name: str, models: list[str], floor: float) -> str:
-    """Write what was found as JSON, safetensors and a figure; return a line about it."""
+    """Write the result as JSON, safetensors and a figure; return a line about it."""
     from safetensors.torch import save
 
     from eigexp.report.axes import chart_figure
@@ -69,4 +69,4 @@ def _write(result: "PrincipalDistortions", folder: Path, name: str, models: list
     write_atomically(stem.with_suffix(".safetensors"), save({"distortions": result.distortions.contiguous()}))
     write_atomically(stem.with_suffix(".png"), figure_bytes(figure, "png", 150))
     write_atomically(stem.with_suffix(".json"), json.dumps(record, indent=1).encode())
-    return f"{name}: variance {result.value:.4g}, at least {result.share:.0%} of the possible ({result.bound:.4g}); {stem}.json"
+    return f"{name}: variance {result.value:.4g}, at least {result.share:.0%} of the maximum (at most {result.bound:.4g}); {stem}.json"

@@ -18,17 +18,19 @@ def add(commands: Commands) -> None:
     )
     results.add_argument("--format", choices=("table", "csv", "json", "parquet"), default="table", help="format of the output")
     results.add_argument("--pairs", action="store_true", help="one row for each eigenpair instead of each result")
-    results.add_argument("--columns", metavar="NAME,..", help="columns in this order; by default all in csv, the main ones in a table")
-    results.add_argument("--output", metavar="FILE", help="write to a file instead of the terminal; parquet needs it")
+    results.add_argument(
+        "--columns", metavar="NAME,..", help="columns, in this order; by default all for csv, and the main ones for a table"
+    )
+    results.add_argument("--output", metavar="FILE", help="write to a file instead of the terminal; required for parquet")
     results.add_argument("--sensitivity", dest="cross", action="store_true", help=argparse.SUPPRESS)  # its earlier name
     results.add_argument("--cross", action="store_true", help="show the cross tables between layers instead")
     report = commands.add(
         "report",
         _report,
-        "write one HTML page of stored results",
+        "write stored results as one HTML page",
         examples=["eigexp report", "eigexp report --where model=onoff --output onoff.html"],
     )
-    report.add_argument("--output", default="outputs/report.html", metavar="FILE", help="the page")
+    report.add_argument("--output", default="outputs/report.html", metavar="FILE", help="file of the page")
     for parser in (results, report):
         add_where(parser)
         add_store(parser)

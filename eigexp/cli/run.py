@@ -5,7 +5,7 @@ import argparse
 from eigexp.cli.commands import Commands, say_loading
 from eigexp.cli.options import group_lines
 
-_HELP = """Compute the eigendistortions of one configuration and store them: the changes of an image that a model notices most and least.
+_HELP = """Compute the eigendistortions of one configuration and store them: the changes to an image that a model notices most and least.
 
 usage: eigexp run [overrides]
 
@@ -14,19 +14,19 @@ An override is group=option, such as model=lgg, or key=value, such as solver.k=3
 examples:
   eigexp run model=lgg images=folder images.path=photos/ solver.k=3
   eigexp run model=resnet18 model.layer=layer2 images.grey=false
-  eigexp run -m model=ln,lg,lgg,onoff         one configuration for each choice, one after the other
+  eigexp run -m model=ln,lg,lgg,onoff         one run for each model, one after the other
 
-groups and their options, * by default:
+groups and their options (* marks the default):
 {groups}
 
-keys that most runs need, with their defaults:
-  images.names=[camera] images.size=256       which images, and their size
-  solver.k=1 solver.tol=1e-4                  pairs at each end, and the residual / lambda_1 to reach
-  model.layer=null                            the response: the output, or a layer (`eigexp models MODEL` lists them)
+important keys, with their defaults:
+  images.names=[camera] images.size=256       which images, and their size in pixels
+  solver.k=1 solver.tol=1e-4                  pairs at each end of the spectrum, and the residual / lambda_1 to reach
+  model.layer=null                            the response: null for the output, or a layer (`eigexp models MODEL` lists them)
   seed=0 dtype=float32 certify=float64 store=outputs/results
 
-flags: --cfg job prints the whole configuration; -m runs each choice, and with hydra/sweeper=optuna searches by
-optimized_metric=D_lower; --config-dir FOLDER adds options of your own; --hydra-help lists Hydra's own.
+flags: --cfg job prints the whole configuration; -m runs every combination, or with hydra/sweeper=optuna searches for
+the best optimized_metric=D_lower; --config-dir FOLDER adds your own options; --hydra-help lists Hydra's flags.
 
 exit codes: 0 converged, 2 invalid input or configuration, 3 tolerance not met, 128 + signal, 1 other errors"""
 

@@ -38,7 +38,7 @@ class Column:
 
 
 def show(outcome: RunOutcome, console: Console | None = None) -> None:
-    """Print the table on standard error and the folders on standard output, whose last line is the folder of the last result."""
+    """Print the table on standard error and the folders on standard output; the last line is the folder of the last result."""
     console = console or Console(stderr=True)
     if outcome.folders:
         results = [Result(folder, read_record(folder / "record.json")) for folder in outcome.folders]
@@ -57,7 +57,7 @@ def show(outcome: RunOutcome, console: Console | None = None) -> None:
 
 
 def remarks(records: Sequence[dict[str, Any]]) -> list[str]:
-    """Return what the table leaves out, one line each with the results that it is about: zero eigenvalues, and the records' notes."""
+    """Return what the table does not show, one line each after the names of its results: zero eigenvalues, and notes of the records."""
     about: dict[str, list[str]] = {}
     for record in records:
         for remark in (null_space_text(record), *(record.get("notes") or ())):
@@ -71,7 +71,7 @@ def _listed(names: list[str]) -> str:
 
 
 def fitting_table(results: list[Result], reused: tuple[str, ...], console: Console) -> Table:
-    """Return the table with as many columns as the terminal has room for; with all in a log."""
+    """Return the table with as many columns as fit the terminal; with all columns in a log."""
     columns = list(COLUMNS)
     while True:
         table = summary_table(results, reused, columns)

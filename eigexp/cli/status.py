@@ -9,11 +9,11 @@ def add(commands: Commands) -> None:
     shown = commands.add(
         "status",
         lambda options, overrides: status(options.store, failed=options.failed, form=options.format, traceback=options.traceback),
-        "show the status of every task of a store: done, running, queued, held, unknown, ended without result, failed, partial or to do",
+        "show the status of all tasks in a store: done, running, queued, held, unknown, ended without result, failed, partial or to do",
         examples=["eigexp status", "eigexp status --failed"],
     )
-    shown.add_argument("--failed", action="store_true", help="only tasks that failed or ended without a result, with what is known")
-    shown.add_argument("--traceback", action="store_true", help="with --failed: the traceback of the first task of each error, too")
+    shown.add_argument("--failed", action="store_true", help="show only tasks that failed or ended without a result, with their errors")
+    shown.add_argument("--traceback", action="store_true", help="with --failed: also show one traceback for each distinct error")
     shown.add_argument("--format", choices=("table", "json"), default="table", help="format of the output")
     add_store(shown)
 

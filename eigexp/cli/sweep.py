@@ -26,16 +26,16 @@ def add(commands: Commands) -> None:
             retry_failed=options.retry_failed,
             ignore_queue=options.ignore_queue,
         ),
-        "plan the product of all choices, skip what is stored, and compute the rest here or on a cluster",
+        "plan all combinations of the values, skip stored results, and compute the rest on this machine or a cluster",
         examples=["eigexp sweep model=ln,lg solver.k=1,5 --dry-run", "eigexp sweep model=ln,lg launcher=slurm launcher.pack=4"],
-        codes="0 all tasks converged or were submitted, 3 a task did not meet the tolerance, 1 a task failed, "
+        codes="0 all tasks converged or were submitted, 3 tolerance not met by a task, 1 a task failed, "
         "2 invalid input or configuration, 128 + signal",
         rest="[overrides]",
     )
     parser.add_argument("--dry-run", action="store_true", help="print the plan with its estimated cost, and launch nothing")
-    parser.add_argument("--config-dir", metavar="FOLDER", help="further options of groups, such as FOLDER/launcher/mylab.yaml")
+    parser.add_argument("--config-dir", metavar="FOLDER", help="add your own options of groups, such as FOLDER/launcher/mylab.yaml")
     parser.add_argument("--retry-failed", action="store_true", help="also launch tasks that failed before")
-    parser.add_argument("--ignore-queue", action="store_true", help="take jobs of a scheduler that does not answer for ended")
+    parser.add_argument("--ignore-queue", action="store_true", help="treat jobs of a scheduler that does not answer as ended")
 
 
 def _search_path(folder: str | None) -> list[str]:
@@ -47,17 +47,17 @@ def _search_path(folder: str | None) -> list[str]:
     if folder is None:
         return []
     if not Path(folder).is_dir():
-        raise ConfigurationError(f"--config-dir {folder} is not a folder. Give the folder that holds launcher/, model/, ...")
+        raise ConfigurationError(f"--config-dir {folder} is not a folder. Give the folder that contains launcher/, model/, ...")
     return [f"hydra.searchpath=['file://{Path(folder).resolve()}']"]
 
 
 def sweep(overrides: Sequence[str], *, dry_run: bool = False, retry_failed: bool = False, ignore_queue: bool = False) -> int:
-    """Plan a sweep, skip tasks that are done, in flight or failed, and launch the rest.
+    """Plan a sweep, skip tasks that are done, queued, running or failed, and launch the rest.
 
-    From the look at the store and the queue until all is submitted, other sweeps of this store wait, so that none submits the same.
+    Other sweeps of this store wait until this one has read the store and the queue and submitted its tasks, so no task is submitted twice.
 
     Returns:
-        Exit code of the launcher; 1 if tasks failed earlier and are not tried again, 3 if earlier ones did not meet the tolerance.
+        Exit code of the launcher; 1 if tasks failed earlier and are not tried again, 3 if earlier tasks did not meet the tolerance.
 
     Raises:
         SchedulerError: if tasks have jobs of a scheduler that does not answer, unless `ignore_queue`.
@@ -110,7 +110,7 @@ def _say_that_it_waits() -> None:
 def _refuse_unknown(unknown: "Sequence[TaskStatus]") -> None:
     if unknown:
         raise SchedulerError(
-            f"{len(unknown)} tasks have jobs that cannot be seen, so nothing was submitted: {unknown[0].detail} "
+            f"{len(unknown)} tasks have jobs of unknown status, so nothing was submitted: {unknown[0].detail} "
             "Use --ignore-queue to treat these jobs as ended."
         )
 
@@ -125,7 +125,7 @@ def _launch(launcher: "Launcher", plan: "Plan", tasks: Sequence["PlannedTask"]) 
 
 
 def plan_status(plan: "Plan") -> "list[TaskStatus]":
-    """Return the status of each task of a plan, with its own overrides in place of those that an earlier sweep wrote."""
+    """Return the status of each task of a plan, with its own overrides instead of those that an earlier sweep wrote."""
     from eigexp.sweep.task_status import StatusReader
 
     reader = StatusReader(plan.store)

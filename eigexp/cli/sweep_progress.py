@@ -80,7 +80,7 @@ class SweepProgress:
             "tolerance not met": sum(report.code == 3 for report in done),
             "failed": sum(report.code == 1 for report in self._reports),
             "without a result": sum(report.state == "unfinished" for report in self._reports),
-            "left; run the same command to continue": self._total - len(self._reports),
+            "not computed; run the same command to continue": self._total - len(self._reports),
         }
         parts = [f"{len(done)} of {self._total} tasks done", *(f"{count} {what}" for what, count in counts.items() if count)]
         print(", ".join(parts) + ".", file=sys.stderr)

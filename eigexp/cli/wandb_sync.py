@@ -15,13 +15,13 @@ def add(commands: Commands) -> None:
     parser = commands.add(
         "wandb",
         lambda options, more: sync(options.save_dir, dry_run=options.dry_run, more=more),
-        "send the offline runs of a folder to W&B; options unknown here go to `wandb sync`",
+        "send the offline runs of a folder to W&B; other options are passed to `wandb sync`",
         examples=["eigexp wandb sync --dry-run", "eigexp wandb sync --include-synced"],
         codes="that of `wandb sync`; 0 if there is nothing to send, 2 without a W&B key",
         rest="sync [options of wandb sync]",
     )
     parser.add_argument("what", choices=("sync",))
-    parser.add_argument("--save-dir", default="outputs", metavar="FOLDER", help="the same as logger.wandb.save_dir")
+    parser.add_argument("--save-dir", default="outputs", metavar="FOLDER", help="folder of the runs, as in logger.wandb.save_dir")
     parser.add_argument("--dry-run", action="store_true", help="print what would be sent, and send nothing")
 
 
@@ -44,7 +44,7 @@ def sync(save_dir: str | Path = "outputs", *, dry_run: bool = False, more: Seque
         print(f"There are no offline runs in {Path(save_dir) / 'wandb'}.")
         return 0
     if not dry_run and not has_wandb_key():
-        raise ConfigurationError("There is no W&B key. Run `wandb login`, or set WANDB_API_KEY; the runs stay where they are.")
+        raise ConfigurationError("There is no W&B key. Run `wandb login`, or set WANDB_API_KEY; the runs are kept.")
     return subprocess.run(sync_command(folders, dry_run=dry_run, more=more), check=False).returncode
 
 

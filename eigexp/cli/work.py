@@ -13,7 +13,7 @@ def add(commands: Commands) -> None:
         _work,
         "compute planned tasks (internal: launchers start it)",
         examples=["eigexp work 3f2a9c0d11e8a7b4", "eigexp work 3f2a9c0d11e8a7b4 --store results"],
-        codes="0 converged, 3 a task misses the tolerance, 1 a task failed, 75 a signal came before the first task began, 128 + signal",
+        codes="0 converged, 3 tolerance not met by a task, 1 a task failed, 75 a signal came before the first task began, 128 + signal",
     )
     parser.add_argument("ids", nargs="+", metavar="ID", help="full ids of tasks; - reads them from standard input")
     add_store(parser)

@@ -60,7 +60,7 @@ def check(config: DictConfig) -> None:
     check_keys(config)
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
-        raise ConfigurationError(f"{missing[0]} is not set. Give it: {missing[0]}=<value>.")
+        raise ConfigurationError(f"{missing[0]} is not set. Set it: {missing[0]}=<value>.")
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
     check_types({str(key): value for key, value in plain.items()})
@@ -121,7 +121,7 @@ def check_overrides(overrides: Iterable[str]) -> None:
     for override in overrides:
         group, _, value = override.partition("=")
         if group.lstrip("+~") in _WITHOUT_EFFECT:
-            raise ConfigurationError(f"{override} has no effect: results go to the store, relative to this folder. Give store=<folder>.")
+            raise ConfigurationError(f"{override} has no effect: results are written to the store, relative to the current folder. Set store=<folder>.")
         if value == "null" and group in _main_config()["groups"] and group not in _MAY_BE_NULL:
             options = sorted(
                 file.name.removesuffix(".yaml") for file in files(CONF).joinpath(group).iterdir() if file.name.endswith(".yaml")

@@ -55,7 +55,7 @@ def check_count(count: float, limit: int) -> None:
     """
     if count > limit:
         raise ConfigurationError(
-            f"This sweep has {count:,.0f} tasks, more than launcher.max_tasks={limit:,}. Give fewer, or launcher.max_tasks=<number>."
+            f"This sweep has {count:,.0f} tasks, more than launcher.max_tasks={limit:,}. Use fewer, or set launcher.max_tasks=<number>."
         )
 
 
@@ -65,7 +65,7 @@ def _choices(override: Override) -> float:
     if isinstance(value, RangeSweep):
         start, stop, step = float(value.start or 0), float(value.stop or 0), float(value.step)
         if not step:
-            raise ConfigurationError(f"{override.input_line} has the step 0. Give another.")
+            raise ConfigurationError(f"{override.input_line} has the step 0. Use another step.")
         count = (stop - start) / step
         return max(0, math.ceil(count)) if math.isfinite(count) else math.inf
     return len(value.list) if isinstance(value, ChoiceSweep) else 1
@@ -97,7 +97,7 @@ def configurations(overrides: Sequence[str]) -> Iterator[tuple[list[str], DictCo
     points = expand(overrides)
     if not points:
         raise ConfigurationError(
-            f"{' '.join(overrides)} describes no configuration: a choice or glob is empty. `eigexp models` lists models."
+            f"{' '.join(overrides)} gives no configuration: a choice or glob is empty. `eigexp models` lists models."
         )
     limit, count = max_tasks(overrides), 0
     for point in points:
@@ -144,7 +144,7 @@ def _chosen(sweeps: Mapping[str, list[str]], point: Sequence[str]) -> list[list[
     fitting = [listed for listed in sweeps.values() if len(sweeps) == 1 or _has_choices_of(listed, given)]
     if sweeps and not fitting:
         names = ", ".join(sweeps)
-        raise ConfigurationError(f"{' '.join(point)} is in none of the experiment's sweeps {names}. Give one of their choices.")
+        raise ConfigurationError(f"{' '.join(point)} matches none of the experiment's sweeps {names}. Use values that one of them contains.")
     return [[override for override in listed if _key(override) not in given] for listed in fitting]
 
 

@@ -53,7 +53,7 @@ def construct(node: Mapping[str, Any] | None, path: str, *, kind: Kind | None = 
         raise ConfigurationError(f"{path}={node!r} is not a group of settings. Give it a _target_: +{path}._target_=<class>.")
     if not node or not node.get("_target_"):
         if kind and kind.required:
-            raise ConfigurationError(f"{path} has no _target_, so there is not {kind.noun}. Give {kind.wanted}.")
+            raise ConfigurationError(f"{path} has no _target_, so it is not {kind.noun}. Give {kind.wanted}.")
         return None
     made = _made(node, path, more)
     if kind and not isinstance(made, located(kind.type, path) if isinstance(kind.type, str) else kind.type):
@@ -65,7 +65,7 @@ def _made(node: Mapping[str, Any], path: str, more: Mapping[str, Any]) -> Any:
     """Return what a node with a `_target_` makes. Its values are taken as they are: no interpolation is resolved again."""
     target = located(str(node["_target_"]), path)
     if not callable(target):
-        raise ConfigurationError(f"{path}._target_={node['_target_']} is neither a class nor a function. Give one.")
+        raise ConfigurationError(f"{path}._target_={node['_target_']} is neither a class nor a function. Name one of these.")
     settings = checked(target, {str(k): v for k, v in node.items() if k != "_target_"}, path, given=tuple(more))
     inner = {key: _with_objects(value, f"{path}.{key}") for key, value in settings.items()}
     try:
@@ -75,7 +75,7 @@ def _made(node: Mapping[str, Any], path: str, more: Mapping[str, Any]) -> Any:
     except Exception as error:  # a constructor raises what it likes
         if is_out_of_memory(error):
             raise out_of_memory(error) from error
-        raise ConfigurationError(f"{path}: {node['_target_']} cannot be made: {one_line(error)}. Check its settings.") from error
+        raise ConfigurationError(f"{path}: {node['_target_']} cannot be constructed: {one_line(error)}. Check its settings.") from error
 
 
 def _with_objects(value: Any, path: str) -> Any:
@@ -110,7 +110,7 @@ def _check_names(
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     unknown = [name for name in settings if name not in parameters and not takes_any]
     if unknown:
-        raise ConfigurationError(f"{path}.{unknown[0]} is unknown to {_name(target)}. {nearest(unknown[0], parameters)}")
+        raise ConfigurationError(f"{path}.{unknown[0]} is not an argument of {_name(target)}. {nearest(unknown[0], parameters)}")
     required = [n for n, p in parameters.items() if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     absent = [name for name in required if name not in settings and name not in given]
     if absent:
@@ -155,7 +155,7 @@ def located(target: str, path: str) -> Any:
         raise
     except Exception as error:  # a module of the user's may raise anything while it is imported
         raise ConfigurationError(
-            f"{path}._target_={printable(target)} cannot be imported ({one_line(error)}). Put its folder on PYTHONPATH, or correct it."
+            f"{path}._target_={printable(target)} cannot be imported ({one_line(error)}). Add its folder to PYTHONPATH, or correct the name."
         ) from error
 
 

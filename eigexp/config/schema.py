@@ -31,7 +31,7 @@ _WANTED = {
 
 def _path(text: str) -> str:
     if not text.strip() or "\0" in text:
-        raise ValueError("is no path")
+        raise ValueError("is not a path")
     Path(text).expanduser()
     return text
 
@@ -108,7 +108,7 @@ def _message(problem: Any) -> str:
     keys = [str(part) for part in problem["loc"] if str(part).isidentifier()]
     top, key = keys[0], ".".join(keys[:2])
     if problem["type"] == "missing":
-        return f"{top} is missing. Leave out ~{top}, or give {top}=<option>."
+        return f"{top} is missing. Remove ~{top}, or set {top}=<option>."
     key = key if key in _WANTED or top in ("callbacks", "logger") else top
     wanted = _WANTED.get(key, f"a group of settings, such as an option by its name, or +{key}._target_=<class>")
     return f"{key}={printable(repr(problem['input'])[:100])} does not fit. Give {wanted}."

@@ -66,7 +66,7 @@ class Fitting:
             except RuntimeError as error:
                 if not is_lost_connection(error):
                     raise
-                raise ProcessError(others.dead() or f"Process {processes.rank} has lost the connection to another.") from error
+                raise ProcessError(others.dead() or f"Process {processes.rank} has lost the connection to another process.") from error
             others.finish(None)  # they have got the signal
             return self.tasks.ids if processes.rank == 0 else [], signum
 
@@ -108,7 +108,7 @@ class Fitting:
         position = next((i for i, batch in enumerate(tasks.batches) if [p.id for p in batch] == ids), None)
         if position is None:
             raise CheckpointError(
-                f"ckpt_path={checkpoint} belongs to the results {', '.join(ids)}, which this run does not compute. Run what wrote it."
+                f"ckpt_path={checkpoint} belongs to the results {', '.join(ids)}, which this run does not compute. Use the configuration that wrote it."
             )
         return replace(self, tasks=tasks.only(position)).fit(checkpoint)
 

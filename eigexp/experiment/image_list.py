@@ -89,5 +89,5 @@ def image_source(settings: Mapping[str, Any]) -> ImageSource:
     """
     source = build(settings, "images")
     if not len(source):
-        raise ImageError(f"images._target_={settings['_target_']} gives no image. Give a source with at least one.")
+        raise ImageError(f"images._target_={settings['_target_']} contains no image. Use a source with at least one image.")
     return source

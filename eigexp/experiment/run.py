@@ -133,7 +133,7 @@ def _stop_reason(trainer: Mapping[str, Any], unfinished: int, asked: int) -> str
     limits = [f"trainer.{key}={trainer[key]}" for key, free in _LIMITS.items() if trainer.get(key, free) not in (free, None)]
     cause = f"{' and '.join(limits)} ended the fit" if limits else "the Trainer ended the fit"
     hint = f"Remove {' and '.join(limits)}" if limits else "Check your callbacks"
-    return f"{unfinished} of {asked} results were not computed: {cause} before the solver was done. {hint}, and run the command again."
+    return f"{unfinished} of {asked} results were not computed: {cause} before the solver finished. {hint}, and run the command again."
 
 
 def _reused(store: Store, tasks: TaskList) -> list[str]:
@@ -161,4 +161,4 @@ def _other_response(store: Store, tasks: TaskList, planned: PlannedResult) -> st
     (image,) = tasks.images.pixels_of([planned.index])
     if same_response(stored, response_digest(tasks.network.layers.models[planned.layer], image)):
         return ""
-    return "the model responds to its image otherwise than when it was computed"
+    return "the model now responds differently to its image than when it was computed"

@@ -42,7 +42,7 @@ def seen_by(results: Sequence[Result], models: dict[str, Network], noise: Noise 
         ModelError: if a model does not take an image.
     """
     if isinstance(noise, EarlyLateNoise):
-        raise ConfigurationError("noise=early_late has no sensitivity v^T F v by one product. Choose another noise.")
+        raise ConfigurationError("With noise=early_late, v^T F v cannot be computed with one product. Choose another noise.")
     rows = []
     for result in results:
         image = torch.from_numpy(result.image).double()
@@ -69,7 +69,7 @@ def _network(name: str) -> Network:
     assert isinstance(node, dict)
     network = build_network({str(key): value for key, value in node.items()} | ({"layer": layer} if layer else {}))
     if len(network.layers.layers) > 1:
-        raise ConfigurationError(f"--models {name} names several layers. Give one after each colon.")
+        raise ConfigurationError(f"--models {name} names several layers. Give one layer after the colon.")
     return network
 
 

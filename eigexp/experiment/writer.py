@@ -93,7 +93,7 @@ class StoreWriter:
 def _notes(model: str, config: Mapping[str, Any]) -> list[str]:
     """Return notes on the model for readers of the result."""
     random = config.get("model", {}).get("weights") == "random"
-    return [f"{model} has random weights: this says nothing of a trained network"] if random else []
+    return [f"{model} has random weights: the result says nothing about a trained network"] if random else []
 
 
 def _logger_notes(module: EigenModule) -> list[str]:

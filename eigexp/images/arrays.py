@@ -31,7 +31,7 @@ class TensorImages(ImageSource):
     def __init__(self, path: str | Path, names: str | Iterable[str] | None = None) -> None:
         self._path = Path(path).expanduser()
         if not self._path.is_file() or self._path.suffix not in (".safetensors", ".npy"):
-            raise ImageError(f"images.path={path} is not a .safetensors or .npy file. Give the path of one.")
+            raise ImageError(f"images.path={path} is not a .safetensors or .npy file. Give the path of such a file.")
         known = self._known()
         self._names = [names] if isinstance(names, str) else [str(name) for name in names or known]
         for name in self._names:

@@ -29,7 +29,7 @@ def sound_png(content: bytes, check_size: Callable[[int, int], None]) -> bytes:
     if depth != 16 or colour not in _CHANNELS or compression or filters or not 0 < width < 2**31 or not 0 < height < 2**31:
         raise ValueError("its header is damaged")
     if interlace:
-        raise ValueError("it is interlaced: save it without")
+        raise ValueError("it is interlaced: save it without interlacing")
     check_size(height, width)
     row = 1 + 2 * _CHANNELS[colour] * width
     pixels = _decompressed(b"".join(data for name, data in chunks if name == b"IDAT"), row * height)

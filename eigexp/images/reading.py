@@ -105,7 +105,7 @@ def _check_size(path: Path, height: int, width: int, max_pixels: int) -> None:
 
 def _check_single(path: Path, count: int, what: str) -> None:
     if count > 1:
-        raise ImageError(f"{path} holds {count} {what}. Save the one that you mean as a file of its own.")
+        raise ImageError(f"{path} holds {count} {what}. Save the one that you need as a separate file.")
 
 
 def _read_with_pillow(path: Path, max_pixels: int) -> NDArray:
@@ -150,7 +150,7 @@ def _read_deep_png(path: Path, max_pixels: int) -> NDArray:
     try:
         from torchvision.io import ImageReadMode, decode_image
     except ImportError as error:  # announced for a later torchvision
-        raise ImageError(f"{path} has colours of 16 bits, and this torchvision reads no such PNG. Save it as a TIFF.") from error
+        raise ImageError(f"{path} has 16 bits per colour, and this version of torchvision cannot read such a PNG. Save it as a TIFF.") from error
     content = sound_png(path.read_bytes(), lambda height, width: _check_size(path, height, width, max_pixels))
     data = torch.frombuffer(bytearray(content), dtype=torch.uint8)
     with warnings.catch_warnings():

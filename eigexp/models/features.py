@@ -69,7 +69,7 @@ class Features(nn.Module):
             self._network[0](x)
         except Exception as own:
             error = own  # pyright: ignore[reportAssignmentType]
-        return ModelError(f"the model refuses images of shape {tuple(x.shape[1:])}: {error} Set images.size or images.grey.")
+        return ModelError(f"the model does not accept images of shape {tuple(x.shape[1:])}: {error} Set images.size or images.grey.")
 
 
 def layer_shapes(network: nn.Module, image_shape: Sequence[int]) -> dict[str, tuple[int, ...]]:

@@ -111,14 +111,14 @@ def read_state_dict(path: str | Path, *, trusted: bool = False) -> dict[str, Ten
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]
     if not isinstance(state, Mapping) or not state or not all(isinstance(value, Tensor) for value in state.values()):
-        hint = "" if trusted else f" If it holds a whole model that you trust: model.weights={{path:{path},trusted:true}}."
+        hint = "" if trusted else f" If it contains a whole model that you trust, set model.weights={{path:{path},trusted:true}}."
         raise ModelError(f"model.weights={path} is not a state_dict of tensors. Save one with torch.save(model.state_dict(), path).{hint}")
     return dict(state)
 
 
 def _unpickled(file: Path, *, trusted: bool) -> Any:
     if trusted:
-        log.warning("model.weights.trusted=true: %s is unpickled as it is, which can execute code in it.", file)
+        log.warning("model.weights.trusted=true: %s is unpickled, which can run code from the file.", file)
         return torch.load(file, map_location="cpu", weights_only=False)
     try:
         return torch.load(file, map_location="cpu", weights_only=True)

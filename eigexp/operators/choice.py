@@ -113,9 +113,9 @@ def _check_images(images: Tensor, batched: bool) -> None:
     if not batched and len(images) != 1:
         raise ImageError(f"batched=False takes one image, but got {len(images)}. Linearise them one by one, or give batched=True.")
     if not images.is_floating_point():
-        raise ImageError(f"images must be floating point, but are {images.dtype}. Convert them: image.float() / 255, say.")
+        raise ImageError(f"images must be floating point, but are {images.dtype}. Convert them, for example with image.float() / 255.")
     # Rounding is about eps * lambda_1, and eps is 1e-3 in float16, 8e-3 in bfloat16: no small eigenvalue would survive it.
     if images.dtype not in (torch.float32, torch.float64):
-        raise ImageError(f"images are {images.dtype}, too coarse for eigenvalues. Convert them: image.float(), or image.double().")
+        raise ImageError(f"images are {images.dtype}, which is not precise enough for eigenvalues. Convert them: image.float(), or image.double().")
     if not torch.isfinite(images).all():
         raise ImageError("the image has NaN or Inf pixels. Fix or remove that image.")

@@ -100,7 +100,7 @@ class Float64Operator(Operator):
             try:
                 return _checked(method(point))
             except (RuntimeError, NotImplementedError, EigexpError) as error:
-                log.info("the certificate cannot linearise by %s: %s", method.method, error)
+                log.info("the certificate cannot use linearise=%s: %s", method.method, error)
         return _checked(self._methods[-1](point))
 
     def _apply(self, v: Tensor) -> Tensor:

@@ -30,11 +30,11 @@ def check_function(point: LinearisationPoint) -> None:
     (first, first_gradient), (second, second_gradient) = _passes(one), _passes(one)
     # The response comes first: where it is random so is the gradient, but the cause lies in the forward pass.
     if _differ(first, second):
-        raise ModelError(f"the model is not a function: two passes over one image give different responses. {_fault(one)}")
+        raise ModelError(f"the model is not a function of the image: two passes over one image give different responses. {_fault(one)}")
     if first_gradient is not None and second_gradient is not None and _differ(first_gradient, second_gradient):
         raise ModelError(
-            "the model is not a function: two backward passes over one image give different gradients. "
-            "Remove what is random from its custom backward passes and gradient hooks."
+            "the model is not a function of the image: two backward passes over one image give different gradients. "
+            "Remove randomness from its custom backward passes and gradient hooks."
         )
 
 
@@ -65,11 +65,11 @@ def _fault(point: LinearisationPoint) -> str:
     """Return which modules are random and what to do, as the end of a message."""
     model = point.model
     if not isinstance(model, nn.Module):
-        return "Remove what is random from it, or seed it in each call."
+        return "Remove the randomness, or set the seed in each call."
     active = [f"{name or 'model'} ({type(module).__name__})" for name, module in model.named_modules() if _active(module)]
     if active:
         return f"Random in training mode: {_listed(active)}. Call model.eval() or eigexp.prepare_model(model)."
-    return f"They differ first at the output of {_first_difference(point, model)}. Remove what is random from its forward pass."
+    return f"The first difference is in the output of {_first_difference(point, model)}. Remove the randomness from its forward pass."
 
 
 def _active(module: nn.Module) -> bool:

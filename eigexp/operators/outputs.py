@@ -38,7 +38,7 @@ def output_tensors(output: Any) -> list[Tensor]:
                 "tensors. Choose a part with model.output=<key>."
             )
     if not found:
-        raise ModelError(f"the model returned no tensor that can be differentiated: {', '.join(left_out) or 'nothing at all'}.")
+        raise ModelError(f"the model returned no differentiable tensor: {', '.join(left_out) or 'nothing at all'}.")
     if left_out:
         _tell(", ".join(left_out))
     return found
@@ -74,4 +74,4 @@ def _kind(value: Any) -> str:
 @cache
 def _tell(names: str) -> None:
     """Log what is left out, once for the same."""
-    log.info("Left out of the model's responses, for it has no derivative: %s.", names)
+    log.info("Left out of the model's responses, because it has no derivative: %s.", names)

@@ -88,5 +88,5 @@ def program_or_double_backward(point: LinearisationPoint) -> JacobianOperator:
         return tested(LinearisedProgram(point))
     # No formula in forward mode, an operation that torch refuses below autograd, or a recording that is wrong: double backward needs none.
     except (RuntimeError, NotImplementedError, OperatorError) as error:
-        log.info("linearise=auto takes double_backward: %s", error)
+        log.info("linearise=auto uses double_backward: %s", error)
         return tested(DoubleBackward(point))

@@ -75,7 +75,7 @@ class Auto(Solver):
         try:
             return self._of(state).advance(A, image, state, answer)
         except NotSparseError as error:
-            log.info("solver=auto: krylov, since %s", error.why)
+            log.info("solver=auto: krylov, because %s", error.why)
             assert state.request is not None
             self._krylov().check_memory(A)
             # What the sparse attempt has cost is counted, this last request included: half a Fisher-vector product per vector.
@@ -115,10 +115,10 @@ class Auto(Solver):
     def _reason(self, shape: OperatorShape) -> str:
         rows, limit = min(shape.m, shape.n), self._limit(shape)
         if rows > limit:
-            return f"min(m, n)={rows} rows of the Jacobian, more than the {limit} that pay"
+            return f"min(m, n)={rows} rows of the Jacobian, more than the limit of {limit}"
         if self._side(shape) > _MOST_SIDE or shape.m * shape.n > _MOST_ENTRIES:
             return f"a Jacobian of {shape.m} x {shape.n} is too large to decompose"
-        return f"min(m, n)={rows} rows of the Jacobian, at most the {limit} that pay"
+        return f"min(m, n)={rows} rows of the Jacobian, at most the limit of {limit}"
 
     def _exact(self) -> Exact:
         return Exact(k=self.k, tol=self.tol)

@@ -29,7 +29,7 @@ def check_counts(**counts: int | None) -> None:
         if value is not None and value < least:
             raise ConfigurationError(f"solver.{name}={value} must be at least {least}: it counts eigenpairs.")
     if counts.get("k_top") == 0 and counts.get("k_bottom") == 0:
-        raise ConfigurationError("solver.k_top=0 and solver.k_bottom=0 ask for nothing. Set one of them to 1 or more.")
+        raise ConfigurationError("solver.k_top=0 and solver.k_bottom=0 request no eigenpairs. Set one of them to 1 or more.")
 
 
 def check_sizes(k_top: int, k_bottom: int, n: int) -> None:

@@ -29,7 +29,7 @@ def check_names(names: Iterable[str]) -> None:
     """
     for name in names:
         if not is_bare_name(name):
-            raise StoreError(f"{name!r} cannot be a file of a result. Give a bare name, such as distortions.png.")
+            raise StoreError(f"{name!r} cannot be a file of a result. Give a name without a folder, such as distortions.png.")
 
 
 def commit(folder: Path, staged: Mapping[Path, Path]) -> None:

@@ -134,7 +134,7 @@ def read_table(path: Path) -> CrossTable:
     Raises:
         StoreError: if it cannot be read or is corrupt.
     """
-    hint = "Run `eigexp store prune --yes` to set it aside, and then the configuration that made it."
+    hint = "Run `eigexp store prune --yes` to move it away, then run the configuration that made it."
     try:
         content = read_bytes(path)
         table: TableFile = parse(content, TableFile)

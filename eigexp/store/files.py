@@ -117,7 +117,7 @@ def _is_stream(target: Path) -> bool:
     except FileNotFoundError:
         return False
     if stat.S_ISBLK(mode):
-        raise PermissionError(errno.EPERM, "it is a block device, and writing there destroys its data")
+        raise PermissionError(errno.EPERM, "it is a block device, and writing to it would destroy its data")
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) or target.parts[1:2] in (("dev",), ("proc",))
 
 

@@ -135,7 +135,7 @@ def merge(store: Store, other: Store) -> Merged:
         StoreError: if `other` does not exist, or `store` cannot be written.
     """
     if not other.root.is_dir():
-        raise StoreError(f"The store {other.root} does not exist. Give the folder of the results to merge.")
+        raise StoreError(f"The store {other.root} does not exist. Give the folder of the store to merge.")
     copied: list[str] = []
     present: list[str] = []
     refused: list[tuple[str, str]] = []

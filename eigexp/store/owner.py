@@ -73,7 +73,7 @@ def _key(make: bool = False) -> bytes:
         _make_key(path)
     key = read_bytes(path, follow=True)
     if len(key) != _KEY_BYTES:
-        raise StoreError(f"{path} is not a key of {_KEY_BYTES} bytes. Delete it; a new one is made, and older results need --trust.")
+        raise StoreError(f"{path} is not a key of {_KEY_BYTES} bytes. Delete it; then a new key is made, and older results need --trust.")
     return key
 
 

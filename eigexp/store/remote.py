@@ -47,7 +47,7 @@ class Remote:
         except ImportError as error:
             raise MissingDependencyError(f"{url} needs another package: {error}. Run: pip install 'eigexp[remote]'") from error
         except ValueError as error:
-            raise StoreError(f"{url} is no URL of a store: {error}. Give one such as s3://bucket/prefix.") from error
+            raise StoreError(f"{url} is not the URL of a store: {error}. Give one such as s3://bucket/prefix.") from error
 
     def ids(self) -> set[str]:
         """Return the ids of all complete results."""
@@ -118,7 +118,7 @@ class Remote:
         files = {name: self._required(f"{id[:2]}/{id}/{wanted}/{name}") for name, wanted in record.get("files", {}).items()}
         changed = [name for name, content in files.items() if digest(content) != record["files"][name]]
         if changed:
-            raise StoreError(f"{self.url}: {', '.join(changed)} of {id} is not what its record says. Delete records/{id}.json there.")
+            raise StoreError(f"{self.url}: {', '.join(changed)} of {id} do not match the record. Delete records/{id}.json there.")
         store.write_files({key: value for key, value in record.items() if key != "files"}, files)
         return True
 

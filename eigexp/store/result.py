@@ -189,7 +189,7 @@ def _check_arrays(arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any])
     """Check that arrays have the shapes of a result, and the numbers of its record."""
     missing = [name for name in ARRAYS if name not in arrays]
     if missing:
-        raise ValueError(f"it lacks {', '.join(missing)}")
+        raise ValueError(f"it does not have {', '.join(missing)}")
     k, image = len(record["eigenindex"]), arrays["image"].shape
     shapes = {"eigendistortions": (k, *image), "intervals": (k, 2), **dict.fromkeys(("eigenvalues", "eigenindex", "residuals"), (k,))}
     for name, shape in shapes.items():

@@ -25,13 +25,13 @@ def is_bare_name(name: str) -> bool:
 
 def _line(text: str) -> str:
     if not is_printable(text):
-        raise ValueError("holds control characters")
+        raise ValueError("contains control characters")
     return text
 
 
 def _bare(name: str) -> str:
     if not is_bare_name(name):
-        raise ValueError("is not the bare name of a file")
+        raise ValueError("is not the name of a file without a folder")
     return name
 
 

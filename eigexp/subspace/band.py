@@ -50,7 +50,7 @@ class Band(PixelSubspace):
         per_plane = self._cosine_indices(image_shape) if self.orientation is None else self._fourier_indices(image_shape)
         count = len(per_plane) if isinstance(per_plane, Tensor) else len(per_plane[0]) + 2 * len(per_plane[1])
         if not count:
-            raise ImageError(f"the subspace {self} holds no frequency of images of shape {image_shape}. Choose a wider band.")
+            raise ImageError(f"the subspace {self} contains no frequency of images of shape {image_shape}. Choose a wider band.")
         return math.prod(image_shape[:-2]) * count
 
     def to_pixels(self, v: Float[Tensor, "*more n"], image_shape: tuple[int, ...]) -> Float[Tensor, "*more pixels"]:

@@ -80,5 +80,5 @@ def orthonormal_columns(columns: Float[Tensor, "pixels d"], what: str, least: fl
     U, s, _ = torch.linalg.svd(columns.double(), full_matrices=False)
     kept = s > (least * s[0] if len(s) else 0)
     if not bool(kept.any()):
-        raise ImageError(f"the subspace {what} holds no distortion of this image. Choose a larger one.")
+        raise ImageError(f"the subspace {what} contains no distortion of this image. Choose a larger subspace.")
     return U[:, kept]

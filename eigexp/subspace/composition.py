@@ -87,9 +87,9 @@ class Composition(BasisSubspace):
 def _part(settings: Any) -> PixelSubspace:
     if not isinstance(settings, Mapping) or settings.get("name") not in KNOWN:
         name = settings.get("name") if isinstance(settings, Mapping) else settings
-        raise ConfigurationError(f"subspace.parts: {name!r} names no subspace. {nearest(str(name), KNOWN)}")
+        raise ConfigurationError(f"subspace.parts: {name!r} is not a subspace. {nearest(str(name), KNOWN)}")
     given = {str(key): value for key, value in settings.items() if key != "name"}
     try:
         return KNOWN[settings["name"]](**given)
     except TypeError as error:
-        raise ConfigurationError(f"subspace.parts: {settings['name']} cannot be made ({error}). Give its settings by name.") from error
+        raise ConfigurationError(f"subspace.parts: {settings['name']} cannot be constructed ({error}). Give its settings by name.") from error

@@ -177,7 +177,7 @@ class WorkerPool:
         living = [worker.process for worker in list(self._workers.values()) if worker.process.poll() is None]
         name = signal.Signals(signum).name
         doing = "killing them" if again else "they save and stop; a second signal kills them"
-        print(f"eigexp: {name}: {len(living)} workers at work, {doing}.", file=sys.stderr, flush=True)
+        print(f"eigexp: {name}: {len(living)} workers are running; {doing}.", file=sys.stderr, flush=True)
         for process in living:
             process.send_signal(signal.SIGKILL if again else signal.SIGTERM)
 

@@ -112,7 +112,7 @@ def make_plan(overrides: Sequence[str], on_task: Callable[[PlannedTask], None] |
 def _only(key: str, configs: Sequence[Mapping[str, Any]]) -> Any:
     """Return the one value that all configurations have for a key."""
     if any(config[key] != configs[0][key] for config in configs):
-        raise ConfigurationError(f"{key} has several values in one sweep. Use one {key}, or one sweep for each.")
+        raise ConfigurationError(f"{key} has several values in one sweep. Use one value of {key}, or one sweep for each value.")
     return configs[0][key]
 
 

@@ -134,7 +134,7 @@ class Scheduler:
             raise SchedulerError(f"{self.name} does not answer: `{command}` took more than {_TIMEOUT} s. Try again later.") from error
         if run.returncode:
             words = (run.stderr.strip() or run.stdout.strip() or f"exit code {run.returncode}").splitlines()[-1]
-            raise SchedulerError(f"{self.name} does not do what `{command.split()[0]}` asks: {words}")
+            raise SchedulerError(f"{self.name} refused `{command.split()[0]}`: {words}")
         return run.stdout
 
 

@@ -105,7 +105,7 @@ class Template(Launcher):
         if warning + start >= self._seconds:
             raise ConfigurationError(
                 f"launcher.time={time} is too short for launcher.start={start} s to start and launcher.warning={warning} s before the end. "
-                "Raise launcher.time or lower launcher.warning."
+                "Increase launcher.time or reduce launcher.warning."
             )
         self.name = name  # pyright: ignore[reportAttributeAccessIssue]  # one class, a name for each profile
         self.scheduler = Scheduler(name, submit, submitted, status, listed, states, cancel, format)

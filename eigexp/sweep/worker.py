@@ -238,7 +238,7 @@ def time_limit(store: Store, id: str, rest: Sequence[str]) -> Iterator[None]:
         return
 
     def end() -> None:
-        message = f"It took more than launcher.task_seconds={seconds:g}. Raise that and give --retry-failed; its checkpoint is kept."
+        message = f"It took more than launcher.task_seconds={seconds:g}. Increase it and use --retry-failed; the checkpoint is kept."
         text = f"{message}\n{''.join(traceback.format_stack(sys._current_frames()[main]))}"
         write_error(store, id, "TimeLimit", message, transient=False, text=text)
         os.write(standard_output, _line(TaskReport(id, "failed", 1, seconds, message)).encode())

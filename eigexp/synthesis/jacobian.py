@@ -43,7 +43,7 @@ def warn_of_size(image: Tensor, stacklevel: int) -> None:
     """Warn where the Jacobian takes long. `stacklevel` is as in `warnings.warn`, counted from here."""
     _, n = _size(image)
     if n > _MAX_QUIET_PIXELS:
-        warnings.warn(f"the Jacobian of {n} pixels takes long. Use an iterative method: 'krylov', 'power'.", stacklevel=stacklevel)
+        warnings.warn(f"the Jacobian of {n} pixels takes a long time. Use an iterative method: 'krylov', 'power'.", stacklevel=stacklevel)
 
 
 def check_jacobian_memory(image: Tensor, num_responses: int, *, copies: int, spectrum: bool = False) -> None:

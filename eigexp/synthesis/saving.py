@@ -70,7 +70,7 @@ def load_into(
         LoadError: if a check fails; some checks only warn without `raise_on_checks`.
     """
     if not fresh:
-        raise LoadError("load needs an object that was just made, but this one has eigendistortions. Make a new Eigendistortion.")
+        raise LoadError("load needs a new object, but this one already has eigendistortions. Make a new Eigendistortion.")
     checks = _Checks(str(path), raise_on_checks, atol, rtol)
     there = _device(image.device if map_location is None else map_location)
     if there != image.device:

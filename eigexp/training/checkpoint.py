@@ -59,7 +59,7 @@ class AtomicCheckpointIO(CheckpointIO):
             CheckpointError: if the file does not exist or is damaged.
         """
         if not Path(path).is_file():
-            raise CheckpointError(f"The checkpoint {path} does not exist. Give the path of one, or start without.")
+            raise CheckpointError(f"The checkpoint {path} does not exist. Give the path of a checkpoint, or start without one.")
         _check_trailer(Path(path))
         try:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
@@ -69,7 +69,7 @@ class AtomicCheckpointIO(CheckpointIO):
                 f"Delete it to start its images again ({' '.join(str(error).split())[:200]})."
             ) from error
         if not isinstance(loaded, dict):
-            raise CheckpointError(f"The checkpoint {path} holds no state of a fit. Delete it to start again.")
+            raise CheckpointError(f"The checkpoint {path} contains no state of a fit. Delete it to start again.")
         return loaded
 
     @override

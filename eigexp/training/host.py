@@ -8,7 +8,7 @@ from lightning.pytorch.strategies import SingleDeviceStrategy
 
 from eigexp.errors import ConfigurationError
 
-_NO_WEIGHTS = "it changes weights in training, and a solver has none"
+_NO_WEIGHTS = "it changes weights during training, and a solver has no weights"
 _REFUSED: dict[type, str] = {
     callbacks.StochasticWeightAveraging: "it averages weights over steps, and a solver has none",
     callbacks.WeightAveraging: "it averages weights over steps, and a solver has none",
@@ -47,9 +47,9 @@ def _check_precision(trainer: Trainer) -> None:
 
 def _check_limits(trainer: Trainer) -> None:
     if trainer.min_steps:
-        raise ConfigurationError(f"trainer.min_steps={trainer.min_steps}: a solver takes no step after it is done. Remove it.")
+        raise ConfigurationError(f"trainer.min_steps={trainer.min_steps}: a solver takes no steps after it has finished. Remove it.")
     if (trainer.min_epochs or 0) > 1:
-        raise ConfigurationError(f"trainer.min_epochs={trainer.min_epochs}: the tasks decide how many epochs there are. Remove it.")
+        raise ConfigurationError(f"trainer.min_epochs={trainer.min_epochs}: the number of tasks determines the number of epochs. Remove it.")
 
 
 def _check_callbacks(trainer: Trainer) -> None:
@@ -67,7 +67,7 @@ def _check_callbacks(trainer: Trainer) -> None:
 def _check_strategy(trainer: Trainer) -> None:
     if not isinstance(trainer.strategy, SingleDeviceStrategy):
         raise ConfigurationError(
-            f"trainer.strategy={type(trainer.strategy).__name__} synchronises gradients, of which there are none. "
+            f"trainer.strategy={type(trainer.strategy).__name__} synchronises gradients, but a solver has no gradients. "
             "Use eigexp.training.IndependentStrategy(devices) or BlockStrategy(devices), or trainer.strategy=images or block."
         )
 

@@ -125,7 +125,7 @@ class ResultLogger(Logger):
         except Exception as error:  # each logger has errors of its own
             self.runs = []
             self.problem = f"the logger {type(self).__name__} could not be {what} ({type(error).__name__}: {error})"
-            log.warning("%s. The run goes on without it.", self.problem)
+            log.warning("%s. The run continues without it.", self.problem)
 
 
 def csv(save_dir: str | Path = "outputs/logs", every: int = 1) -> ResultLogger:

@@ -246,5 +246,5 @@ def is_lost_connection(error: BaseException) -> bool:
 
 def _ended(rank: int, code: int) -> str:
     if code < 0:
-        return f"Process {rank} was killed by {signal.Signals(-code).name}. The command goes on from the last checkpoint."
+        return f"Process {rank} was killed by {signal.Signals(-code).name}. The same command continues from the last checkpoint."
     return f"Process {rank} ended with exit code {code}. Its own message, above, says why."

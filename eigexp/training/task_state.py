@@ -117,7 +117,7 @@ def read_entry(checkpoint: dict[str, Any]) -> dict[str, Any]:
     """
     saved = checkpoint.get(KEY)
     if saved is None:
-        raise CheckpointError("The checkpoint holds no solver state. Give one that was saved while an EigenModule had a task.")
+        raise CheckpointError("The checkpoint contains no solver state. Give one that was saved while an EigenModule had a task.")
     wrong = [key for key, kind in _ENTRY.items() if not isinstance(saved, dict) or not isinstance(saved.get(key), kind)]
     if wrong:
         raise CheckpointError(f"The checkpoint is damaged: its {wrong[0]} is missing or of a wrong type. Delete it to start again.")

@@ -66,7 +66,7 @@ def test_versions_are_shown_when_all_is_well(packages):
 def test_a_package_that_is_too_old_fails_with_a_hint(packages):
     packages["numpy"] = "0.9"
     bad = [check for check in check_versions() if check.status == "problem"]
-    assert [(check.name, check.detail) for check in bad] == [("numpy", "numpy 0.9 is not <99,>=1")]
+    assert [(check.name, check.detail) for check in bad] == [("numpy", "numpy 0.9 does not meet <99,>=1")]
     assert bad[0].hint == "pip install 'numpy<99,>=1'"
 
 
@@ -169,7 +169,7 @@ def test_wandb_key_of_the_netrc_file_is_found(monkeypatch, tmp_path):
 
 def test_no_slurm_is_well(monkeypatch, tmp_path):
     put_on_path(monkeypatch, tmp_path / "bin")
-    assert check_slurm() == Check("Slurm", "ok", "not installed; use launcher=local")
+    assert check_slurm() == Check("Slurm", "ok", "not installed; sweeps use launcher=local")
 
 
 def test_slurm_that_answers_shows_its_partitions(monkeypatch, tmp_path):

@@ -46,7 +46,7 @@ def test_status_and_cancel_know_of_workers_whose_sweep_is_gone(abandoned, tmp_pa
     planned = eigexp(tmp_path, "sweep", *WORDS, "--dry-run").stdout  # leaves them alone
     assert "4 tasks: 2 running, 2 to do" in planned
     done = eigexp(tmp_path, "cancel")
-    assert "2 local processes, of 2 tasks in flight" in done.stdout
+    assert "2 local processes of 2 tasks" in done.stdout
     (tmp_path / "held").unlink()
     wait_for(lambda: not at_work(abandoned))
     assert abandoned.ids() == [] and len(list((abandoned.root / "checkpoints").glob("*.ckpt"))) == 2

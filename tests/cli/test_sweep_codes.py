@@ -40,5 +40,5 @@ def test_the_last_line_of_a_sweep_counts_each_kind_of_end(capsys):
         "[2/6] ln camera: done (tolerance not met), 2.0 s",
         "[3/6] ln camera: failed (x is wrong)",
         "[4/6] ln camera: unfinished (trainer.max_steps=1 ended the fit)",
-        "2 of 6 tasks done, 1 tolerance not met, 1 failed, 1 without a result, 2 left; run the same command to continue.",
+        "2 of 6 tasks done, 1 tolerance not met, 1 failed, 1 without a result, 2 not computed; run the same command to continue.",
     ]

@@ -17,7 +17,7 @@ def test_the_command_writes_numbers_distortions_and_a_figure(tmp_path, capsys):
     assert record["models"] == ["ln", "lg"] and record["share"] == pytest.approx(1, rel=1e-6)
     assert load_file(tmp_path / "camera.safetensors")["distortions"].shape == (2, 1, 16, 16)
     assert (tmp_path / "camera.png").stat().st_size > 1000
-    assert "at least 100% of the possible" in capsys.readouterr().out
+    assert "at least 100% of the maximum" in capsys.readouterr().out
     assert main(["principal", "--models", "ln", "--floor", "0.1", "--output", str(tmp_path), "images.size=16"]) == 2
     assert "Give two or more" in capsys.readouterr().err
 

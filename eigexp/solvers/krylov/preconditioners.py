@@ -112,10 +112,10 @@ def check_preconditioner(kind: str, A: Operator) -> None:
         ConfigurationError: if there are no images of planes, or their sides do not fit.
     """
     if A.images is None or A.images.ndim < 3:
-        raise ConfigurationError(f"solver.preconditioner={kind} needs images with height and width. Leave it out: null.")
+        raise ConfigurationError(f"solver.preconditioner={kind} needs images with height and width. Set it to null.")
     h, w = A.images.shape[-2:]
     if PRECONDITIONERS[kind].even_sides and (h % 2 or w % 2):
-        raise ConfigurationError(f"solver.preconditioner={kind} needs images of even sides, not {h}x{w}. Set images.size, or take pf.")
+        raise ConfigurationError(f"solver.preconditioner={kind} needs images of even sides, not {h}x{w}. Set images.size, or use pf.")
 
 
 def build_preconditioner(kind: str, A: Operator, probes: Tensor, largest: float) -> Preconditioner:

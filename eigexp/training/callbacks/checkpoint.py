@@ -37,7 +37,7 @@ class Checkpoint(LightningCheckpoint, TaskCallback):
     ):
         for name, value in {"every_steps": every_steps, "every_seconds": every_seconds}.items():
             if value is not None and not value > 0:
-                raise ConfigurationError(f"checkpoint.{name}={value} must be greater than 0. Give null to switch it off.")
+                raise ConfigurationError(f"checkpoint.{name}={value} must be greater than 0. Give null to disable it.")
         self.path, self.every_steps, self.every_seconds = path, every_steps, every_seconds
         self._last_step, self._last_time, self._duration = 0, 0.0, 0.0
 

@@ -28,7 +28,7 @@ class Convergence(TaskCallback):
     def __init__(self, tol: float | None = None, patience: int | None = None, max_seconds: float | None = None):
         for name, value in {"tol": tol, "patience": patience, "max_seconds": max_seconds}.items():
             if value is not None and not value > 0:
-                raise ConfigurationError(f"convergence.{name}={value} must be greater than 0. Leave it out to have no such limit.")
+                raise ConfigurationError(f"convergence.{name}={value} must be greater than 0. Give null for no limit.")
         self.tol, self.patience, self.max_seconds = tol, patience, max_seconds
         self._ids: list[str] = []
         self._best: list[float] = []
