@@ -87,7 +87,7 @@ def test_a_copy_that_is_coarse_inside_is_not_taken_and_an_operator_of_ones_own_i
     single = diagonal(4.0, 1.0, 0.5, dtype=torch.float32)
     assert measured(coarse, coarse, both_ends(3), reached(4.0)).rounding == pytest.approx(4e-10, rel=0.01)
     refused = measured(single, coarse, both_ends(3), reached(4.0))
-    assert any("a coarser dtype" in note for note in refused.notes)
+    assert any("a less precise dtype" in note for note in refused.notes)
     assert refused.rounding >= 4 * 2.0**-23 * 4.0
 
 

@@ -204,10 +204,10 @@ def test_a_neighbour_that_is_not_printed_makes_a_vector_not_unique():
     pairs = judged(A, [0, 5], vectors, next_top=(1.0, 1e-9), next_bottom=(0.1, 1e-9))
     assert pairs.clusters == ((0, 1), (4, 5))
     assert pairs.notes == (
-        "the most noticeable distortion is not unique: eigenvalues 0 and 1 cannot be told apart, "
-        "and mixtures of their distortions fit as well",
-        "the least noticeable distortion is not unique: eigenvalues 4 and 5 cannot be told apart, "
-        "and mixtures of their distortions fit as well",
+        "the most noticeable distortion is not unique: eigenvalues 0 and 1 cannot be distinguished, "
+        "and linear combinations of their distortions are equally valid",
+        "the least noticeable distortion is not unique: eigenvalues 4 and 5 cannot be distinguished, "
+        "and linear combinations of their distortions are equally valid",
     )
     apart = judged(A, [0, 5], vectors, next_top=(0.6, 1e-9), next_bottom=(0.4, 1e-9))
     assert apart.clusters == () and apart.notes == ()

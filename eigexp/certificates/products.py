@@ -98,7 +98,7 @@ def _compared(A: Operator, image: int, proposal: RitzPairs, progress: Progress, 
             notes = [
                 *notes,
                 f"this model's eigenvalues in {name} and float64 differ by up to {shift / largest:.1e} of the largest eigenvalue, more "
-                "than the tolerance, as low contrast and equal values under pooling make them; values and intervals are those of float64",
+                "than the tolerance (low contrast or equal values under pooling cause this); values and intervals are those of float64",
             ]
     return Measured(fresh, largest, measured.rounding, shift, products, notes)
 

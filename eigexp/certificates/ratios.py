@@ -43,7 +43,7 @@ def _findings(pairs: EigenPairs, norms: torch.Tensor, floor: float | None) -> li
         if share > _BLIND and index < pairs.n // 2:
             own = max(0.0, (1 - share)) / float(norms[i]) ** 2
             found.append(
-                f"the second model hardly responds to distortion {index}: its sensitivity is {own:.2g}, below floor={floor:g}; with a smaller "
-                "floor the ratio grows, and without one it may have no bound"
+                f"the second model hardly responds to distortion {index}: its sensitivity is {own:.2g}, below floor={floor:g}; "
+                "with a smaller floor the ratio increases, and without a floor it may be unbounded"
             )
     return found

@@ -121,7 +121,9 @@ def check_overrides(overrides: Iterable[str]) -> None:
     for override in overrides:
         group, _, value = override.partition("=")
         if group.lstrip("+~") in _WITHOUT_EFFECT:
-            raise ConfigurationError(f"{override} has no effect: results are written to the store, relative to the current folder. Set store=<folder>.")
+            raise ConfigurationError(
+                f"{override} has no effect: results are written to the store, relative to the current folder. Set store=<folder>."
+            )
         if value == "null" and group in _main_config()["groups"] and group not in _MAY_BE_NULL:
             options = sorted(
                 file.name.removesuffix(".yaml") for file in files(CONF).joinpath(group).iterdir() if file.name.endswith(".yaml")

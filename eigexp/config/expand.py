@@ -96,9 +96,7 @@ def configurations(overrides: Sequence[str]) -> Iterator[tuple[list[str], DictCo
     """
     points = expand(overrides)
     if not points:
-        raise ConfigurationError(
-            f"{' '.join(overrides)} gives no configuration: a choice or glob is empty. `eigexp models` lists models."
-        )
+        raise ConfigurationError(f"{' '.join(overrides)} gives no configuration: a choice or glob is empty. `eigexp models` lists models.")
     limit, count = max_tasks(overrides), 0
     for point in points:
         config = compose(point)
@@ -144,7 +142,9 @@ def _chosen(sweeps: Mapping[str, list[str]], point: Sequence[str]) -> list[list[
     fitting = [listed for listed in sweeps.values() if len(sweeps) == 1 or _has_choices_of(listed, given)]
     if sweeps and not fitting:
         names = ", ".join(sweeps)
-        raise ConfigurationError(f"{' '.join(point)} matches none of the experiment's sweeps {names}. Use values that one of them contains.")
+        raise ConfigurationError(
+            f"{' '.join(point)} matches none of the experiment's sweeps {names}. Use values that one of them contains."
+        )
     return [[override for override in listed if _key(override) not in given] for listed in fitting]
 
 

@@ -130,7 +130,7 @@ def _check_type(value: Any, hint: Any, path: str) -> None:
         adapter.validate_python(value)
     except ValidationError as error:
         shown = printable(repr(value)[:200])
-        raise ConfigurationError(f"{path}={shown} does not fit. Give {type_words(hint)}.") from error
+        raise ConfigurationError(f"{path}={shown} is invalid. Give {type_words(hint)}.") from error
 
 
 def _hints(target: Any) -> dict[str, Any]:
@@ -155,7 +155,7 @@ def located(target: str, path: str) -> Any:
         raise
     except Exception as error:  # a module of the user's may raise anything while it is imported
         raise ConfigurationError(
-            f"{path}._target_={printable(target)} cannot be imported ({one_line(error)}). Add its folder to PYTHONPATH, or correct the name."
+            f"{path}._target_={printable(target)} cannot be imported ({one_line(error)}). Add its folder to PYTHONPATH, or correct it."
         ) from error
 
 

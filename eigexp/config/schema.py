@@ -111,4 +111,4 @@ def _message(problem: Any) -> str:
         return f"{top} is missing. Remove ~{top}, or set {top}=<option>."
     key = key if key in _WANTED or top in ("callbacks", "logger") else top
     wanted = _WANTED.get(key, f"a group of settings, such as an option by its name, or +{key}._target_=<class>")
-    return f"{key}={printable(repr(problem['input'])[:100])} does not fit. Give {wanted}."
+    return f"{key}={printable(repr(problem['input'])[:100])} is invalid. Give {wanted}."

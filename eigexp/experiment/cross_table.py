@@ -91,8 +91,9 @@ def _deviation(vectors: Sequence[dict[str, Any]], values: Tensor, largest: Seque
     deviation = max(off, default=0.0)
     if deviation > _MOST_DEVIATION[tasks.dtype]:
         raise OperatorError(
-            f"{tasks.network.name}, run to all its layers at once, gives a layer's own eigenvalue wrong by {deviation:.1e} of its largest. "
-            "Its forward pass may not be the same each time, or may change what it returned before. The layers' own results stand."
+            f"one pass of {tasks.network.name} through all layers gives eigenvalues of a layer with an error of {deviation:.1e} "
+            "of its largest. The forward pass may differ from call to call, or overwrite tensors that it returned. "
+            "The results of the layers remain valid."
         )
     return deviation
 

@@ -108,7 +108,8 @@ class Fitting:
         position = next((i for i, batch in enumerate(tasks.batches) if [p.id for p in batch] == ids), None)
         if position is None:
             raise CheckpointError(
-                f"ckpt_path={checkpoint} belongs to the results {', '.join(ids)}, which this run does not compute. Use the configuration that wrote it."
+                f"ckpt_path={checkpoint} belongs to the results {', '.join(ids)}, which this run does not compute. "
+                "Use the configuration that wrote it."
             )
         return replace(self, tasks=tasks.only(position)).fit(checkpoint)
 

@@ -72,7 +72,8 @@ class Responses:
         """Return the distance between the responses to two images of the result's shape, in units of the noise."""
         if self._measured or isinstance(self.noise, EarlyLateNoise):
             raise ConfigurationError(
-                "with against=, norm= or noise=early_late an eigenvalue does not predict a response. Use --no-check to export without the model."
+                "with against=, norm= or noise=early_late an eigenvalue does not predict a response. "
+                "Use --no-check to export without the model."
             )
         at, other = self._respond(reference), self._respond(values)
         difference = self.noise.whiten((other - at)[:, None], at)
@@ -182,5 +183,8 @@ def _point(model: nn.Module, image: NDArray[Any]) -> tuple[LinearisationPoint, t
             point.response(pixels)
         return point, torch.float64
     except RuntimeError as error:
-        log.warning("The model is computed in float32, because float64 failed (%s): rounding may exceed small changes of the response.", str(error)[:120])
+        log.warning(
+            "The model is computed in float32, because float64 failed (%s): rounding may exceed small changes of the response.",
+            str(error)[:120],
+        )
         return LinearisationPoint(converted(model, torch.float32), pixels.float(), None, None, batched=True), torch.float32

@@ -55,7 +55,10 @@ def second_network(config: Mapping[str, Any]) -> Network | None:
     if (config.get("norm") or {}).get("_target_"):
         raise ConfigurationError("against= and norm= are both set, but only one of them can be used. Remove the other.")
     if not isinstance(config.get("floor"), int | float) or not config["floor"] > 0:
-        raise ConfigurationError(f"floor={config.get('floor')} must be a positive number: without it, a change to which the second model does not respond has no finite ratio.")
+        raise ConfigurationError(
+            f"floor={config.get('floor')} must be a positive number: without it, a change to which the second model "
+            "does not respond has no finite ratio."
+        )
     network = build_network(node)
     if len(network.layers.layers) > 1:
         raise ConfigurationError("against.layer names several layers. Give one layer, or a sweep over layers: against.layer=a,b.")

@@ -73,7 +73,9 @@ def layer_table(config: Mapping[str, Any]) -> str:
         except (RuntimeError, ModelError):
             continue
         return "\n".join(f"{name:<40} {'x'.join(map(str, shape))}" for name, shape in shapes.items())
-    raise ModelError(f"{config['model'].get('name')} accepts images with neither 3 channels nor 1 at {sides[0]}x{sides[1]}. Set images.size.")
+    raise ModelError(
+        f"{config['model'].get('name')} accepts images with neither 3 channels nor 1 at {sides[0]}x{sides[1]}. Set images.size."
+    )
 
 
 def _model_name(node: Mapping[str, Any]) -> str:

@@ -38,7 +38,8 @@ def objective(folders: Sequence[Path], name: str | None) -> float | None:
     values = [_metrics(folder).get(name) for folder in folders]
     if not values or None in values:
         raise ConfigurationError(
-            f"optimized_metric={name}: some results of this run do not have it. Request pairs at both ends, and make sure that the largest is verified."
+            f"optimized_metric={name}: some results of this run do not have it. "
+            "Request pairs at both ends, and make sure that the largest is verified."
         )
     return sum(value for value in values if value is not None) / len(values)
 

@@ -150,7 +150,9 @@ def _read_deep_png(path: Path, max_pixels: int) -> NDArray:
     try:
         from torchvision.io import ImageReadMode, decode_image
     except ImportError as error:  # announced for a later torchvision
-        raise ImageError(f"{path} has 16 bits per colour, and this version of torchvision cannot read such a PNG. Save it as a TIFF.") from error
+        raise ImageError(
+            f"{path} has 16 bits per colour, and this version of torchvision cannot read such a PNG. Save it as a TIFF."
+        ) from error
     content = sound_png(path.read_bytes(), lambda height, width: _check_size(path, height, width, max_pixels))
     data = torch.frombuffer(bytearray(content), dtype=torch.uint8)
     with warnings.catch_warnings():

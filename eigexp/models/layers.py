@@ -110,6 +110,6 @@ def _name(value: Any) -> str:
     if isinstance(value, str):
         return value
     raise ModelError(
-        f"model.layer={value!r} is not a layer name. Give a name, a list of names, or null; within a list, give the last layer's "
-        "name instead of null. `eigexp models NAME` lists the layers."
+        f"model.layer={value!r} is not a layer name. Give a name, a list of names, or null; inside a list, name the "
+        "last layer instead of null. `eigexp models NAME` lists the layers."
     )

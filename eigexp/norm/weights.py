@@ -26,7 +26,9 @@ class PixelWeights(Norm):
 
     def __post_init__(self) -> None:
         if not bool((self._weights > 0).all()):
-            raise ConfigurationError(f"norm.path={self.path}: the smallest weight is {float(self._weights.min()):.3g}. All weights must be positive.")
+            raise ConfigurationError(
+                f"norm.path={self.path}: the smallest weight is {float(self._weights.min()):.3g}. All weights must be positive."
+            )
 
     def apply(
         self, pixels: Float[Tensor, "*more pixels"], image_shape: tuple[int, ...], power: float = 1.0

@@ -36,7 +36,9 @@ def against(
         ModelError: if the model cannot be differentiated at the image in float64.
     """
     if not (math.isfinite(floor) and floor > 0):
-        raise ConfigurationError(f"floor={floor} must be a positive number: without it, a change to which the second model does not respond has no finite ratio.")
+        raise ConfigurationError(
+            f"floor={floor} must be a positive number: without it, a change to which the second model does not respond has no finite ratio."
+        )
     image = image.detach().double()
     shape = tuple(image.shape[1:])
     check_coordinates(coordinates(subspace, shape), "a second model")

@@ -116,6 +116,8 @@ def _check_images(images: Tensor, batched: bool) -> None:
         raise ImageError(f"images must be floating point, but are {images.dtype}. Convert them, for example with image.float() / 255.")
     # Rounding is about eps * lambda_1, and eps is 1e-3 in float16, 8e-3 in bfloat16: no small eigenvalue would survive it.
     if images.dtype not in (torch.float32, torch.float64):
-        raise ImageError(f"images are {images.dtype}, which is not precise enough for eigenvalues. Convert them: image.float(), or image.double().")
+        raise ImageError(
+            f"images are {images.dtype}, which is not precise enough for eigenvalues. Convert them: image.float(), or image.double()."
+        )
     if not torch.isfinite(images).all():
         raise ImageError("the image has NaN or Inf pixels. Fix or remove that image.")

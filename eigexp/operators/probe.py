@@ -34,8 +34,8 @@ def tested(A: JacobianOperator) -> JacobianOperator:
     # Before the comparison, which NaN would pass: nothing is larger than NaN.
     if not (torch.isfinite(forward).all() and torch.isfinite(back).all()):
         raise ModelError(
-            "the model's derivative at this image is not finite (NaN or Inf), as that of sqrt at 0 is. "
-            "Move the image off such a point (a constant region, often), or smooth the model there."
+            "the model's derivative at this image is not finite (NaN or Inf), like that of sqrt at 0. "
+            "Change the image (often the cause is a constant region), or make the model smooth there."
         )
     _check_overflow(A, forward)
     left, right = (u * forward).double().sum(dim=(1, 2)), (back * v).double().sum(dim=(1, 2))

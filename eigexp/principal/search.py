@@ -83,7 +83,9 @@ def principal_distortions(
     if len(models) < 2:
         raise ConfigurationError(f"principal distortions compare models, but {len(models)} was given. Give two or more.")
     if not (math.isfinite(floor) and floor > 0):
-        raise ConfigurationError(f"floor={floor} must be a positive number: without it, a change to which a model does not respond has no finite ratio.")
+        raise ConfigurationError(
+            f"floor={floor} must be a positive number: without it, a change to which a model does not respond has no finite ratio."
+        )
     image, shape = image.detach().double(), tuple(image.shape[1:])
     n = coordinates(subspace, shape)
     check_coordinates(n, "principal distortions")

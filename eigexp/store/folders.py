@@ -80,7 +80,12 @@ class Folders:
         if self.left_out:
             names, reason = list(self.left_out), next(iter(self.left_out.values()))
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            log.warning("Left out because they are invalid: %s%s. The first reason: %s `eigexp store verify` lists all.", ", ".join(names[:5]), more, reason)
+            log.warning(
+                "Left out because they are invalid: %s%s. The first reason: %s `eigexp store verify` lists all.",
+                ", ".join(names[:5]),
+                more,
+                reason,
+            )
             self.left_out = {}
 
     def _folders_of(self, group: os.DirEntry[str]) -> Iterator[Path]:

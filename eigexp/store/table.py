@@ -72,7 +72,7 @@ def render(store: Store, kind: str = "table", where: Sequence[str] = (), shown: 
     shown, selection = shown or Shown(), Selection.of_store(store, where)
     columns = known_columns(shown.columns, shown.columns_of(selection))
     if where and not selection.rows:
-        log.warning("No result meets %s.", " and ".join(where))
+        log.warning("No result matches %s.", " and ".join(where))
     if kind == "table" and columns is None:
         return fitting(selection, shown)
     return format_rows(shown.rows_of(selection), kind, columns or shown.columns_of(selection))

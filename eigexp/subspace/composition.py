@@ -92,4 +92,6 @@ def _part(settings: Any) -> PixelSubspace:
     try:
         return KNOWN[settings["name"]](**given)
     except TypeError as error:
-        raise ConfigurationError(f"subspace.parts: {settings['name']} cannot be constructed ({error}). Give its settings by name.") from error
+        raise ConfigurationError(
+            f"subspace.parts: {settings['name']} cannot be constructed ({error}). Give its settings by name."
+        ) from error

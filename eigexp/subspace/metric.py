@@ -59,7 +59,9 @@ def check_coordinates(n: int, what: str) -> None:
         OperatorError: naming n, and what to do.
     """
     if n > _LARGEST:
-        raise OperatorError(f"{what} needs a matrix of n={n} coordinates, but the limit is {_LARGEST}. Set a smaller images.size, or a subspace.")
+        raise OperatorError(
+            f"{what} needs a matrix of n={n} coordinates, but the limit is {_LARGEST}. Set a smaller images.size, or a subspace."
+        )
 
 
 def metric_of_matrix(inner: PixelSubspace | None, M: Float[Tensor, "n n"], floor: float | None = None) -> MetricSubspace:

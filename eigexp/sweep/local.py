@@ -176,7 +176,7 @@ class WorkerPool:
         again, self._signum = self._signum is not None, signum
         living = [worker.process for worker in list(self._workers.values()) if worker.process.poll() is None]
         name = signal.Signals(signum).name
-        doing = "killing them" if again else "they save and stop; a second signal kills them"
+        doing = "they are killed" if again else "they save and stop; a second signal kills them"
         print(f"eigexp: {name}: {len(living)} workers are running; {doing}.", file=sys.stderr, flush=True)
         for process in living:
             process.send_signal(signal.SIGKILL if again else signal.SIGTERM)

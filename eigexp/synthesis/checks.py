@@ -35,12 +35,14 @@ def check_image(image: Any) -> None:
         raise ImageError("the image has NaN or Inf pixels. Replace them, or choose another image.")
     if image.ndim != 4:
         warnings.warn(
-            f"the image has {image.ndim} axes. Mainly inputs with 4 axes are tested: (images, channels, height, width). Others should work.",
+            f"the image has {image.ndim} axes. Tests mainly cover 4 axes: (images, channels, height, width). Others should work.",
             stacklevel=3,
         )
     low, high = float(image.min()), float(image.max())
     if low < 0 or high > 1:
-        warnings.warn(f"the image's values range from {low:.4g} to {high:.4g}. Mainly [0, 1] is tested; other ranges should work.", stacklevel=3)
+        warnings.warn(
+            f"the image's values range from {low:.4g} to {high:.4g}. Mainly [0, 1] is tested; other ranges should work.", stacklevel=3
+        )
 
 
 def check_model(model: Callable[[Tensor], Any], image: Tensor) -> Tensor:

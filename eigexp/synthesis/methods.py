@@ -40,7 +40,9 @@ def solver_for(
     if isinstance(method, Solver):
         if given:
             name = next(iter(given))
-            raise ConfigurationError(f"{name} cannot be given together with a solver. Give it to the solver: {type(method).__name__}({name}=...).")
+            raise ConfigurationError(
+                f"{name} cannot be given together with a solver. Give it to the solver: {type(method).__name__}({name}=...)."
+            )
         return method
     if method not in SOLVERS:
         raise ConfigurationError(f"method={method!r} is unknown. {nearest(str(method), METHODS)} All: {', '.join(METHODS)}.")
@@ -61,7 +63,9 @@ def _check_options(method: str, kind: type[Solver], given: dict[str, Any]) -> No
     for name in given:
         if name not in _settings(kind):
             having = [other for other, solver in SOLVERS.items() if name in _settings(solver)]
-            raise ConfigurationError(f"{name} is not an option of method={method!r}. Choose a method that has this option: {', '.join(having)}.")
+            raise ConfigurationError(
+                f"{name} is not an option of method={method!r}. Choose a method that has this option: {', '.join(having)}."
+            )
 
 
 def _settings(kind: type[Solver]) -> set[str]:

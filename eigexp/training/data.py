@@ -99,5 +99,7 @@ class TaskData(LightningDataModule):
         most = getattr(self.trainer, "max_epochs", None)
         if most is not None and 0 <= most - self.trainer.current_epoch < len(self._mine):
             log.warning(
-                "trainer.max_epochs=%d ends the fit before all %d tasks are done, with one task per epoch. Set max_epochs=-1.", most, len(self._mine)
+                "trainer.max_epochs=%d ends the fit before all %d tasks are done, with one task per epoch. Set max_epochs=-1.",
+                most,
+                len(self._mine),
             )

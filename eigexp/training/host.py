@@ -40,8 +40,8 @@ def check_trainer(trainer: Trainer) -> None:
 def _check_precision(trainer: Trainer) -> None:
     if trainer.precision not in ("32-true", "64-true"):
         raise ConfigurationError(
-            f"trainer.precision={trainer.precision} rounds products to less than float32. "
-            "Leave it at 32-true; the dtype of the images chooses float32 or float64."
+            f"trainer.precision={trainer.precision} is less precise than float32. "
+            "Leave it at 32-true; the dtype of the images selects float32 or float64."
         )
 
 
@@ -49,7 +49,9 @@ def _check_limits(trainer: Trainer) -> None:
     if trainer.min_steps:
         raise ConfigurationError(f"trainer.min_steps={trainer.min_steps}: a solver takes no steps after it has finished. Remove it.")
     if (trainer.min_epochs or 0) > 1:
-        raise ConfigurationError(f"trainer.min_epochs={trainer.min_epochs}: the number of tasks determines the number of epochs. Remove it.")
+        raise ConfigurationError(
+            f"trainer.min_epochs={trainer.min_epochs}: the number of tasks determines the number of epochs. Remove it."
+        )
 
 
 def _check_callbacks(trainer: Trainer) -> None:

@@ -91,7 +91,7 @@ def write(path, content):
     [
         (["model=onof"], "Did you mean onoff"),
         (["solver.kk=3"], "solver.kk is unknown. Did you mean k"),
-        (["solver.k=three"], "solver.k='three' does not fit"),
+        (["solver.k=three"], "solver.k='three' is invalid"),
         (["solver.k=-1"], "solver.k=-1 must be at least 1"),
         (["solver.k=600"], "solver.k=600 is more than the n=576 eigenvalues"),
         (["images=file", "images.path=none.png"], "images.path=none.png is not a file"),
@@ -104,8 +104,8 @@ def write(path, content):
         (["model._target_=mymodels.NotFinite"], "NaN or Inf"),
         (["model._target_=mymodels.Typo"], "cannot be imported"),
         (["solver.tol=1e-9"], "below the rounding of float32 products"),
-        (["dtype=float16"], "dtype='float16' does not fit"),
-        (["linearise=backwards"], "linearise='backwards' does not fit"),
+        (["dtype=float16"], "dtype='float16' is invalid"),
+        (["linearise=backwards"], "linearise='backwards' is invalid"),
     ],
 )
 def test_bad_input_is_one_clear_line_and_exit_2(tmp_path, words, message):

@@ -122,7 +122,7 @@ def test_groups_and_experiments_of_ones_own(here, capsys):
         ),
         ([*TINY, "ckpt_path=nothing.ckpt"], "nothing.ckpt does not exist"),
         ([*TINY, "debug=nosuch"], "debug=nosuch is unknown"),
-        ([*TINY, "noise._target_=mine.Gain", "noise.gain=3"], "noise.gain is unknown to Gain"),
+        ([*TINY, "noise._target_=mine.Gain", "noise.gain=3"], "noise.gain is not an argument of"),
     ],
 )
 def test_a_refusal_is_one_line_and_exit_2(here, capsys, words, message):

@@ -86,8 +86,8 @@ def test_a_wrong_override_is_named_with_a_hint(override, message):
 @pytest.mark.parametrize(
     "path, node, message",
     [
-        ("solver", {"_target_": "eigexp.solvers.krylov.Krylov", "k": "abc"}, "solver.k='abc' does not fit"),
-        ("solver", {"_target_": "eigexp.solvers.krylov.Krylov", "tol": [1]}, "solver.tol=[1] does not fit"),
+        ("solver", {"_target_": "eigexp.solvers.krylov.Krylov", "k": "abc"}, "solver.k='abc' is invalid"),
+        ("solver", {"_target_": "eigexp.solvers.krylov.Krylov", "tol": [1]}, "solver.tol=[1] is invalid"),
         ("solver", {"_target_": "eigexp.solvers.krylov.Krylov", "structured": True}, "Did you mean structured_vectors"),
         ("solver", {"_target_": "eigexp.solvers.krylov.Krylov", "k": -2}, "solver.k=-2 must be at least 1"),
         ("model", {"_target_": "no.such.Net"}, "model._target_=no.such.Net cannot be imported"),

@@ -43,5 +43,5 @@ def test_random_weights_are_said_in_the_record(tmp_path):
     (task,) = make_plan([*words, "logger=none", "figure=null", "callbacks.progress.mode=quiet", f"store='{tmp_path}'"])
     run(task.config)
     assert Store(tmp_path).read(task.id).record["notes"] == [
-        "efficientnet_lite0 has random weights: this says nothing of a trained network"
+        "efficientnet_lite0 has random weights: the result says nothing about a trained network"
     ]

@@ -61,7 +61,7 @@ def test_what_the_code_does_not_show_is_seen_in_the_response(computed, tmp_path,
     assert computed() == (ids, ids)
     (tmp_path / "offset.txt").write_text("0.7")
     assert computed() == (ids, set())
-    assert "responds to its image otherwise" in caplog.text
+    assert "responds differently to its image" in caplog.text
     assert computed() == (ids, ids)
 
 

@@ -94,5 +94,5 @@ def test_a_chart_has_a_row_for_each_distortion(store):
 def test_what_cannot_be_shown_is_refused(store):
     with pytest.raises(ConfigurationError, match=r"model=absent is unknown"):
         networks(["absent"])
-    with pytest.raises(ConfigurationError, match=r"noise=early_late has no sensitivity"):
+    with pytest.raises(ConfigurationError, match=r"With noise=early_late, v\^T F v cannot be computed"):
         seen_by(results(store, "onoff"), networks(["ln"]), EarlyLateNoise())

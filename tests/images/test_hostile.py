@@ -59,7 +59,7 @@ def test_an_animation_is_refused_with_the_number_of_frames(tmp_path):
     frames = [PillowImage.fromarray(np.full((8, 8), value, np.uint8)) for value in (0, 100, 200)]
     for name in ("x.png", "x.webp"):
         frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
-        with pytest.raises(ImageError, match=r"holds 3 frames\. Save the one that you mean"):
+        with pytest.raises(ImageError, match=r"holds 3 frames\. Save the one that you need"):
             read_image(tmp_path / name)
 
 

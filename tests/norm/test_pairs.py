@@ -106,7 +106,7 @@ def test_what_the_second_model_cannot_see_is_a_finding(models, photograph):
 
     A = linearise(models["onoff"], photograph, subspace=against(half, photograph, 1e-3))
     pairs = certified(A, Krylov())
-    assert any("hardly sees distortion 0: its own sensitivity is" in note for note in pairs.notes)
+    assert any("hardly responds to distortion 0: its sensitivity is" in note for note in pairs.notes)
     same = certified(linearise(models["ln"], photograph, subspace=against(models["ln"], photograph, 1e-6)), Krylov(k_bottom=0))
     assert not any("hardly sees" in note for note in same.notes)
     assert float(same.eigenvalues[0]) == pytest.approx(1, abs=1e-3)
@@ -180,7 +180,7 @@ def test_the_euclidean_norm_is_in_no_id(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["against=lg", "floor=0"], r"floor=0 does not fit\. Give a positive number"),
+        (["against=lg", "floor=0"], r"floor=0 is invalid\. Give a positive number"),
         (["against=lg", "norm=csf"], r"against= and norm= are both set"),
         (["against=resnet18", "against.weights=random", "against.layer=[layer1,layer2]"], r"against\.layer names several layers"),
     ],
@@ -191,7 +191,7 @@ def test_a_pair_that_cannot_be_is_refused(words, message, tmp_path):
 
 
 def test_measures_that_cannot_be_are_refused(tmp_path, photograph):
-    with pytest.raises(OperatorError, match=r"a second model takes a matrix of n=6400 coordinates, more than 6000\. Set"):
+    with pytest.raises(OperatorError, match=r"a second model needs a matrix of n=6400 coordinates, but the limit is 6000\. Set"):
         against(lambda x: x, torch.rand(1, 1, 80, 80), 0.1)
     with pytest.raises(ConfigurationError, match=r"floor=-1 must be a positive number"):
         against(lambda x: x, photograph, -1)
@@ -200,7 +200,7 @@ def test_measures_that_cannot_be_are_refused(tmp_path, photograph):
     with pytest.raises(OperatorError, match=r"nearly singular"):
         metric_of_matrix(None, torch.full((3, 3), 1.0, dtype=torch.float64) + 1e-14 * torch.eye(3, dtype=torch.float64))
     np.save(tmp_path / "w.npy", np.zeros((4, 4)))
-    with pytest.raises(ConfigurationError, match=r"least is 0\. Write positive ones"):
+    with pytest.raises(ConfigurationError, match=r"smallest weight is 0\. All weights must be positive"):
         PixelWeights(str(tmp_path / "w.npy"))
     np.save(tmp_path / "w.npy", np.ones((4, 4)))
     with pytest.raises(ImageError, match=r"weights of shape \(4, 4\), but an image \(1, 5, 4\)"):

@@ -40,7 +40,7 @@ RANDOM = {
     "rrelu": (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.RReLU()), r"1 \(RReLU\)\. Call model\.eval\(\)"),
     "gumbel": (gumbel, r"output of 1 \(GumbelNoise\)"),
     "functional dropout": (Functional, r"output of the model \(Functional\)"),
-    "function": (lambda: lambda x: x.sin() + 0.1 * torch.rand_like(x), "Remove what is random from it"),
+    "function": (lambda: lambda x: x.sin() + 0.1 * torch.rand_like(x), "Remove the randomness"),
     "backward": (lambda: NoisyBackward.apply, "two backward passes"),
 }
 

@@ -244,7 +244,7 @@ def test_a_square_root_at_zero(method):
 
 @pytest.mark.parametrize("output", ["text", None, 3])
 def test_a_response_that_is_no_tensor(output):
-    words = rf"no tensor that can be differentiated: output \({type(output).__name__}\)"
+    words = rf"no differentiable tensor: output \({type(output).__name__}\)"
     refused(lambda x: output, images(1, 3, 4), ModelError, words)
 
 

@@ -74,7 +74,7 @@ def test_a_krylov_space_begins_where_the_jacobian_is_not_sparse_and_its_cost_cou
     A, solver = CountedOperator(problem.operator()), Auto(bottom_rtol=0.01)
     with caplog.at_level(logging.INFO):
         state = run(solver, A)
-    assert "solver=auto: krylov, since responses depend on 1 x 1600 of 1 x 1600 pixels" in caplog.text
+    assert "solver=auto: krylov, because responses depend on 1 x 1600 of 1 x 1600 pixels" in caplog.text
     (pairs,) = certify(problem.operator(), solver.pairs(state), solver=solver, state=state)
     assert pairs.status == "converged"
     assert pairs.evidence == {"top": "krylov", "bottom": "krylov"}

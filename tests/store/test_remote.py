@@ -156,7 +156,7 @@ def test_what_a_bucket_lacks_or_changed_is_refused(bucket, fake, tmp_path):
     record = json.loads(remote.read(f"records/{fake.id}.json"))
     name, wanted = next(iter(record["files"].items()))
     remote.replace(f"{fake.id[:2]}/{fake.id}/{wanted}/{name}", b"changed")
-    with pytest.raises(StoreError, match="not what its record says"):
+    with pytest.raises(StoreError, match="do not match the record"):
         remote.pull(Store(tmp_path / "x"), fake.id)
 
 

@@ -181,8 +181,8 @@ def test_parts_that_commute_have_their_intersection():
         (lambda: Window(y=1.5), r"subspace\.y=1\.5 must lie in \[0, 1\]"),
         (lambda: Colour("lum"), r"subspace\.axis=lum is unknown\. Did you mean blue or luminance"),
         (lambda: Composition([]), r"subspace\.parts is empty"),
-        (lambda: Composition([{"name": "bend"}]), r"'bend' names no subspace\. Did you mean band"),
-        (lambda: Composition([{"name": "band", "hi": 1}]), r"band cannot be made .*hi"),
+        (lambda: Composition([{"name": "bend"}]), r"'bend' is not a subspace\. Did you mean band"),
+        (lambda: Composition([{"name": "band", "hi": 1}]), r"band cannot be constructed .*hi"),
         (lambda: Tangent(3, "latent.npy"), r"subspace\.decoder is not callable"),
     ],
 )
@@ -193,7 +193,7 @@ def test_settings_that_cannot_work_are_refused(make, message):
 
 @pytest.mark.parametrize("subspace", [Band(0.7, 0.71), Composition([Mask(extent=0.2), FileBasis("absent.npy")])])
 def test_what_holds_nothing_is_refused(subspace):
-    with pytest.raises((ImageError, ConfigurationError), match=r"holds no frequency|cannot be read"):
+    with pytest.raises((ImageError, ConfigurationError), match=r"contains no frequency|cannot be read"):
         subspace.dimension(SHAPE)
 
 

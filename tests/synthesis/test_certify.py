@@ -39,4 +39,4 @@ def test_the_command_certifies_as_it_is_told(tmp_path, capsys, words, least, mos
 
 def test_the_command_refuses_a_precision_that_it_does_not_know(tmp_path, capsys):
     assert main(["run", "model=ln", "images.size=24", f"store={tmp_path}", "certify=float16"]) == 2
-    assert "certify='float16' does not fit. Give float64 or solver." in capsys.readouterr().err
+    assert "certify='float16' is invalid. Give float64 or solver." in capsys.readouterr().err

@@ -68,7 +68,10 @@ def test_a_preconditioner_and_a_way_to_make_products_are_handed_on():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"method": "sparse", "k_top": 2}, r"k_top is not an option of method='sparse'. Choose a method that has it: krylov, power"),
+        (
+            {"method": "sparse", "k_top": 2},
+            r"k_top is not an option of method='sparse'. Choose a method that has this option: krylov, power",
+        ),
         ({"method": "exact", "bottom_rtol": 1e-3}, r"bottom_rtol is not an option of method='exact'"),
         ({"method": "power", "preconditioner": "pf"}, r"preconditioner is not an option of method='power'"),
         ({"method": Krylov(), "tol": 1e-3}, r"Give it to the solver: Krylov\(tol=\.\.\.\)"),

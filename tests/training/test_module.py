@@ -168,7 +168,7 @@ def test_a_checkpoint_of_another_format_or_program_is_refused(tmp_path):
         fitted([task("a")], resume=path)
     del saved["eigexp"]
     torch.save(saved, path)
-    with pytest.raises(CheckpointError, match="holds no solver state"):
+    with pytest.raises(CheckpointError, match="contains no solver state"):
         fitted([task("a")], resume=path)
 
 
