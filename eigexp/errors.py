@@ -1,4 +1,4 @@
-"""One tree of errors; each is also the builtin error that a caller would expect. A message says what is wrong, the value, what to do."""
+"""One tree of errors; each is also the builtin error that a caller expects. A message says what is wrong, the value, and what to do."""
 
 import re
 from collections.abc import Iterable
@@ -50,7 +50,7 @@ class StoreError(EigexpError, OSError):
 
 
 class UnknownResultError(StoreError, LookupError):
-    """No result, or more than one, has an id that begins so."""
+    """No result, or more than one, has an id with this beginning."""
 
 
 class CheckpointError(EigexpError, RuntimeError):
@@ -83,7 +83,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the end of a message: the known names nearest to `name`, or all of them where none is near."""
+    """Return the end of a message: the known names most similar to `name`, or all of them if none is similar."""
     names = sorted(set(known))
     close = get_close_matches(name, names, n=3, cutoff=0.5)
     return f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(names)}."
@@ -95,7 +95,7 @@ def printable(text: str, *, lines: bool = False) -> str:
 
 
 def is_printable(text: str) -> bool:
-    """Return whether `printable` leaves a text as it is."""
+    """Return whether `printable` does not change a text."""
     return not _UNPRINTABLE.search(text)
 
 

@@ -25,7 +25,7 @@ class SavedObject:
     """The content of a file.
 
     Attributes:
-        metadata: plain values: object, format, model, versions, and what the object adds.
+        metadata: plain values: object, format, model, versions, and further values of the object.
         arrays: by name.
     """
 
@@ -89,7 +89,7 @@ def read_plenoptic(path: str | Path, map_location: Any = None) -> dict[str, Any]
     """Read the attributes of an object that plenoptic saved, tensors and plain values only (`torch.load(weights_only=True)`).
 
     Raises:
-        LoadError: if the file holds anything else.
+        LoadError: if the file contains anything else.
     """
     import pickle
 

@@ -1,4 +1,4 @@
-"""What a solver proposes (RitzPairs) and what a certificate confirms (EigenPairs), one image each."""
+"""The pairs that a solver proposes (RitzPairs) and those that a certificate confirms (EigenPairs), for one image each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,8 +21,8 @@ class RitzPairs:
         evidence_top: what the solver knows about the largest eigenvalues.
         evidence_bottom: what it knows about the smallest.
         null_fraction: estimated share of the n coordinates that lie in the null space, or None.
-        bottom_margin: how far below its smallest Ritz value the solver's evidence leaves room for an eigenvalue.
-        top_margin: how far above its largest.
+        bottom_margin: how far below its smallest Ritz value the solver's evidence cannot exclude an eigenvalue.
+        top_margin: the same above its largest Ritz value.
         next_top: Ritz value and residual of the best-known eigenpair just beyond the printed ones at the top; None where none is known.
         next_bottom: those of the best-known one just beyond the printed ones at the bottom.
     """
@@ -41,7 +41,7 @@ class RitzPairs:
 
 @dataclass(frozen=True)
 class NumericallyZero:
-    """Eigenvalues too small to be told from zero; they may be zero or not.
+    """Eigenvalues too small to be distinguished from zero; they may or may not be zero.
 
     Attributes:
         count: lower bound on the number of eigenvalues below the bound.
@@ -54,12 +54,12 @@ class NumericallyZero:
 
 @dataclass(frozen=True)
 class NullSpace:
-    """What is known of eigenvalues that are zero.
+    """What is known about zero eigenvalues.
 
     Attributes:
         dimension_at_least: lower bound on the number of eigenvalues that are exactly zero: n - m for a model with m < n responses.
-        dimension_estimate: how many there may be, estimated by the solver; None where it has no estimate.
-        numerically_zero: the eigenvalues found that are zero to rounding, exactly zero or not; None in results of an older format.
+        dimension_estimate: the solver's estimate of their number; None where it has no estimate.
+        numerically_zero: eigenvalues that are zero within rounding, exactly zero or not; None in results of an older format.
     """
 
     dimension_at_least: int
@@ -68,7 +68,7 @@ class NullSpace:
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Self:
-        """Return what a record's plain values say, of this format or an older one."""
+        """Return the null space from the plain values of a record, of this format or an older one."""
         zero = record.get("numerically_zero")
         return cls(record["dimension_at_least"], record["dimension_estimate"], None if zero is None else NumericallyZero(**zero))
 
@@ -82,14 +82,14 @@ class EigenPairs:
         eigenvalues: Rayleigh quotients by fresh products, shape (k,), float64, squared response units per squared pixel unit.
         eigendistortions: unit norm over the whole image, entry of largest magnitude positive; shape (k, c, h, w) (k, *image shape).
         residuals: ||F v - theta v|| by fresh products, shape (k,), float64.
-        intervals: lower and upper bound of each eigenvalue of the model in exact arithmetic, shape (k, 2), float64; `evidence` says what
-            they rest on.
-        clusters: groups of neighbouring eigenindices that cannot be told apart, printed or not: only the span of their vectors is
+        intervals: lower and upper bound of each eigenvalue of the model in exact arithmetic, shape (k, 2), float64; `evidence` says how
+            reliable they are.
+        clusters: groups of neighbouring eigenindices that cannot be distinguished, printed or not: only the span of their vectors is
             determined.
-        null_space: what is known of eigenvalues that are zero.
+        null_space: what is known about zero eigenvalues.
         evidence: {"top": ..., "bottom": ...}, each proven | krylov | converged | unconfirmed | budget, or None where
-            that end was not asked.
-        verified: True when each asked end is proven or krylov.
+            that end was not requested.
+        verified: True if each requested end is proven or krylov.
         status: "converged", "unconfirmed" (the solver converged, but fresh products do not meet the tolerances) or "budget".
         tolerances: {"asked": {...}, "met": {...}}: `tol` on residual / lambda_1, `bottom_rtol` on residual / theta_bottom.
         method: the solver's name.
@@ -97,7 +97,7 @@ class EigenPairs:
         m: number of responses.
         fisher_vector_products: products spent on this image, the certificate's included.
         steps: solver steps spent on this image.
-        notes: what else a reader should know, one sentence each.
+        notes: further information about the result, one sentence each.
     """
 
     eigenindex: Eigenindices
@@ -119,7 +119,7 @@ class EigenPairs:
     notes: tuple[str, ...] = field(default=())
 
     def __repr__(self) -> str:
-        """Return what is known of each pair, without the arrays."""
+        """Return what is known about each pair, without the arrays."""
         state = f"{self.status}, {'verified' if self.verified else 'not verified'}"
         lines = [f"  {index}: {value}, residual {residual} ({evidence})" for index, value, residual, evidence in self._rows()]
         return "\n".join([f"EigenPairs(n={self.n}, m={self.m}, method={self.method}, {state}:", *lines, ")"])
@@ -132,7 +132,7 @@ class EigenPairs:
         return f"<table><caption>{escape(state)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
     def _rows(self) -> list[tuple[int, str, str, str]]:
-        """Return eigenindex, eigenvalue with its interval, residual and evidence of each pair; a bound where there is no more than that."""
+        """Return eigenindex, eigenvalue with its interval, residual and evidence of each pair; a bound where only a bound is known."""
         rows = []
         values = zip(self.eigenindex.tolist(), self.eigenvalues.tolist(), self.intervals.tolist(), self.residuals.tolist(), strict=True)
         for index, value, (low, high), residual in values:

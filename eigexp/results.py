@@ -1,4 +1,4 @@
-"""Stored results for notebooks: `eigexp.results.load()` gives them as a pandas DataFrame."""
+"""Stored results for notebooks: `eigexp.results.load()` returns them as a pandas DataFrame."""
 
 from collections.abc import Sequence
 from html import escape
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Results(Selection):
-    """A selection that a notebook shows as a table: values no more precise than their bounds, a question mark where not verified."""
+    """A selection that a notebook shows as a table: values with only the digits that their bounds support, and ? if not verified."""
 
     def _repr_html_(self) -> str:
         names = Shown().main_columns(self)
@@ -41,7 +41,7 @@ def select(store: str | Path = "outputs/results", where: Sequence[str] | str = (
 def load(store: str | Path = "outputs/results", where: Sequence[str] | str = (), *, pairs: bool = False) -> "pandas.DataFrame":
     """Return a row for each result, sorted by model, layer and image, with the columns of `eigexp results --format csv`.
 
-    Every setting that differs among the results is a column. Where only a bound of a quantity is known, its bounds are.
+    Every setting that differs among the results is a column. If only bounds of a quantity are known, the bounds are columns.
 
     ```python
     eigexp.results.load(where=["model=onoff", "n>=4096"]).groupby("image")["D_low"].min()

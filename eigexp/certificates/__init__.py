@@ -1,4 +1,4 @@
-"""What can be said of eigenpairs after fresh products. Trusts nothing that a solver carried."""
+"""Certificates of eigenpairs from fresh products. They use no intermediate value of the solver."""
 
 from eigexp.certificates.certificate import Precision, certify, check_certificate_memory, check_precision
 

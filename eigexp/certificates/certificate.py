@@ -1,4 +1,4 @@
-"""From what a solver proposes to what can be said: fresh products in float64, evidence, intervals, clusters, notes.
+"""From a solver's proposal to certified pairs: fresh products in float64, evidence, intervals, clusters, notes.
 
 Theorems used, and where: Weinstein's and Kahan's bounds by residuals and Cauchy's interlacing (fresh), 0 <= lambda_n <= theta (evidence),
 gap bounds of angles (clusters). That the *end* eigenvalue lies within the residual is observed for a random start, not proven.
@@ -33,13 +33,13 @@ _NUMERICALLY_ZERO = 1e-12  # of lambda_1
 def certify(
     A: Operator, pairs: list[RitzPairs], *, solver: Solver, state: SolverState, precision: Precision = "float64"
 ) -> list[EigenPairs]:
-    """Return certified eigenpairs of every image of a batch, from what a solver proposes; one Fisher-vector product a pair.
+    """Return certified eigenpairs of every image of a batch, from a solver's proposals; one Fisher-vector product per pair.
 
     Args:
         A: the operator of the b images.
-        pairs: one proposal an image, as `solver.pairs(state)` gives them.
-        solver: whose `tol` and `bottom_rtol` were asked, and whose name goes into the result.
-        state: for the counters.
+        pairs: one proposal per image, as `solver.pairs(state)` returns them.
+        solver: the solver, whose `tol` and `bottom_rtol` were requested, and whose name is stored in the result.
+        state: the solver's state, for the numbers of products and steps.
         precision: "float64" makes the products with a float64 copy of the model, whatever the solver's dtype; "solver" makes them with A,
             and widens the intervals by the rounding that is measured there.
     """
@@ -62,7 +62,7 @@ def check_precision(certify: str) -> Precision:
 
 
 def check_certificate_memory(A: Operator, precision: Precision) -> None:
-    """Refuse work whose certificate would not fit, before it begins.
+    """Refuse work whose certificate would not fit into memory, before it begins.
 
     Raises:
         MemoryLimitError: with `certify=solver` as the hint, which needs no copy of the model.
@@ -73,7 +73,7 @@ def check_certificate_memory(A: Operator, precision: Precision) -> None:
 
 
 def _precise_operator(A: Operator, vectors: int, precision: Precision) -> tuple[Operator | None, str | None]:
-    """Return the operator in float64, or None, and the reason if it was asked for and cannot be had."""
+    """Return the operator in float64, or None, and the reason if it was requested but is not available."""
     if precision == "solver":
         return (A if A.dtype == torch.float64 else None), None
     try:
@@ -170,7 +170,7 @@ def _tolerance_notes(
 
 
 def _null_space(proposal: RitzPairs, fresh: FreshPairs, n: int, m: int, *, rounding: float, largest: float) -> NullSpace:
-    """Return what is known of the null space: n - m zeros by the shapes, and what Ritz values bound from above (Cauchy's theorem)."""
+    """Return what is known about the null space: n - m zeros from the shapes, and upper bounds by Ritz values (Cauchy's theorem)."""
     below = max(_NUMERICALLY_ZERO, 2 * rounding / largest) if largest > 0 else _NUMERICALLY_ZERO
     count = int((fresh.ritz + rounding <= below * largest).sum()) if fresh.independent else 0
     return NullSpace(

@@ -1,4 +1,4 @@
-"""Neighbouring eigenvalues that cannot be told apart: their vectors are determined only together."""
+"""Neighbouring eigenvalues that cannot be distinguished: only the span of their vectors is determined."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,7 +20,7 @@ class _Known:
 def find_clusters(
     index: Eigenindices, n: int, top: Chosen, fresh: FreshPairs, proposal: RitzPairs, *, rounding: float
 ) -> tuple[tuple[int, ...], ...]:
-    """Return the runs of neighbouring eigenindices whose gaps do not exceed twice a residual.
+    """Return the groups of neighbouring eigenindices whose gaps do not exceed twice a residual.
 
     A gap g and a residual r bound the angle between a vector and its eigenvector by r / g, to first order (Parlett 1998, theorem 11.7.1).
     From g = 2 r on the bound is no longer useful: the vectors may be any rotation of each other.

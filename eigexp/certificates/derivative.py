@@ -1,7 +1,7 @@
 """Whether autograd's derivative is the derivative of the response, by finite differences along certified vectors.
 
-Straight-through estimators, `detach`, custom backward passes and gradient hooks make autograd return another linear map than the Jacobian.
-A solver cannot see that: its products are consistent with each other.
+With straight-through estimators, `detach`, custom backward passes or gradient hooks, autograd returns a linear map other than the Jacobian.
+A solver cannot detect this: its products are consistent with each other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,9 +23,9 @@ _ROUNDINGS = 64.0  # eps of the response's norm: what the sums of a forward pass
 def derivative_errors(A: JacobianOperator, vectors: Rows, products: Mapping[int, Tensor], largest: float) -> dict[int, float]:
     """Return how far A v is from the response's derivative, relative to sqrt(lambda_1), by position; 0.0 where they agree.
 
-    A forward pass a vector. Where they disagree, equal values at the image may be the reason (under max pooling, or zero under ReLU):
-    autograd chooses one of several derivatives there, which is correct. So the comparison is repeated at an image nearby, where
-    nothing is equal: a wrong derivative is wrong there, too.
+    This takes one forward pass per vector. A disagreement may be due to equal values at the image (under max pooling, or zero under
+    ReLU): there autograd correctly chooses one of several derivatives. So the comparison is repeated at a nearby image without equal
+    values: a wrong derivative is wrong there, too.
 
     Args:
         A: operator of one image, in float64.

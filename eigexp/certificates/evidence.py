@@ -1,4 +1,4 @@
-"""What the fresh products leave of a solver's claims about the two ends."""
+"""The evidence for the two ends, from a solver's claims and the fresh products."""
 
 import torch
 
@@ -8,7 +8,7 @@ from eigexp.shapes import Chosen, Eigenindices, Values
 
 
 def split_ends(index: Eigenindices, proposal: RitzPairs) -> Chosen:
-    """Return which pairs belong to the largest eigenvalues; the rest belongs to the smallest. A gap of the indices parts them."""
+    """Return which pairs belong to the largest eigenvalues; the rest belongs to the smallest. A gap in the indices separates them."""
     k = len(index)
     if proposal.evidence_bottom is None or proposal.evidence_top is None:
         return torch.full((k,), proposal.evidence_bottom is None, dtype=torch.bool)
@@ -33,7 +33,7 @@ def top_evidence(proposal: RitzPairs, met: Chosen) -> Evidence | None:
 def bottom_evidence(
     proposal: RitzPairs, values: Values, met: Chosen, *, allowed: float, rounding: float, relative: bool
 ) -> Evidence | None:
-    """Return "proven" where a theorem holds, else the solver's evidence if every pair meets the tolerance.
+    """Return "proven" where a theorem holds, otherwise the solver's evidence if every pair meets the tolerance.
 
     F is positive semidefinite, so 0 <= lambda_n <= theta: a Rayleigh quotient within the tolerance of zero proves its eigenvalue to that
     tolerance, whatever the solver knew. Rounding may hide that much, so it is added first.
@@ -44,7 +44,7 @@ def bottom_evidence(
         met: which of them meet the tolerance by fresh products.
         allowed: the tolerance, absolute.
         rounding: absolute rounding of the values.
-        relative: a tolerance relative to the smallest eigenvalue was asked too, which a bound from above cannot prove.
+        relative: whether a tolerance relative to the smallest eigenvalue was also requested, which an upper bound cannot prove.
     """
     claimed = proposal.evidence_bottom
     if claimed is None:
@@ -66,6 +66,6 @@ def _not_met(claimed: Evidence) -> Evidence:
 
 
 def is_verified(evidence: dict[str, Evidence | None], fresh: FreshPairs) -> bool:
-    """Return whether every asked end is proven or has Krylov evidence, and there is a pair at all."""
+    """Return whether every requested end is proven or has Krylov evidence, and there is at least one pair."""
     asked = [e for e in evidence.values() if e is not None]
     return bool(asked) and len(fresh.values) > 0 and all(e in ("proven", "krylov") for e in asked)

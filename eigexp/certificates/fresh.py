@@ -1,4 +1,4 @@
-"""Values and residuals of proposed vectors by fresh products, and what bounds they put on eigenvalues."""
+"""Values and residuals of proposed vectors from fresh products, and the bounds on eigenvalues that follow."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -115,10 +115,10 @@ def _ritz_values(V: Tensor, FV: Tensor) -> tuple[Tensor, float]:
 
 
 def _reach(values: Values, own: Values, residuals: Tensor) -> Values:
-    """Return distances within which each value has an eigenvalue of its own.
+    """Return distances within which each value has its own eigenvalue.
 
-    A residual r alone says that some eigenvalue lies within r (Parlett 1998, theorem 4.5.1): two pairs whose ranges overlap could mean
-    the same one. Pairs that overlap are therefore taken together: within the spectral norm of their residuals there are as many
+    A residual r alone means that some eigenvalue lies within r (Parlett 1998, theorem 4.5.1), so two pairs whose ranges overlap could
+    belong to the same one. Such pairs are therefore treated together: within the spectral norm of their residuals there are as many
     eigenvalues as pairs (Kahan 1967; Parlett 1998, theorem 11.5.1).
     """
     reach = own.clone()

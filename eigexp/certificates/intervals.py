@@ -14,9 +14,9 @@ def intervals(
 ) -> Intervals:
     """Return lower and upper bounds of each eigenvalue, shape (k, 2).
 
-    Inner side (below the largest, above the smallest): Ritz values are bounds by Cauchy's theorem. Outer side: an eigenvalue of its own
-    lies within `fresh.reach` of each value; that it is the one with this index is what the evidence says, to within the margin that the
-    solver left. Where there is no such evidence, both sides are as wide as the reach.
+    Inner side (below the largest, above the smallest): Ritz values are bounds by Cauchy's theorem. Outer side: each value has its own
+    eigenvalue within `fresh.reach`; the evidence says that it is the one with this index, up to the margin that the solver left.
+    Without such evidence, both sides are as wide as the reach.
 
     Args:
         proposal: for the solver's margins.
@@ -24,7 +24,7 @@ def intervals(
         top: which pairs belong to the largest eigenvalues.
         evidence: of both ends.
         rounding: absolute rounding of the values.
-        shift: how far the solver's values are from these, for it looked for further eigenvalues in another number format.
+        shift: how far the solver's values are from these, because it searched for further eigenvalues in another number format.
     """
     # Twice the rounding: once for the value and once for the Ritz value that is subtracted from it.
     below, above = torch.full_like(fresh.values, 2 * rounding), torch.full_like(fresh.values, 2 * rounding)

@@ -11,14 +11,14 @@ _NOTE = (
 
 
 def under_noise(pairs: EigenPairs, noise: Noise | None, largest: float) -> EigenPairs:
-    """Return the pairs with the eigenvalues f(lambda) that noise in pixels and responses leaves.
+    """Return the pairs with the eigenvalues f(lambda) that result from noise in pixels and responses.
 
     f increases, so that intervals map to intervals and the order stays. |f(x) - f(y)| <= slope(y) |x - y| for x, y >= 0, which bounds the
     residual ||f(F) v - f(theta) v||.
 
     Args:
         pairs: of J^T J.
-        noise: the pairs are returned as they are unless it is an `EarlyLateNoise`.
+        noise: the pairs are returned unchanged unless it is an `EarlyLateNoise`.
         largest: lambda_1 of J^T J.
     """
     if not isinstance(noise, EarlyLateNoise):

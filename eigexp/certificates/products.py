@@ -1,4 +1,4 @@
-"""Fresh products in the most precise arithmetic at hand, the rounding that is left, and what the products say of the model itself."""
+"""Fresh products in the most precise arithmetic available, their rounding error, and notes about the model that follow from them."""
 
 import logging
 from dataclasses import dataclass, field
@@ -24,13 +24,13 @@ _SAMPLED = 2  # pairs of each end whose rounding is measured
 
 @dataclass(frozen=True)
 class Measured:
-    """What fresh products say of one image's pairs.
+    """Fresh products of one image's pairs, and what follows from them.
 
     Attributes:
         fresh: values and residuals.
-        largest: lambda_1, as far as it is known.
+        largest: the best known value of lambda_1.
         rounding: absolute rounding of the values.
-        shift: how far values in the solver's dtype are from these, at most; 0.0 where they are the same products.
+        shift: upper bound of the distance to values in the solver's dtype; 0.0 where they are the same products.
         products: Fisher-vector products spent.
         notes: what a reader should know.
     """
@@ -44,7 +44,7 @@ class Measured:
 
 
 def measure(A: Operator, image: int, proposal: RitzPairs, progress: Progress, precise: Operator | None, problem: str | None) -> Measured:
-    """Return the fresh pairs of one image: in float64 where that works, else in the solver's dtype with its rounding measured.
+    """Return the fresh pairs of one image: in float64 where that works, otherwise in the solver's dtype with its rounding measured.
 
     Args:
         A: the solver's operator, of all images.
@@ -52,7 +52,7 @@ def measure(A: Operator, image: int, proposal: RitzPairs, progress: Progress, pr
         proposal: its pairs.
         progress: for the scale and the tolerance.
         precise: the operator in float64, of all images; None where there is none.
-        problem: why there is none although it was asked for.
+        problem: why there is none although it was requested.
     """
     if precise is A:
         return _in_float64(A, image, proposal, progress, A)

@@ -18,7 +18,7 @@ def as_ratios(pairs: EigenPairs, subspace: PixelSubspace | None) -> EigenPairs:
 
     Args:
         pairs: of coordinates z with v = P M^(-1/2) z.
-        subspace: they are returned as they are unless it is a `MetricSubspace`.
+        subspace: the pairs are returned unchanged unless it is a `MetricSubspace`.
     """
     if not isinstance(subspace, MetricSubspace):
         return pairs
@@ -36,7 +36,7 @@ def as_ratios(pairs: EigenPairs, subspace: PixelSubspace | None) -> EigenPairs:
 
 
 def _findings(pairs: EigenPairs, norms: torch.Tensor, floor: float | None) -> list[str]:
-    """Return a sentence for each of the largest distortions that the second model hardly sees: v^T M v = 1 is nearly all floor."""
+    """Return a sentence for each of the largest distortions to which the second model hardly responds: v^T M v = 1 is nearly all floor."""
     found = []
     for i, index in enumerate(pairs.eigenindex.tolist()):
         share = 0.0 if floor is None else floor * float(norms[i]) ** 2

@@ -1,6 +1,6 @@
-"""A few more float64 products for smallest pairs whose values the rounding of a float32 solver hides.
+"""A few more float64 products for smallest pairs whose values are hidden by the rounding of a float32 solver.
 
-A smallest eigenvalue that is zero, or nearly so, comes out of float32 vectors as 1e-16 to 1e-10 lambda_1: the Rayleigh quotient of their
+With float32 vectors, a smallest eigenvalue that is zero or nearly so has a value of 1e-16 to 1e-10 lambda_1: the Rayleigh quotient of their
 rounding. Since 0 <= lambda_n <= theta whatever the vector, any vector with a smaller quotient is a better bound. LOBPCG without a
 preconditioner (Knyazev 2001) lowers the quotients of a block at once: Rayleigh-Ritz in the span of the vectors, their residuals, and the
 directions of the step before, in an orthonormal basis (Hetmaniuk and Lehoucq 2006). The first step has the constant and the image as
@@ -21,11 +21,11 @@ _FALLING = 0.9  # the quotients after a step relative to those before, at most, 
 
 
 def refined(A: Operator, fresh: FreshPairs, num_bottom: int, *, largest: float, rounding: float) -> tuple[FreshPairs, float]:
-    """Return the pairs with better smallest ones where rounding hides their values, and how many products that took.
+    """Return the pairs, with improved smallest ones where rounding hides their values, and the number of products spent.
 
     Args:
         A: operator of one image, in float64.
-        fresh: pairs of a solver in a coarser dtype.
+        fresh: pairs of a solver in a less precise dtype.
         num_bottom: how many of them are smallest ones.
         largest: lambda_1.
         rounding: absolute rounding of the values.

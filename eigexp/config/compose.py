@@ -51,7 +51,7 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
 
 
 def check(config: DictConfig) -> None:
-    """Check the keys and types of a composed configuration, and that nothing in it is left open.
+    """Check the keys and types of a composed configuration, and that no required value is missing.
 
     Raises:
         ConfigurationError: naming the key and what to give.
@@ -113,7 +113,7 @@ def with_config_dir(words: Sequence[str]) -> list[str]:
 
 
 def check_overrides(overrides: Iterable[str]) -> None:
-    """Refuse a list of options for a group that takes one, of which Hydra would use the last without a word.
+    """Refuse a list of options for a group that takes one; Hydra would silently use the last.
 
     Raises:
         ConfigurationError: naming the override.

@@ -26,8 +26,8 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
         overrides: values may be choices `1,2`, `range(1,4)`, `glob(resnet*)` over a group's options.
 
     Raises:
-        ConfigurationError: if an override cannot be parsed, asks for a search over an interval, or there are more points than
-            `launcher.max_tasks`, which is found out before any is made.
+        ConfigurationError: if an override cannot be parsed or is a search over an interval, or if there are more points than
+            `launcher.max_tasks`, which is checked before any point is made.
     """
     with configuration_failures(overrides):
         parsed = _parsed(overrides)
@@ -36,7 +36,7 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
 
 
 def max_tasks(overrides: Sequence[str]) -> int:
-    """Return the most tasks that a sweep of these overrides may have.
+    """Return the maximum number of tasks that a sweep of these overrides may have.
 
     Raises:
         ConfigurationError: if `launcher.max_tasks` is not a positive whole number.
@@ -89,7 +89,7 @@ def configurations(overrides: Sequence[str]) -> Iterator[tuple[list[str], DictCo
     """Return each point of the sweep: its overrides and its configuration, composed and resolved.
 
     An experiment may have further overrides under `sweep`: a list of them, or several lists by name, which are sweeps one after the other.
-    The command line wins over a list; of several lists, a choice of a group (model=lg) selects those that have it.
+    The command line takes precedence over a list; of several lists, a choice of a group (model=lg) selects those that contain it.
 
     Raises:
         ConfigurationError: as `expand` and `compose`.

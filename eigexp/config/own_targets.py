@@ -1,4 +1,4 @@
-"""A class of one's own in the place of an option: `noise._target_=mylab.Gain noise.deviation=2`."""
+"""A user's own class instead of an option: `noise._target_=mylab.Gain noise.deviation=2`."""
 
 import inspect
 import re

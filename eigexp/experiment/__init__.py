@@ -1,1 +1,1 @@
-"""Where everything meets: from a composed configuration to one Trainer.fit and stored results."""
+"""Run an experiment: from a composed configuration to one Trainer.fit and stored results."""

@@ -1,4 +1,4 @@
-"""Fits of the tasks that the store does not hold: shared out to processes, resumed from checkpoints."""
+"""Fits of the tasks that are not stored: divided between processes, resumed from checkpoints."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -49,7 +49,7 @@ class Fitting:
     rank: int = 0
 
     def share(self, on_ready: Callable[[], None] | None = None) -> tuple[list[str], int | None]:
-        """Do this process's part, beside the others'. Returns the ids that it answers for, and the signal that stopped it."""
+        """Do this process's part of the work. Returns the ids that it is responsible for, and the signal that stopped it."""
         processes = Processes.detect(_devices(self.config["trainer"]))
         with start_processes(processes, {"config": frozen(self.config), "only": self.tasks.ids}) as others:
             if not self._in_step:

@@ -1,4 +1,4 @@
-"""Responses to distortions of finite norm: how far the prediction from the eigenvalue holds, by the model of a stored result."""
+"""Responses to distortions of finite norm: up to which norm the prediction from the eigenvalue holds, for the model of a stored result."""
 
 import logging
 from collections.abc import Sequence

@@ -27,11 +27,11 @@ _LIMITS = {"max_steps": -1, "max_epochs": -1, "max_time": None, "limit_train_bat
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """What a run left.
+    """The outcome of a run.
 
     Attributes:
         folders: of each result, in the images' order, and for each image in the layers'.
-        reused: ids of those that were there before.
+        reused: ids of those that were stored before.
         statuses: of each result.
         signum: the signal that stopped it, if any.
         tables: files of the cross tables, one for each image of several layers.
@@ -63,10 +63,10 @@ def run(
     cache: PlanCache | None = None,
     on_ready: Callable[[], None] | None = None,
 ) -> RunOutcome:
-    """Compute what the store does not hold of a configuration, and resume what has a checkpoint.
+    """Compute the results of a configuration that are not stored, and resume those that have a checkpoint.
 
-    With several devices this process starts the others, unless torchrun or srun has. They share out the images, or with
-    `trainer.strategy=block` the block of each image.
+    With several devices this process starts the others, unless torchrun or srun has started them. They divide the images, or with
+    `trainer.strategy=block` the block of each image, between them.
 
     Args:
         config: as `compose` gives it.

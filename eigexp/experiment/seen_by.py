@@ -1,4 +1,4 @@
-"""Stored distortions as other models see them: v^T F v of each under each, from one linearisation of a model at each image."""
+"""The sensitivity of other models to stored distortions, v^T F v, from one linearisation of each model at each image."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,7 +23,7 @@ def networks(names: Sequence[str]) -> dict[str, Network]:
     """Return the networks of "lg", "resnet18:layer2" or "resnet18:layer2 weights=random": an option of model, a layer, its settings.
 
     Raises:
-        ConfigurationError: if a name is no option of `model`, or names several layers.
+        ConfigurationError: if a name is not an option of `model`, or names several layers.
         ModelError: if a network cannot be built.
     """
     return {name: _network(name) for name in names}
@@ -34,7 +34,7 @@ def seen_by(results: Sequence[Result], models: dict[str, Network], noise: Noise 
 
     Args:
         results: from the store.
-        models: by what to call them.
+        models: by name.
         noise: of their responses; None for unit Gaussian noise.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Photographs as tensors in [0, 1], and arrays of any shape, each with a digest of its final pixels."""
+"""Images as tensors in [0, 1], and arrays of any shape, each with a digest of its final pixels."""
 
 from eigexp.images.arrays import DatasetImages, TensorImages
 from eigexp.images.image import Image

@@ -1,4 +1,4 @@
-"""Images that are no picture files: arrays of any shape and range, and the items of a dataset."""
+"""Images that are not image files: arrays of any shape and range, and the items of a dataset."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,11 +18,11 @@ from eigexp.images.transforms import Size
 
 
 class TensorImages(ImageSource):
-    """Tensors of a file as they are: latents, sound, film or images, of any shape and range.
+    """Tensors of a file, without any transform: latents, sound, film or images, of any shape and range.
 
     Args:
         path: a .safetensors file, of which each tensor is an image by its name; or a .npy file, whose first axis runs over images.
-        names: some of them; None or [] for all. Those of an .npy file are "0", "1", ...
+        names: names of some of the tensors; None or [] for all. In an .npy file they are "0", "1", ...
 
     Raises:
         ImageError: if there is no such file, it cannot be read, or a name is unknown.
@@ -80,16 +80,16 @@ class TensorImages(ImageSource):
 class DatasetImages(ImageSource):
     """Items of a map-style dataset, such as those of torchvision, named by their indices: "00042".
 
-    An item is an image, or a tuple that begins with one: a PIL image or an array (h, w, c), framed as image files are; or a tensor
-    (c, h, w), which is taken as it is, whole numbers over 255.
+    An item is an image, or a tuple that begins with one: a PIL image or an array (h, w, c), cropped and scaled like image files; or a
+    tensor (c, h, w), used without a transform except that integers are divided by 255.
 
     Args:
         dataset: has `__len__` and `__getitem__`.
         indices: of the items; None or [] for all.
-        size: final side, or [height, width]; None keeps each image's own. Not of tensors.
-        grey: True for one channel, False for three, None for the item's own. Not of tensors.
-        crop: as of the other sources.
-        resize: as of the other sources.
+        size: final side, or [height, width]; None keeps each image's own size. Not for tensors.
+        grey: True for one channel, False for three, None for the item's own. Not for tensors.
+        crop: as for the other sources.
+        resize: as for the other sources.
 
     Raises:
         ImageError: if an index is not in the dataset, or a setting is invalid.
@@ -117,10 +117,10 @@ class DatasetImages(ImageSource):
         return [f"{index:05d}" for index in self._indices]
 
     def __getitem__(self, i: int) -> Image:
-        """Return item i of those chosen.
+        """Return item i of the chosen ones.
 
         Raises:
-            ImageError: if it begins with no image.
+            ImageError: if it does not begin with an image.
         """
         item, name = self._dataset[self._indices[i]], f"{self._indices[i]:05d}"
         value = item[0] if isinstance(item, tuple | list) else item

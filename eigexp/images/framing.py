@@ -25,9 +25,9 @@ class Framing:
     Attributes:
         size: final height and width; None for the image's or the crop's own.
         grey: True for one channel, False for three, None for the file's own.
-        crop: part taken at the image's own resolution: (top, left, height, width); "center", or "random(seed)" for another place in each
-            image, both of `size` and without scaling; None for all.
-        resize: "cover" scales until `size` is just covered, and cuts what is over at the centre; "none" never scales.
+        crop: part taken at the image's own resolution: (top, left, height, width); "center", or "random(seed)" for a different place in
+            each image, both with `size` pixels and without scaling; None for the whole image.
+        resize: "cover" scales until `size` is just covered, and crops the rest at the centre; "none" never scales.
     """
 
     size: tuple[int, int] | None
@@ -37,7 +37,7 @@ class Framing:
 
     @classmethod
     def of(cls, size: Size, grey: bool | None, crop: Crop, resize: str) -> "Framing":
-        """Return the framing of settings as a configuration has them.
+        """Return the framing from settings of a configuration.
 
         Raises:
             ImageError: if one is invalid.

@@ -1,6 +1,6 @@
-"""Deep PNG files, checked to the last byte before a decoder in C sees them: torchvision's can end the process on a damaged one.
+"""16-bit PNG files, checked completely before a decoder in C reads them: torchvision's decoder can crash the process on a damaged file.
 
-Structure and filters after the specification, https://www.w3.org/TR/png-3/, sections 5 and 9.
+Structure and filters follow the specification, https://www.w3.org/TR/png-3/, sections 5 and 9.
 """
 
 import struct
@@ -13,7 +13,7 @@ _MOST_FILTER = 4
 
 
 def sound_png(content: bytes, check_size: Callable[[int, int], None]) -> bytes:
-    """Return a PNG of 16 bits with the same pixels and nothing else: header, data, end.
+    """Return a 16-bit PNG with the same pixels and nothing else: header, data, end.
 
     Args:
         content: of the file.
@@ -57,7 +57,7 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _decompressed(data: bytes, length: int) -> bytes:
-    """Return exactly so many bytes, never more in memory."""
+    """Return exactly this number of bytes, and never hold more in memory."""
     stream = zlib.decompressobj()
     try:
         pixels = stream.decompress(data, length + 1)

@@ -1,4 +1,4 @@
-"""Image files as float64 arrays in [0, 1], at the full depth that the file holds."""
+"""Image files as float64 arrays in [0, 1], with the full bit depth of the file."""
 
 import logging
 import re
@@ -26,11 +26,11 @@ _AS_THEY_ARE = ("L", "LA", "RGB", "RGBA", "F", "I;16", "I;16B", "I;16L", "1")
 def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.float64]:
     """Return the pixels of an image file, shape (h, w, c) with c = 1 or 3, float64, scaled to [0, 1] by the range of the file's dtype.
 
-    An opacity channel is dropped, a palette and CMYK become RGB, and a photograph is turned upright as its EXIF tag says.
+    An opacity channel is dropped, a palette and CMYK become RGB, and a photograph is rotated as its EXIF tag says.
 
     Args:
         path: of the file.
-        max_pixels: height times width that is refused before a pixel is decoded; a small file may hold an image that fills the memory.
+        max_pixels: largest height times width, checked before decoding: a small file may contain an image that fills the memory.
 
     Raises:
         ImageError: if the file is missing, broken, too large, of several pages or frames, or holds values that have no range (signed, or
@@ -146,7 +146,7 @@ def _read_tiff(path: Path, max_pixels: int) -> NDArray:
 
 
 def _read_deep_png(path: Path, max_pixels: int) -> NDArray:
-    """Read colour or opacity at 16 bits, which Pillow would cut to 8."""
+    """Read colour or opacity with 16 bits, which Pillow would reduce to 8."""
     try:
         from torchvision.io import ImageReadMode, decode_image
     except ImportError as error:  # announced for a later torchvision

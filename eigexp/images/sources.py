@@ -1,4 +1,4 @@
-"""Where images come from. Every source lists its names cheaply and loads one image at a time."""
+"""Sources of images. Every source lists its names without reading images, and loads one image at a time."""
 
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -16,7 +16,7 @@ from eigexp.images.transforms import Size
 
 
 class ImageSource(ABC):
-    """Images by position. A source of your own subclasses this and writes `names` and `__getitem__`."""
+    """Images by position. Your own source subclasses this and defines `names` and `__getitem__`."""
 
     @abstractmethod
     def names(self) -> list[str]:
@@ -37,7 +37,7 @@ class ImageSource(ABC):
         return (self[i] for i in range(len(self)))
 
     def subset(self, names: Iterable[str]) -> "ImageSource":
-        """Return the images of these names alone, in this source's order; no image is read.
+        """Return only the images with these names, in this source's order; no image is read.
 
         Raises:
             ImageError: if a name is unknown.
@@ -116,7 +116,7 @@ class FileSource(ImageSource):
 
 
 class _PackageImages(FileSource):
-    """Images that a Python package carries in its data folder."""
+    """Images in the data folder of a Python package."""
 
     package: ClassVar[str]
     extra: ClassVar[str]
@@ -161,7 +161,7 @@ class _PackageImages(FileSource):
 
 
 class SkimageImages(_PackageImages):
-    """Images that scikit-image carries; without `names`, all photographs among them.
+    """Images of scikit-image; without `names`, all photographs among them.
 
     Args:
         names: one name or several, without suffix: camera, astronaut, coffee, ...
@@ -184,7 +184,7 @@ class SkimageImages(_PackageImages):
 
 
 class PlenopticImages(_PackageImages):
-    """Images that plenoptic carries (einstein, curie, parrot, reptile_skin, ...); arguments and errors as for SkimageImages."""
+    """Images of plenoptic (einstein, curie, parrot, reptile_skin, ...); arguments and errors as for SkimageImages."""
 
     package = "plenoptic"
     extra = "eigexp[models]"
@@ -231,7 +231,7 @@ class ImageFolder(FileSource):
 
     Args:
         path: the folder.
-        pattern: as of pathlib's glob: `*.png`, or `**/*` for the folders below too; only files with the suffix of an image count.
+        pattern: as for pathlib's glob: `*.png`, or `**/*` to include subfolders; only files with the suffix of an image are used.
         size: final side, or [height, width]; None keeps each image's own.
         grey: True for one channel, False for three, None for the file's own.
         max_pixels: height times width above which a file is refused before it is decoded.

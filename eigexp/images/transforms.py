@@ -1,4 +1,4 @@
-"""From the pixels of a file to the pixels that a model sees: colour, size, centre crop. Each gives the same bytes on every machine."""
+"""From the pixels of a file to the input of a model: colour, size, centre crop. Each gives the same bytes on every machine."""
 
 import math
 from collections.abc import Sequence
@@ -60,7 +60,7 @@ def to_grey(pixels: Float[Tensor, "c h w"]) -> Float[Tensor, "1 h w"]:
 def scale_to_cover(pixels: Float[Tensor, "c h w"], size: tuple[int, int]) -> Float[Tensor, "c _ _"]:
     """Scale an image, antialiased and in proportion, until it just covers (height, width).
 
-    Computed in float64 and rounded to multiples of 2^-20, so that processors that add in another order give the same bytes.
+    Computed in float64 and rounded to multiples of 2^-20, so that processors that sum in a different order give the same bytes.
     """
     h, w = pixels.shape[-2:]
     factor = max(size[0] / h, size[1] / w)

@@ -28,7 +28,7 @@ class _Storage:
 
 @dataclass(frozen=True)
 class Basis:
-    """The first `size` rows of a shared storage, as a value: `append` returns a longer basis and leaves this one as it is.
+    """The first `size` rows of a shared storage, as a value: `append` returns a longer basis and does not change this one.
 
     Only the longest basis of a storage appends in place. A shorter one that appends gets its own storage, so the rows of the longer one
     are not overwritten.

@@ -12,7 +12,7 @@ _UNIT_ROUNDOFF = float(np.finfo(np.float64).eps) / 2
 
 @dataclass(frozen=True)
 class Count:
-    """How many eigenvalues lie below a number.
+    """The number of eigenvalues below a given value.
 
     Attributes:
         below: number of eigenvalues.

@@ -1,4 +1,4 @@
-"""The output of one or several layers of any network, without running what comes after them.
+"""The output of one or several layers of any network, without running the later layers.
 
 The network is traced by torch.fx and its graph is cut after the last requested layer. Node names are those of torchvision's feature
 extraction, so operations that are not modules (`layer1.0.add`) can be requested too. A network that cannot be traced runs until forward
@@ -64,7 +64,7 @@ class Features(nn.Module):
         return outputs[self.layers[0]] if self.single else outputs
 
     def _explained(self, x: Tensor, error: AssertionError) -> ModelError:
-        """Return what the network says itself: a traced assertion names placeholders, such as Proxy(getitem_2), instead of values."""
+        """Return the network's own message: a traced assertion names placeholders, such as Proxy(getitem_2), instead of values."""
         try:
             self._network[0](x)
         except Exception as own:

@@ -1,7 +1,7 @@
-"""Checkpoints whose hyperparameters are objects of any class, read without importing or calling anything of the file's.
+"""Checkpoints whose hyperparameters are objects of any class, read without importing or calling anything that the file names.
 
-A checkpoint of Lightning may hold the hyperparameters of its model as objects. `weights_only=True` refuses such a file as a whole. Here
-torch's restricted unpickler reads it, with an inert class in the place of each class or function that it does not allow.
+A Lightning checkpoint may contain the hyperparameters of its model as objects. `weights_only=True` refuses such a file completely. Here
+torch's restricted unpickler reads it, with an inert class instead of each class or function that it does not allow.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Several layers of one network: each alone as a model, and all of them in one pass."""
+"""Several layers of one network: each one as a model, and all of them in one pass."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -97,7 +97,7 @@ class Trunk(nn.Module):
 
 
 def _joined(names: Sequence[Any]) -> Layer:
-    """Return several layers as one response; a single layer stays itself."""
+    """Return several layers as one response; a single layer is returned unchanged."""
     if not len(names):
         raise ModelError("model.layer=[[]] names no layer. Give the names of layers to concatenate.")
     found = tuple(_name(name) for name in names)

@@ -1,4 +1,4 @@
-"""Names of functions that make models, as classes declare theirs."""
+"""Registered names of functions that construct models, like the names that classes declare."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -7,7 +7,7 @@ Maker = TypeVar("Maker", bound=Callable[..., object])
 
 
 def named(name: str) -> Callable[[Maker], Maker]:
-    """Declare the name under which the ids of results know a function; it stays when the function moves or is renamed."""
+    """Declare the name of a function in the ids of results; it stays the same when the function is moved or renamed."""
 
     def declare(function: Maker) -> Maker:
         function.__dict__["name"] = name

@@ -1,4 +1,4 @@
-"""A library network with its normalisation inside, whose weights can be chosen after it is built."""
+"""A library network that includes its normalisation, and whose weights can be chosen after it is built."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence

@@ -11,7 +11,7 @@ def optional_package(name: str, extra: str = "models") -> Any:
 
     Args:
         name: of the module.
-        extra: of eigexp, whose installation brings the package.
+        extra: extra of eigexp that installs the package.
 
     Raises:
         MissingDependencyError: if it is not installed; the message gives the pip command.

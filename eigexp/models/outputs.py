@@ -1,4 +1,4 @@
-"""A part of what a network returns, and a network behind a normalisation, as models."""
+"""A part of a network's output, and a network after a normalisation, as models."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -28,7 +28,7 @@ class SelectedOutput(nn.Module):
         """Return the selected part for images (b, c, h, w).
 
         Raises:
-            ModelError: if the output has no such part; the message names those that it has.
+            ModelError: if the output has no such part; the message names the existing ones.
         """
         value = self.network(x)
         for part in self.key.split("."):
@@ -37,7 +37,7 @@ class SelectedOutput(nn.Module):
 
 
 def preprocessed(network: nn.Module, preprocess: str | None) -> nn.Module:
-    """Return the network behind a normalisation of images in [0, 1], which the derivative takes in.
+    """Return the network after a normalisation of images in [0, 1], which is part of the derivative.
 
     Args:
         network: prepared.

@@ -34,10 +34,10 @@ def prepare_model(
         weights: a local file (safetensors, .pth, a checkpoint of Lightning), or {path:, prefix:, trusted:}, see `WeightsFile`. For networks
             of `eigexp.models.zoo` also "default" or "random".
         output: key of the part of the output that is the response, such as "last_hidden_state"; None for all of it.
-        preprocess: "imagenet" normalises images in [0, 1] first; None or "own" where the model does so itself.
+        preprocess: "imagenet" normalises images in [0, 1] first; None or "own" if the model does so itself.
 
     Returns:
-        The module itself, or `Features` of it where a layer is given, or a module around either.
+        The module itself, or its `Features` if a layer is given, or a module that wraps one of these.
 
     Raises:
         ModelError: if the weights do not fit or were not chosen, or a layer is unknown.

@@ -44,9 +44,9 @@ class WeightsFile:
 
     Attributes:
         path: safetensors, .pth, or a checkpoint of Lightning.
-        prefix: of the names in the file that belong to the model, such as "net."; None finds it: the whole file, or one prefix under which
-            all of the model's names are.
-        trusted: unpickle the file as it is, which can execute code in it; for files that hold a whole model.
+        prefix: common beginning of the model's names in the file, such as "net."; None detects it: no prefix, or the only one under
+            which the file has all of the model's names.
+        trusted: unpickle the file, which can run code from it; for files that contain a whole model.
     """
 
     path: str
@@ -69,12 +69,12 @@ class WeightsFile:
 
 
 def load_weights(module: nn.Module, weights: "str | Path | Mapping[str, Any]") -> None:
-    """Load a local weights file into a module. All names and shapes must match, after a prefix of the file's names.
+    """Load a local weights file into a module. All names and shapes must match, apart from a prefix of the file's names.
 
     Args:
         module: changed in place.
-        weights: as `WeightsFile.of` takes it. A file holds a state_dict, or a dict with one under "state_dict" or "model", as checkpoints
-            of Lightning do; what else is in it, such as hyperparameters, is skipped and not executed.
+        weights: as `WeightsFile.of` takes it. A file contains a state_dict, or a dict with one under "state_dict" or "model", like
+            Lightning checkpoints; everything else, such as hyperparameters, is skipped and not executed.
 
     Raises:
         ModelError: if the file is missing, damaged, or belongs to another architecture.
@@ -127,7 +127,7 @@ def _unpickled(file: Path, *, trusted: bool) -> Any:
 
 
 def _without_prefix(state: dict[str, Tensor], wanted: Mapping[str, Any], prefix: str | None) -> dict[str, Tensor]:
-    """Return the tensors under a prefix without it; by default under the one under which all wanted names are, if there is exactly one."""
+    """Return the tensors under a prefix, without it; by default the only prefix under which all required names are found."""
     if prefix is None:
         first = next(iter(wanted), None)
         found = {name.removesuffix(first) for name in state if name.endswith(f".{first}")} if first and first not in state else set()

@@ -29,13 +29,13 @@ _TORCHVISION_ARGUMENTS = {name: {"transform_input": True, "init_weights": True} 
 def torchvision_model(
     architecture: str, weights: str | None = None, seed: int = 0, arguments: Mapping[str, Any] = _NO_ARGUMENTS
 ) -> ImageNetwork:
-    """Build a torchvision network, with the normalisation of its default weights inside.
+    """Build a torchvision network that includes the normalisation of its default weights.
 
     Args:
         architecture: name in torchvision's list: resnet18, vgg16, ...
         weights: see the module.
         seed: of the random weights.
-        arguments: further ones of the network's own constructor, such as {"image_size": 64} of a transformer.
+        arguments: further arguments of the network's own constructor, such as {"image_size": 64} of a transformer.
 
     Raises:
         ModelError: if the network is unknown, or its weights cannot be loaded.
@@ -62,7 +62,7 @@ def torchvision_model(
 
 @named("timm")
 def timm_model(architecture: str, weights: str | None = None, seed: int = 0, arguments: Mapping[str, Any] = _NO_ARGUMENTS) -> ImageNetwork:
-    """Build a timm network, with the normalisation of its configuration inside; arguments and errors as for `torchvision_model`.
+    """Build a timm network that includes the normalisation of its configuration; arguments and errors as for `torchvision_model`.
 
     Raises:
         MissingDependencyError: if timm is not installed.
@@ -171,7 +171,7 @@ def _unknown(architecture: str, library: str, known: Sequence[str]) -> ModelErro
 
 
 def _check_hub_is_reachable(config: Mapping[str, Any]) -> None:
-    """Raise OSError at once where the hub cannot be reached, because its client would retry for a minute. Cached weights need no hub."""
+    """Raise OSError immediately if the hub cannot be reached, because its client would retry for a minute. Cached weights need no hub."""
     hub = optional_package("huggingface_hub")
     repository = config.get("hf_hub_id")
     cached = repository and any(

@@ -1,4 +1,4 @@
-"""Models of response noise, each as a differentiable map of the responses: one file a noise."""
+"""Models of response noise, each as a differentiable map of the responses, with one file per noise."""
 
 from eigexp.noise.base import Noise
 from eigexp.noise.categorical import CategoricalNoise

@@ -17,7 +17,7 @@ Response = Float[Tensor, "b m"]
 class Noise(ABC):
     """A likelihood of noisy responses, by the map whose squared derivative is its Fisher information.
 
-    A subclass declares `name`, which becomes part of the ids of results, and writes `augment`.
+    A subclass declares `name`, which becomes part of the ids of results, and defines `augment`.
     """
 
     name: ClassVar[str]
@@ -69,7 +69,7 @@ def check_mean(name: str, at: Tensor, offset: float | None) -> None:
     """Refuse responses (b, m) that are not positive once the offset is added.
 
     Raises:
-        ModelError: naming the noise, the first such response, and the offset that would do; without an offset, another noise.
+        ModelError: naming the noise, the first such response, and a sufficient offset, or another noise if it has no offset.
     """
     bad = at + (offset or 0.0) <= 0
     if not bool(bad.any()):

@@ -13,7 +13,7 @@ class EarlyLateNoise(Noise):
     """Gaussian noise added to the pixels, and to the responses: F = J^T (sigma_early^2 J J^T + sigma_late^2 I)^-1 J.
 
     It has the eigenvectors of J^T J. Each eigenvalue lambda becomes lambda / (sigma_late^2 + sigma_early^2 lambda), which never exceeds
-    1 / sigma_early^2: what the model amplifies is then limited by the noise that came before it.
+    1 / sigma_early^2: the noise before the model limits the effect of its amplification.
 
     Attributes:
         sigma_early: standard deviation in the pixels, in pixel units.

@@ -14,7 +14,7 @@ from eigexp.system.arrays import read_arrays
 
 @dataclass(frozen=True)
 class LowRankNoise(Noise):
-    """Gaussian noise with covariance D + U U^T, as factor analysis of recorded responses gives: a = (I + W W^T)^(-1/2) D^(-1/2) r.
+    """Gaussian noise with covariance D + U U^T, as estimated by factor analysis of recorded responses: a = (I + W W^T)^(-1/2) D^(-1/2) r.
 
     W = D^(-1/2) U has few columns; with its singular vectors Q and values s, (I + W W^T)^(-1/2) = I - Q diag(1 - (1 + s^2)^(-1/2)) Q^T.
 

@@ -15,8 +15,8 @@ from eigexp.noise.base import Noise, Response, check_mean, check_positive
 class VarianceNoise(Noise):
     """Independent Gaussian noise with variance s^2(r): a = [r / s(r0), ln s^2(r) / sqrt 2].
 
-    The second half is what the variance itself tells of the image (Kay 1993, equation 3.31): F = J^T diag(1/s0^2) J + 1/2 Js^T
-    diag(1/s0^4) Js with the Jacobian Js of s^2. A subclass declares `name` and writes `variance_of`.
+    The second half is the information about the image in the variance itself (Kay 1993, equation 3.31): F = J^T diag(1/s0^2) J + 1/2 Js^T
+    diag(1/s0^4) Js with the Jacobian Js of s^2. A subclass declares `name` and defines `variance_of`.
     """
 
     covariance_term: bool = True  # False leaves it out
@@ -39,7 +39,7 @@ class PowerLawNoise(VarianceNoise):
         scale: the variance at a response of 1, in response units to the power 2 - exponent.
         exponent: 1 makes the variance proportional to the response, 2 the standard deviation (Weber's law).
         offset: added to every response, in response units.
-        covariance_term: include what the variance tells of the image.
+        covariance_term: include the information about the image that the variance carries.
     """
 
     name: ClassVar[str] = "power_law"

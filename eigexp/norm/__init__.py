@@ -1,4 +1,4 @@
-"""Norms of distortions other than the Euclidean one: one file a norm."""
+"""Norms of distortions other than the Euclidean one, with one file per norm."""
 
 from eigexp.norm.base import Norm, measured_by
 from eigexp.norm.contrast_sensitivity import ContrastSensitivity

@@ -1,4 +1,4 @@
-"""What a norm of distortions is: ||v||_M^2 = v^T M v with a positive definite M, and how an operator is measured by it."""
+"""Norms of distortions, ||v||_M^2 = v^T M v with a positive definite M, and the subspace in which vectors have unit norm."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -16,7 +16,7 @@ _ROUNDING = 1e-13  # of a root that is applied in closed form
 class Norm(ABC):
     """A norm ||v||_M of distortions; eigenpairs are those of F v = lambda M v.
 
-    A subclass declares `name`, which becomes part of the ids of results, and writes `apply`.
+    A subclass declares `name`, which becomes part of the ids of results, and defines `apply`.
     """
 
     name: ClassVar[str]

@@ -1,4 +1,4 @@
-"""A norm that weighs spatial frequencies as human observers do."""
+"""A norm that weights spatial frequencies by the contrast sensitivity of human observers."""
 
 import math
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ class ContrastSensitivity(Norm):
     """||v||^2 = sum S(f)^2 |V(f)|^2 / max S^2, by the discrete Fourier transform V of each channel.
 
     S(f) = 2.6 (0.0192 + 0.114 f) exp(-(0.114 f)^1.1), with f in cycles per degree, is the contrast sensitivity of Mannos and Sakrison
-    (1974, IEEE Transactions on Information Theory 20, p. 535). Equal norms are then equally visible to an observer who sees detection in
-    noise-free fields alone.
+    (1974, IEEE Transactions on Information Theory 20, p. 535). Changes of equal norm are then equally visible to an observer whose
+    detection thresholds on uniform fields follow S.
 
     Attributes:
         distance: of the observer from the display, in centimetres.
         pixel: size of a pixel of the display, in centimetres.
-        least: sensitivity below which none is taken to fall, relative to the largest.
+        least: lower limit of the sensitivity, relative to the largest.
     """
 
     name: ClassVar[str] = "csf"

@@ -1,4 +1,4 @@
-"""A norm that counts some pixels more than others."""
+"""A norm that weights some pixels more than others."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +14,7 @@ from eigexp.system.arrays import read_arrays
 
 @dataclass(frozen=True)
 class PixelWeights(Norm):
-    """||v||^2 = sum w v^2: where w is small, changes are cheap.
+    """||v||^2 = sum w v^2: where w is small, changes have a small norm.
 
     Attributes:
         path: a .npz, .npy or .safetensors file with positive `weights` (h, w), for all channels, or (c, h, w).

@@ -1,4 +1,4 @@
-"""A second model as the measure of distortions: v^T F_A v / v^T (F_B + floor I) v, what one model sees and the other does not."""
+"""Ratios of the sensitivities of two models, v^T F_A v / v^T (F_B + floor I) v: what one model notices and the other does not."""
 
 import copy
 import math
@@ -26,9 +26,9 @@ def against(
     Args:
         model: B.
         image: (1, *image shape), or (*image shape).
-        floor: added to every eigenvalue of F_B, in its units; positive, so that the ratio is bounded where B sees nothing.
+        floor: added to every eigenvalue of F_B, in its units; positive, so that the ratio is bounded where B does not respond.
         noise: of the responses of B.
-        subspace: to which distortions are confined; None for all pixels.
+        subspace: to which distortions are restricted; None for all pixels.
 
     Raises:
         ConfigurationError: if the floor is not a positive number.

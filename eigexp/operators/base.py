@@ -1,4 +1,4 @@
-"""The sensitivity operator A = (da/dr) J P of a batch of images: all that a solver knows of a model."""
+"""The sensitivity operator A = (da/dr) J P of a batch of images: the only thing that a solver knows about a model."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ class OperatorShape(NamedTuple):
 class Operator(ABC):
     """A linear map from distortions of b images to responses, with F = A^T A.
 
-    A subclass sets `shape`, `dtype`, `device`, and writes `_apply`, `_adjoint` and `select`; this class checks shapes and cuts the graph.
+    A subclass sets `shape`, `dtype`, `device`, and defines `_apply`, `_adjoint` and `select`; this class checks shapes and cuts graphs.
     """
 
     shape: OperatorShape

@@ -1,7 +1,7 @@
 """Choose the method by which a model is linearised.
 
 program          its derivative, recorded once as a linear program (about two forward passes a Fisher-vector product; most models)
-double_backward  the gradient of a gradient, on one cached graph (works for every model that can be differentiated twice)
+double_backward  the gradient of a gradient, on one cached graph (every model that can be differentiated twice)
 forward          A v by forward-mode differentiation, A^T u on a cached graph
 dense            the explicit Jacobian (few responses or few pixels)
 """
@@ -43,9 +43,9 @@ def linearise(
     Args:
         model: maps images to responses: a tensor, or any nesting of tuples, lists and dicts of tensors, which are concatenated.
         images: float tensor (b, *image shape).
-        method: how products are made; "auto" takes dense where there are at most 32 responses or pixels, program where that can be had and
-            agrees with the model's own backward pass, and double_backward otherwise. The choice never depends on timings, so that it
-            is the same in every run.
+        method: how products are computed; "auto" uses dense for at most 32 responses or pixels, program if the model can be recorded and
+            the program agrees with the model's own backward pass, and double_backward otherwise. The choice does not depend on
+            timings, so it is the same in every run.
         noise: response noise; None for unit Gaussian noise.
         subspace: pixel subspace; None for all pixels.
         batched: False calls the model with the only image, without the leading axis.
@@ -55,7 +55,7 @@ def linearise(
         ModelError: if the model fails on the images, or the response is not finite, cannot be differentiated, or does not depend on them.
         ConfigurationError: if `method` is unknown.
         OperatorError: if the requested method cannot be used, or fails the adjoint test.
-        MemoryLimitError: if an explicit Jacobian was asked for that does not fit.
+        MemoryLimitError: if an explicit Jacobian was requested and does not fit into memory.
     """
     if method != "auto" and method not in METHODS:
         raise ConfigurationError(f"linearise={method} is unknown. {nearest(method, ['auto', *METHODS])}")
@@ -83,7 +83,7 @@ def _linearised(point: LinearisationPoint, method: str) -> JacobianOperator:
 
 
 def _check_model(point: LinearisationPoint) -> None:
-    """Run a plain forward pass, to see whether the model accepts such images at all.
+    """Run one forward pass, to check that the model accepts such images.
 
     Raises:
         ModelError: with the model's own message, and the image settings that are most often wrong.

@@ -1,4 +1,4 @@
-"""How sensitive every layer of a network is to given distortions, from one pass through all of them."""
+"""The sensitivity of every layer of a network to given distortions, from one pass through all layers."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ def layer_sensitivities(
     """Return v^T F_l v = ||A_l v||^2 of every distortion v under every layer l: shape (k, layers), float64.
 
     The network is linearised once, up to its last layer, and every layer is read from the same product. It is linearised at one image,
-    as certificates are: in a batch the rounding of its activations differs, and where one lies at a kink of a rectifier so would J.
+    as for certificates: in a batch the rounding of activations differs, and J would differ where one is at a kink of a rectifier.
 
     Args:
         trunk: maps images (b, *image shape) to the responses of all layers, in their order.

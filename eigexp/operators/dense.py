@@ -1,4 +1,4 @@
-"""An explicit Jacobian as an operator, and how to get one from any operator."""
+"""An explicit Jacobian as an operator, and a function that computes it from any operator."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""A model in float64, for the few products that a certificate makes."""
+"""A model in float64, for the few products of a certificate."""
 
 import copy
 import logging
@@ -31,12 +31,12 @@ _FEW_PRODUCTS = 16  # up to as many, recording a program costs more than it save
 def in_float64(A: Operator, vectors: int) -> Operator | None:
     """Return the map of the same model with products in float64; None where there is no model to evaluate again.
 
-    A solver may be fast in float32; what is said of its pairs should be true of the model and not of the number format. Register your own
+    A solver may use float32 because it is fast; a certificate should describe the model and not the number format. Register your own
     class of operators with `in_float64.register`.
 
     Args:
         A: any operator.
-        vectors: how many products each image will be asked for.
+        vectors: number of products that each image will need.
 
     Raises:
         Exception: whatever a model raises when it is copied.
@@ -74,7 +74,7 @@ class Float64Operator(Operator):
 
     Args:
         source: an operator in another dtype.
-        vectors: how many products an image will be asked for, which decides on the method of linearising.
+        vectors: number of products that an image will need, which determines the method of linearising.
 
     Raises:
         Exception: whatever the model raises when it is copied.
@@ -92,7 +92,7 @@ class Float64Operator(Operator):
         """Return the operator of some images.
 
         Raises:
-            OperatorError: if the model computes in another dtype all the same.
+            OperatorError: if the model still computes in another dtype.
             Exception: whatever the model raises in float64.
         """
         point = self.point.of(images)

@@ -1,7 +1,7 @@
-"""Check that a model is a function: the same image twice must give the same response and the same gradient.
+"""Check that a model is a function of the image: the same image twice must give the same response and the same gradient.
 
-Dropout that is still active, random slopes, noise drawn in the forward pass: such a model has no Jacobian, and each product of a solver
-would belong to another matrix.
+A model with active dropout, random slopes or noise in the forward pass has no Jacobian, and each product of a solver would belong to a
+different matrix.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def check_function(point: LinearisationPoint) -> None:
     """Compare two forward and two backward passes at the first image.
 
     Raises:
-        ModelError: if they differ by more than rounding, naming the modules at fault.
+        ModelError: if they differ by more than rounding, naming the modules that cause it.
     """
     # One image is enough: what is drawn at random is drawn for every image.
     one = point.of([0])

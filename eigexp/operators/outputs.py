@@ -1,4 +1,4 @@
-"""From what a model returns to its responses: a documented flattening of any nesting."""
+"""From a model's output to its responses: a documented flattening of any nesting."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -19,8 +19,8 @@ def output_tensors(output: Any) -> list[Tensor]:
     """Return the tensors of a model's output that can be differentiated, in order.
 
     Tuples, lists and named tuples are taken in their order, dicts and the outputs of transformers in the order of their keys, dataclasses
-    in that of their fields, each to any depth. What has no derivative is left out, and named in the log once: None, numbers and text, and
-    tensors of integers or booleans.
+    in that of their fields, each to any depth. Parts without a derivative are left out, and the log names them once: None, numbers and
+    text, and tensors of integers or booleans.
 
     Raises:
         ModelError: if the output holds anything else, or no tensor that can be differentiated.

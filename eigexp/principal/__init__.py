@@ -1,4 +1,4 @@
-"""Principal distortions: the two changes of an image on whose relative visibility several models disagree most."""
+"""Principal distortions: the two changes of an image about whose relative visibility several models disagree most."""
 
 from eigexp.principal.search import PrincipalDistortions, principal_distortions
 

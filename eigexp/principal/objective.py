@@ -94,7 +94,7 @@ def extremal_ratios(A: Float[Tensor, "n n"], B: Float[Tensor, "n n"]) -> tuple[t
 
 
 def upper_bound(ranges: Sequence[tuple[float, float]], errors: Sequence[float], models: int) -> float:
-    """Return (1 / N^2) sum over pairs of ln^2(rho_max / rho_min): no two directions disagree by more.
+    """Return (1 / N^2) sum over pairs of ln^2(rho_max / rho_min): an upper bound of the disagreement for any two directions.
 
     Var_n r_n = (1 / N^2) sum_{n < m} (r_n - r_m)^2, and |r_n - r_m| = |ln(u^T F_n u / u^T F_m u) - ln(v^T F_n v / v^T F_m v)| is at most
     the range of one ratio. Errors of the ratios widen it.

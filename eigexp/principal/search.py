@@ -23,18 +23,18 @@ from eigexp.subspace.metric import check_coordinates, coordinates
 
 @dataclass(frozen=True)
 class PrincipalDistortions:
-    """Two unit distortions u and v that maximise Var_n ln(u^T F_n u / v^T F_n v) over models n, as far as a search can tell.
+    """Two unit distortions u and v that maximise Var_n ln(u^T F_n u / v^T F_n v) over models n, as found by a local search.
 
     Attributes:
         distortions: u and v, shape (2, *image shape).
         log_sensitivities: ln w^T (F_n + floor I) w, shape (models, 2).
         value: the variance.
-        bound: no two distortions have a larger one.
+        bound: upper bound of the variance for any two distortions.
         gradient: norm of the value's gradient along the unit spheres.
-        curvature: largest eigenvalue of its Hessian there: at most zero, to rounding, at a local maximum.
+        curvature: largest eigenvalue of its Hessian there: at most zero, up to rounding, at a local maximum.
         restarts: the values that the search reached, largest first.
-        evaluations: of value and gradient.
-        products: with a Jacobian or its transpose, of all models together.
+        evaluations: number of evaluations of value and gradient.
+        products: number of products with a Jacobian or its transpose, of all models together.
     """
 
     distortions: Tensor
@@ -49,7 +49,7 @@ class PrincipalDistortions:
 
     @property
     def share(self) -> float:
-        """Return the value as a share of its bound: at least so much of what is possible was found."""
+        """Return the value divided by its bound: at least this fraction of the maximum was found."""
         return self.value / self.bound if self.bound > 0 else 1.0
 
 
@@ -63,17 +63,17 @@ def principal_distortions(
     restarts: int = 4,
     seed: int = 0,
 ) -> PrincipalDistortions:
-    """Return the two distortions on whose relative visibility the models disagree most (Feather et al. 2025).
+    """Return the two distortions about whose relative visibility the models disagree most (Feather et al. 2025).
 
-    Without a floor there is no maximum as soon as one model has a null direction, so the floor is an argument and has no default.
+    Without a floor there is no maximum if one model has a null direction, so the floor is an argument without a default.
 
     Args:
         models: two or more.
         image: (1, *image shape).
         floor: added to every eigenvalue of each F_n.
         noise: of the responses; None for unit Gaussian noise.
-        subspace: to which distortions are confined; None for all pixels.
-        restarts: random starts, beside one from each pair of models.
+        subspace: to which distortions are restricted; None for all pixels.
+        restarts: number of random starts, in addition to one from each pair of models.
         seed: of the random starts.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The solver that suits the work: the explicit Jacobian where it is cheaper, a sparse one where it helps, else one Krylov space."""
+"""The solver that suits the problem: the explicit Jacobian where it is cheaper, a sparse one where it helps, otherwise a Krylov space."""
 
 import logging
 from dataclasses import dataclass, replace
@@ -27,17 +27,17 @@ _MOST_ENTRIES = 10**8  # of a Jacobian that takes 3 GB with its copies
 
 @dataclass(frozen=True)
 class Auto(Solver):
-    """Chooses between `Exact`, `Sparse` and `Krylov`, and hands its settings on.
+    """Chooses `Exact`, `Sparse` or `Krylov`, and passes its settings on.
 
     `Exact` where min(m, n) <= 80 k, or <= 400 k where m + k <= n, or <= 1500 with `bottom_rtol`; as long as the matrix to decompose has a
-    side of at most 4096, and the Jacobian at most 10^8 entries. Else, with `bottom_rtol` and products in float64, `Sparse` if the responses
-    see little enough of the image. Else `Krylov`. The choice rests on sizes and windows alone, never on a clock or on free memory: the same
-    task is the same computation everywhere.
+    side of at most 4096, and the Jacobian at most 10^8 entries. Otherwise, with `bottom_rtol` and products in float64, `Sparse` if each
+    response depends on few enough pixels. Otherwise `Krylov`. The choice depends only on sizes and windows, never on a timing or on free
+    memory: the same task is the same computation on every machine.
 
     Attributes:
         k: number of eigenpairs at each end.
-        tol: residual norms wanted, relative to the largest eigenvalue.
-        bottom_rtol: residual norms wanted of the smallest eigenvalues, relative to themselves; None does not ask.
+        tol: residual norm to reach, relative to the largest eigenvalue.
+        bottom_rtol: residual norm to reach at the smallest eigenvalues, relative to each of them; None for no such condition.
         max_steps: products that a single image may take in a Krylov space.
     """
 

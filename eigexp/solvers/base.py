@@ -1,7 +1,7 @@
 """The contract of a solver: frozen settings; `init`, `step`, `pairs`, `done`, `progress`; a state that is plain tensors.
 
-A solver advances each image of a batch on its own and shares only the products: every image's state names the product that it wants next
-(`request`), `step` groups equal requests into one batched product, and `advance` takes the answer. So images that finish leave the batch,
+A solver advances each image of a batch separately and shares only the products: every image's state names the next product
+(`request`), `step` batches requests of the same kind, and `advance` takes the answer. So images that finish leave the batch,
 and each keeps its own phase and counters.
 """
 
@@ -23,7 +23,7 @@ ProductKind = Literal["fisher", "forward", "adjoint"]
 
 @dataclass(frozen=True)
 class Request:
-    """The product that an image wants next: `block` has shape (k, n), or (k, m) for "adjoint"."""
+    """The product that an image needs next: `block` has shape (k, n), or (k, m) for "adjoint"."""
 
     kind: ProductKind
     block: Tensor
@@ -31,7 +31,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """The product: `forward` = A block (k, m), `back` = A^T of it (k, n); None where it was not asked."""
+    """The product: `forward` = A block (k, m), `back` = A^T of it (k, n); None where it was not requested."""
 
     forward: Tensor | None
     back: Tensor | None
@@ -42,17 +42,17 @@ class Progress:
     """One image's progress after a step, as plain numbers for curves, bars and decisions.
 
     Attributes:
-        phase: the solver's own word for what it is doing.
+        phase: the solver's own name for its current phase.
         eigenindex: ranks of the wanted pairs known so far.
         eigenvalues: their Ritz values.
         residuals: their residual norms as the solver estimates them, same units as the eigenvalues (NaN where unknown).
         largest: the largest Ritz value, the scale of relative residuals; 0.0 before the first product.
-        tolerance: the residual relative to `largest` that the solver is asked for.
+        tolerance: the residual to reach, relative to `largest`.
         fisher_vector_products: spent on this image so far.
         steps: taken by this image so far.
-        done: no further product is wanted.
+        done: whether no further product is needed.
         status: "running", "converged" or "budget".
-        fraction: share of the work done where it is known beforehand (exact, randomized SVD), else None.
+        fraction: share of the work that is done, where the total is known in advance (exact, randomized SVD), otherwise None.
     """
 
     phase: str
@@ -105,7 +105,7 @@ class ImageState:
 
     @property
     def done(self) -> bool:
-        """Return whether no further product is wanted."""
+        """Return whether no further product is needed."""
         return self.request is None
 
     def to_dict(self) -> dict[str, Any]:
@@ -131,7 +131,7 @@ class SolverState:
 
     @property
     def active(self) -> list[int]:
-        """Return the images that want a further product."""
+        """Return the images that need a further product."""
         return [i for i, image in enumerate(self.images) if not image.done]
 
     def to_dict(self) -> dict[str, Any]:
@@ -142,7 +142,7 @@ class SolverState:
 class Solver(ABC):
     """Base of every solver: a frozen dataclass of settings.
 
-    A subclass writes `start`, `advance`, `image_pairs`, `image_progress` and names its `image_state`; this class batches the products.
+    A subclass defines `start`, `advance`, `image_pairs`, `image_progress` and its `image_state`; this class batches the products.
     """
 
     name: ClassVar[str]
@@ -161,8 +161,8 @@ class Solver(ABC):
             generator: a CPU generator, or its seed; it is not advanced.
 
         Raises:
-            ConfigurationError: if the settings cannot work for this operator (k > n, say).
-            MemoryLimitError: if the state could outgrow the memory that is free.
+            ConfigurationError: if the settings are impossible for this operator (for example k > n).
+            MemoryLimitError: if the state could need more memory than is free.
         """
         self.check_memory(A)
         if isinstance(generator, int):
@@ -172,22 +172,22 @@ class Solver(ABC):
         return SolverState(tuple(self.start(A, i, rng.clone()) for i in range(A.shape.b)))
 
     def steps_allowed(self, shape: OperatorShape, dtype: torch.dtype) -> int | None:
-        """Return the most steps that one image may take; None where it is not known beforehand. By default the setting `max_steps`."""
+        """Return the maximum number of steps of one image; None where it is not known in advance. By default the setting `max_steps`."""
         return getattr(self, "max_steps", None)
 
     def vectors(self, n: int) -> int:
-        """Return the vectors of length n that one image's state takes at its largest, copies on the way included; 0 where they are few."""
+        """Return the largest number of vectors of length n in one image's state, temporary copies included; 0 where they are few."""
         return 0
 
     def memory_hint(self, vectors: int) -> str:
-        """Return what to change, where memory is free for no more than some `vectors` an image."""
+        """Return what to change if the free memory holds only this number of `vectors` per image."""
         return "Set a smaller images.size or images.batch_size, or a subspace."
 
     def check_memory(self, A: Operator) -> None:
-        """Refuse work whose state could outgrow the memory that is free.
+        """Refuse work whose state could need more memory than is free.
 
         Raises:
-            MemoryLimitError: saying what is needed, what is free, and what to change.
+            MemoryLimitError: with the required and the free memory, and what to change.
         """
         b, _, n = A.shape
         vector = b * n * A.dtype.itemsize
@@ -196,7 +196,7 @@ class Solver(ABC):
             check_memory(vectors * vector, A.device, what, self.memory_hint(free_memory(A.device) // vector))
 
     def step(self, A: Operator, state: SolverState) -> SolverState:
-        """Make one product for each image that wants one, and return what follows from it. The argument is left as it is.
+        """Compute one product for each image that needs one, and return the next state. The argument is not changed.
 
         Raises:
             OperatorError: if a product is not finite.
@@ -215,11 +215,11 @@ class Solver(ABC):
         return SolverState(tuple(images))
 
     def done(self, state: SolverState) -> bool:
-        """Return whether no image wants a further product."""
+        """Return whether no image needs a further product."""
         return not state.active
 
     def pairs(self, state: SolverState) -> list[RitzPairs]:
-        """Return the wanted pairs of every image as they are, converged or not."""
+        """Return the current requested pairs of every image, converged or not."""
         return [self.image_pairs(image) for image in state.images]
 
     def progress(self, state: SolverState) -> list[Progress]:
@@ -240,15 +240,15 @@ class Solver(ABC):
 
     @abstractmethod
     def start(self, A: Operator, image: int, rng: Tensor) -> ImageState:
-        """Return the first state of one image; `rng` is a generator state of its own."""
+        """Return the first state of one image; `rng` is its own generator state."""
 
     @abstractmethod
     def advance(self, A: Operator, image: int, state: Any, answer: Answer) -> ImageState:
-        """Return the next state of one image, given the product that it asked for. Makes no product itself."""
+        """Return the next state of one image, given the product that it requested. Computes no product itself."""
 
     @abstractmethod
     def image_pairs(self, state: Any) -> RitzPairs:
-        """Return the wanted pairs of one image as they are."""
+        """Return the current requested pairs of one image."""
 
     @abstractmethod
     def image_progress(self, state: Any) -> Progress:
@@ -265,7 +265,7 @@ class Solver(ABC):
 
 
 def _refuse_overflow(product: Tensor | None) -> None:
-    """Refuse a product that is not finite: nothing can be computed from it.
+    """Refuse a product that is not finite.
 
     Raises:
         OperatorError: naming the dtype and what to do.

@@ -1,4 +1,4 @@
-"""What the iterations for both ends of the spectrum share: how many pairs, how well, and how long."""
+"""The common settings of iterations for both ends of the spectrum: number of pairs, tolerances and maximum number of steps."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from eigexp.solvers.settings import check_counts, check_positive, check_precisio
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which of n eigenpairs are asked for: the `top` first and the `bottom` last."""
+    """Which of n eigenpairs are requested: the `top` first and the `bottom` last."""
 
     n: int
     top: int
@@ -40,11 +40,11 @@ class BothEnds(Solver):
 
     Attributes:
         k: number of eigenpairs at each end.
-        k_top: number at the largest end, if other than k; 0 asks for the smallest alone.
-        k_bottom: number at the smallest end, if other than k; 0 asks for the largest alone.
-        tol: residual norms wanted, relative to the largest eigenvalue.
-        bottom_rtol: residual norms wanted of the smallest eigenvalues, relative to themselves; None does not ask.
-        max_steps: steps that a single image may take, before it stops as "budget".
+        k_top: number at the largest end, if other than k; 0 for the smallest end only.
+        k_bottom: number at the smallest end, if other than k; 0 for the largest end only.
+        tol: residual norm to reach, relative to the largest eigenvalue.
+        bottom_rtol: residual norm to reach at the smallest eigenvalues, relative to each of them; None for no such condition.
+        max_steps: maximum number of steps of one image; then it stops with status "budget".
     """
 
     k: int = 1
@@ -60,23 +60,23 @@ class BothEnds(Solver):
 
     @property
     def num_top(self) -> int:
-        """Return the number of pairs asked for at the largest end."""
+        """Return the number of pairs requested at the largest end."""
         return self.k if self.k_top is None else self.k_top
 
     @property
     def num_bottom(self) -> int:
-        """Return the number of pairs asked for at the smallest end."""
+        """Return the number of pairs requested at the smallest end."""
         return self.k if self.k_bottom is None else self.k_bottom
 
     def wanted(self, n: int) -> Wanted:
-        """Return which of n pairs are asked for."""
+        """Return which of n pairs are requested."""
         return Wanted(n, self.num_top, self.num_bottom)
 
     def check(self, A: Operator) -> None:
-        """Refuse what an operator cannot give.
+        """Refuse settings that are impossible for an operator.
 
         Raises:
-            ConfigurationError: if there are fewer eigenvalues than asked for, or `tol` is below the rounding of the products.
+            ConfigurationError: if there are fewer eigenvalues than requested, or `tol` is below the rounding of the products.
         """
         check_sizes(self.num_top, self.num_bottom, A.shape.n)
         check_precision(self.tol, A.dtype)
@@ -89,7 +89,7 @@ class BothEnds(Solver):
 def tolerances_met(
     values: Tensor, residuals: Tensor, bottom: Tensor, largest: float, dtype: torch.dtype, tol: float, bottom_rtol: float | None
 ) -> Tensor:
-    """Return which pairs have met the tolerances, shape (k,); of a value that is zero up to rounding `bottom_rtol` asks nothing.
+    """Return which pairs have met the tolerances, shape (k,); `bottom_rtol` does not apply to a value that is zero up to rounding.
 
     Args:
         values: (k,).
@@ -98,7 +98,7 @@ def tolerances_met(
         largest: lambda_1.
         dtype: of the products.
         tol: on residuals relative to lambda_1.
-        bottom_rtol: on residuals at the bottom relative to their values; None does not ask.
+        bottom_rtol: on residuals at the bottom relative to their values; None for no such condition.
     """
     met = residuals <= tol * largest
     if bottom_rtol is None:

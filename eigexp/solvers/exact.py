@@ -1,6 +1,6 @@
-"""Every eigenpair, from the explicit Jacobian: its rows or columns a chunk a step, then a dense eigendecomposition in float64.
+"""Every eigenpair, from the explicit Jacobian: one chunk of rows or columns per step, then a dense eigendecomposition in float64.
 
-That of J J^T does where there are fewer responses than coordinates and the bottom pairs that are asked for all lie in the null space.
+That of J J^T is sufficient if there are fewer responses than coordinates and all requested bottom pairs lie in the null space.
 Eigenvalues are |J z|^2 of the computed vectors: their error at the bottom is of second order in that of the vectors, where the
 eigendecomposition of J^T J leaves one of lambda_1 times the rounding (Golub and Van Loan 2013, section 8.6).
 """
@@ -75,7 +75,7 @@ class Exact(Solver):
 
     Attributes:
         k: number of eigenpairs to keep at each end; None keeps all n.
-        chunk: rows or columns of the Jacobian a step.
+        chunk: rows or columns of the Jacobian per step.
         tol: residual norms relative to the largest eigenvalue that count as converged.
     """
 

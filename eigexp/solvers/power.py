@@ -1,11 +1,11 @@
 """Power and orthogonal iteration: the largest by F, then the smallest by F - lambda_1 (Golub and Van Loan 1996, algorithm 8.2.8).
 
-One product F V an iteration serves the next block, the Rayleigh quotients and the residuals. Each block is rotated to its Ritz vectors, so
-that vectors are told apart by eigenvalue and never by position: on the shifted matrix the smallest eigenvalue comes first.
+One product F V per iteration gives the next block, the Rayleigh quotients and the residuals. Each block is rotated to its Ritz vectors, so
+that vectors are ordered by eigenvalue and not by position: on the shifted matrix the smallest eigenvalue comes first.
 
-What it claims is never more than "converged". A block as wide as k holds as many copies of an eigenvalue as are asked for, but it stops on
-the residuals of its own vectors, and says nothing of one that its start had too little of: on nearby eigenvalues it stops before their
-order is settled.
+It never claims more than "converged". A block of k vectors can hold as many copies of an eigenvalue as are requested, but the iteration
+stops on the residuals of its own vectors and cannot detect an eigenvector that its start contained too little of: with close eigenvalues
+it stops before their order is determined.
 """
 
 from dataclasses import dataclass, replace
@@ -55,13 +55,13 @@ class PowerImage(ImageState):
 
 @dataclass(frozen=True)
 class Power(BothEnds):
-    """Extremal pairs by block power iteration: the classical method, and the baseline of the others.
+    """Computes extremal pairs by block power iteration: the classical method, and the baseline of the others.
 
     Attributes:
-        max_steps: iterations a single image may take, both ends together; the top leaves half of them to a bottom that is asked.
-        stop: "residual" ends an iteration on `tol`; "delta" where the eigenvalues no longer change, whatever the residuals: status and
+        max_steps: maximum number of iterations of one image, both ends together; the top leaves half of them for a requested bottom.
+        stop: "residual" stops on `tol`; "delta" stops when the eigenvalues no longer change, whatever the residuals: status and
             evidence are then "converged" by that criterion.
-        stop_criterion: change of the eigenvalues (Euclidean norm, their units) that ends an iteration with stop="delta".
+        stop_criterion: change of the eigenvalues (Euclidean norm, in their units) below which stop="delta" stops.
     """
 
     name: ClassVar[str] = "power"

@@ -48,11 +48,11 @@ class RandomizedSVDImage(ImageState):
 class RandomizedSVD(Solver):
     """The largest pairs by a fixed number of passes; one pass per step. The residuals show how accurate they are.
 
-    It claims no more than "converged": nothing is checked for what the block has missed.
+    It claims no more than "converged": there is no check for what the block has missed.
 
     Attributes:
         k: number of eigenpairs, the largest.
-        p: further vectors in the block.
+        p: additional vectors in the block.
         q: power passes after the first.
         tol: residual norms relative to the largest eigenvalue that count as converged.
     """

@@ -19,7 +19,7 @@ def check_positive(**settings: float | None) -> None:
 
 
 def check_counts(**counts: int | None) -> None:
-    """Refuse negative numbers of pairs, and none at all.
+    """Refuse negative numbers of pairs, and a request for no pairs.
 
     Raises:
         ConfigurationError: naming the setting and its value.
@@ -33,10 +33,10 @@ def check_counts(**counts: int | None) -> None:
 
 
 def check_sizes(k_top: int, k_bottom: int, n: int) -> None:
-    """Refuse more pairs than there are.
+    """Refuse more pairs than there are eigenvalues.
 
     Raises:
-        ConfigurationError: if either end asks for more than n pairs.
+        ConfigurationError: if more than n pairs are requested at one end.
     """
     if max(k_top, k_bottom) > n:
         raise ConfigurationError(f"solver.k={max(k_top, k_bottom)} is more than the n={n} eigenvalues of this image. Set at most {n}.")

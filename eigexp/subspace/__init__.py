@@ -1,4 +1,4 @@
-"""Subspaces of pixel space to which distortions are confined: one file a subspace."""
+"""Subspaces of pixel space to which distortions are restricted, with one file per subspace."""
 
 from eigexp.subspace.band import Band
 from eigexp.subspace.base import BasisSubspace, PixelSubspace

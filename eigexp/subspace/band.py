@@ -18,8 +18,8 @@ from eigexp.subspace.frequencies import cosines
 class Band(PixelSubspace):
     """Distortions with spatial frequencies in [low, high): discrete cosines, or with an orientation Fourier components.
 
-    A product of cosines has two mirrored orientations, so that only complex exponentials can have one. These repeat at the image's edges,
-    cosines are reflected there.
+    A product of cosines has two mirrored orientations; only complex exponentials can have one. These are periodic at the image's edges,
+    whereas cosines are reflected there.
 
     Attributes:
         low: lowest frequency, in cycles per pixel.

@@ -1,4 +1,4 @@
-"""Subspaces of pixel space to which distortions are confined: maps P with orthonormal columns."""
+"""Subspaces of pixel space to which distortions are restricted: maps P with orthonormal columns."""
 
 from abc import ABC, abstractmethod
 from functools import cached_property
@@ -34,9 +34,9 @@ class PixelSubspace(ABC):
 
 
 class BasisSubspace(PixelSubspace):
-    """A subspace by an explicit matrix, made orthonormal: whatever its columns are, distortions have unit norm in pixels.
+    """A subspace from an explicit matrix, which is orthonormalised: distortions have unit norm in pixels for any columns.
 
-    A subclass writes `columns`.
+    A subclass defines `columns`.
     """
 
     @abstractmethod
@@ -73,7 +73,7 @@ def orthonormal_columns(columns: Float[Tensor, "pixels d"], what: str, least: fl
     """Return an orthonormal basis of the span of some columns: their left singular vectors with values above `least` of the largest.
 
     Raises:
-        ImageError: if they span nothing.
+        ImageError: if they are all zero.
         MemoryLimitError: if there is no memory for two more such matrices.
     """
     check_memory(2 * columns.numel() * 8, columns.device, f"the basis of {what}", "Set a smaller images.size, or a smaller subspace.")

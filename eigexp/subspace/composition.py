@@ -22,11 +22,11 @@ KNOWN: dict[str, type[PixelSubspace]] = {kind.name: kind for kind in (Band, Colo
 
 @dataclass(frozen=True)
 class Composition(BasisSubspace):
-    """Distortions P_1 P_1^T P_2 P_2^T ... P_k z: those of the last part, confined to the others one after the other.
+    """Distortions P_1 P_1^T P_2 P_2^T ... P_k z: those of the last part, projected onto the other parts one after the other.
 
-    Where the projections commute, as those of a mask and a colour axis, this is what the parts have in common. Where they do not, as
-    those of a mask and a band, it is what the last leaves in the first: a band, cut out by the mask. A first colour axis is applied to
-    planes of one channel, without a matrix; for the rest an explicit basis is made.
+    If the projections commute, as for a mask and a colour axis, this is the intersection of the parts. If they do not, as for a mask and
+    a band, it is the projection of the last part: a band, multiplied by the mask. A colour axis as first part is applied to planes of
+    one channel, without a matrix; for the other parts an explicit basis is computed.
 
     Attributes:
         parts: subspaces, or their settings with their `name`: {name: colour, axis: luminance}.

@@ -1,4 +1,4 @@
-"""Distortions measured by another norm than the Euclidean one: coordinates z with v = P M^(-1/2) z, so that v has norm ||z||."""
+"""Distortions measured by a norm other than the Euclidean one: coordinates z with v = P M^(-1/2) z, so that v has norm ||z||."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ class MetricSubspace(PixelSubspace):
     Attributes:
         inner: the subspace P; None for all pixels.
         root: the symmetric map z -> M^(-1/2) z of coordinates (..., n), in any dtype.
-        error: a bound on ||M^(-1/2) M M^(-1/2) - I||, by which eigenvalues may be wrong relative to themselves (Ostrowski's theorem).
-        floor: the part of M that is a multiple of the identity, if it is what keeps M from being singular.
+        error: a bound on ||M^(-1/2) M M^(-1/2) - I||, which bounds the relative error of eigenvalues (Ostrowski's theorem).
+        floor: the part of M that is a multiple of the identity, if it keeps M from being singular.
     """
 
     name: ClassVar[str] = "metric"
@@ -53,7 +53,7 @@ def coordinates(subspace: PixelSubspace | None, image_shape: tuple[int, ...]) ->
 
 
 def check_coordinates(n: int, what: str) -> None:
-    """Refuse a metric that would be held as too large a matrix.
+    """Refuse a metric whose matrix would be too large.
 
     Raises:
         OperatorError: naming n, and what to do.

@@ -1,4 +1,4 @@
-"""Distortions that a generator can make."""
+"""Distortions that a generator can produce."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from eigexp.system.arrays import read_arrays
 
 @dataclass(frozen=True)
 class Tangent(BasisSubspace):
-    """Distortions tangent to the images of a decoder at one latent: the range of its Jacobian, which is made orthonormal.
+    """Distortions tangent to the images of a decoder at one latent: the range of its Jacobian, orthonormalised.
 
     Attributes:
         decoder: maps latents (1, *latent shape) to images (1, *image shape); in a configuration a node with its `_target_`.

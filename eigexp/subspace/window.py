@@ -1,4 +1,4 @@
-"""Distortions that fade towards the edges of a window."""
+"""Distortions that decrease to zero towards the edges of a window."""
 
 import math
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ _LEAST = 0.1  # share of a function's norm that the window must leave, relative 
 
 @dataclass(frozen=True)
 class Window(PixelSubspace):
-    """Distortions w(x) g(x): a window that fades to zero, times any g with frequencies up to `high` along either axis.
+    """Distortions w(x) g(x): a window that decreases to zero, times any g with frequencies up to `high` along either axis.
 
-    Without a limit of frequencies a window would say nothing: pixel by pixel, any distortion is the window times another one. For the same
-    reason only those g are used of which the window leaves a tenth or more (in norm, along either axis): the most concentrated ones, as in
+    Without a frequency limit a window would restrict nothing: pixel by pixel, any distortion is the window times another one. For the same
+    reason only functions g are used that keep at least a tenth of their norm along either axis: the most concentrated ones, as in
     Slepian and Pollak (1961). Window and limit are products of one factor for each axis, and so is the orthonormal basis.
 
     Attributes:

@@ -1,6 +1,6 @@
 """Sweeps: a plan of tasks, the launchers and the callback that compute it, and the status of each task.
 
-Each name is loaded when it is first used: `eigexp status` imports this package and needs neither torch nor Lightning.
+Names are loaded when they are first used: `eigexp status` imports this package and needs neither torch nor Lightning.
 """
 
 from typing import TYPE_CHECKING

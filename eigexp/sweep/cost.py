@@ -1,4 +1,4 @@
-"""Estimate what a task costs, from stored results of the same kind."""
+"""Estimate the cost of a task from similar stored results."""
 
 from collections.abc import Iterable, Mapping
 from statistics import median
@@ -24,7 +24,7 @@ class CostEstimates:
                 self._costs.setdefault(_kind(record["identity"]), []).append(record["fisher_vector_products"])
 
     def of(self, identity: Mapping[str, Any]) -> float | None:
-        """Return the median cost; None if no result of this kind is stored."""
+        """Return the median cost; None if no similar result is stored."""
         costs = self._costs.get(_kind(identity))
         return median(costs) if costs else None
 

@@ -1,4 +1,4 @@
-"""What one task changes in its process does not reach the next: the folder, torch's defaults, random numbers, a fork of its own."""
+"""Keep a task's changes to its process from affecting the next task: the folder, torch's defaults, random numbers, a forked child."""
 
 import os
 import random
@@ -11,9 +11,9 @@ import torch
 
 @contextmanager
 def isolated() -> Iterator[None]:
-    """Restore after the block what a model or callback of the user's may have changed for the whole process.
+    """Restore after the block what a user's model or callback may have changed for the whole process.
 
-    A child that the block has forked and not ended ends here: it would go on as a second worker with the same tasks.
+    A child process that the block has forked and not ended is ended here: it would continue as a second worker with the same tasks.
     """
     pid, folder, environment = os.getpid(), os.getcwd(), dict(os.environ)
     dtype, gradients, threads = torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()

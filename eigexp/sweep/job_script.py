@@ -1,4 +1,4 @@
-"""The script of a job: it loses no signal, stops at the first error, and leaves its exit code behind."""
+"""The script of a job: it loses no signal, stops at the first error, and writes its exit code."""
 
 import os
 import shlex
@@ -89,8 +89,8 @@ class JobScript:
         job: shell expression of the id of the job.
         index: shell expression of its number in the array; "1" where there are no arrays.
         first: number of the first job of an array.
-        warnings: signals that say that the end is near: save, and go on later.
-        stops: signals that say: save, and stop.
+        warnings: signals that warn of the time limit: save, and continue later.
+        stops: signals to save and stop.
         requeue: shell command that puts the job back into the queue; ":" where there is none.
         patience: seconds after which the job warns itself.
         environment: shell lines that run before the work.

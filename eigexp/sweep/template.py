@@ -1,4 +1,4 @@
-"""Submit tasks to any batch scheduler: three commands and a template of the script, given by a profile that is nothing but a YAML file."""
+"""Submit tasks to any batch scheduler: three commands and a template of the script, from a profile, which is one YAML file."""
 
 import math
 import re
@@ -29,17 +29,17 @@ class Template(Launcher):
     Args:
         name: of the profile.
         submit: shell command that submits the file {script}.
-        submitted: regular expression of a job in what `submit` prints, group `job`.
-        status: shell command that lists jobs, a line each.
-        listed: regular expression of such a line: groups `job`, `state`, and `index` for one of an array.
-        states: regular expressions of `state` for held, running, queued and gone.
+        submitted: regular expression for a job's id in the output of `submit`, group `job`.
+        status: shell command that lists jobs, one per line.
+        listed: regular expression for such a line: groups `job`, `state`, and `index` for a job of an array.
+        states: regular expressions for `state`: held, running, queued and gone.
         cancel: shell command that cancels {jobs}.
-        job: shell expression, within a job, of its id.
-        format: of the id of one job of an array, from {job} and {index}.
-        index: shell expression, within a job, of its number in the array; None submits each job by itself.
+        job: shell expression, in a job, for its id.
+        format: how the id of a job of an array is written, from {job} and {index}.
+        index: shell expression, in a job, for its number in the array; None submits each job separately.
         first: number of the first job of an array.
-        requeue: shell command, within a job, that puts it back into the queue; None where there is none.
-        warnings: signals that ask a job to save and go on later.
+        requeue: shell command, in a job, that requeues it; None if there is none.
+        warnings: signals that ask a job to save and continue later.
         stops: signals that ask a job to save and stop.
         script: Jinja template of the file that is submitted; it ends by running `. {{ work }}`.
         pack: tasks per job, computed one after the other.
@@ -51,11 +51,11 @@ class Template(Launcher):
         warning: seconds before the time limit at which a job saves and requeues itself.
         task_seconds: time limit of one task; None for none.
         task_memory: host memory that a worker may take, such as "8GB"; None for the job's limit alone.
-        parallel: most jobs of an array that run at once.
-        array: most jobs of one array.
-        queue: or partition of the scheduler.
-        account: or project that is charged for the jobs.
-        options: further lines for the head of the script.
+        parallel: maximum number of jobs of an array that run at once.
+        array: maximum number of jobs in one array.
+        queue: queue or partition of the scheduler.
+        account: account or project that is charged for the jobs.
+        options: additional lines at the beginning of the script.
         environment: shell lines that run before the work.
         python: interpreter on the nodes; None for the one that submits.
     """

@@ -69,7 +69,7 @@ class Attributes:
 
     @property
     def status(self) -> str | tuple[str, ...] | None:
-        """One of "converged", "unconfirmed" (not by fresh products), "budget" (the steps ran out) and "imported" (found elsewhere)."""
+        """One of "converged", "unconfirmed" (fresh products disagree), "budget" (step limit reached) or "imported" (from plenoptic)."""
         return self._per_image("status")
 
     @property

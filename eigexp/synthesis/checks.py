@@ -14,7 +14,7 @@ _DTYPES = (torch.float32, torch.float64)
 
 
 def check_image(image: Any) -> None:
-    """Refuse an invalid image, and warn of one unlike those that the methods were tested with.
+    """Refuse an invalid image, and warn about an image that differs from those that the methods were tested with.
 
     Raises:
         InputTypeError: (a TypeError) if it is not a tensor of float32 or float64.

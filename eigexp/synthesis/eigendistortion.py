@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Eigendistortion(Attributes):
-    """Find the changes of an image that a model notices most and least: extremal eigenvectors of its Fisher information F = J^T J.
+    """Find the changes to an image that a model notices most and least: extremal eigenvectors of its Fisher information F = J^T J.
 
     J is the Jacobian of the model's responses with respect to the pixels; the responses have independent Gaussian noise of unit variance,
     unless `noise` is given (Berardino, Laparra, Balle and Simoncelli 2017). The interface is that of plenoptic's class of the same name.
@@ -44,18 +44,18 @@ class Eigendistortion(Attributes):
         model: in evaluation mode, without parameters that require gradients (`eigexp.prepare_model` does both). Returns a tensor, or
             tuples, lists or dicts of tensors. With several images, the first axis of each runs over images, and no
             response may depend on another image.
-        noise: response noise from `eigexp.noise`, or of your own; None for unit Gaussian noise.
-        subspace: pixel subspace to which distortions are confined, such as `eigexp.subspace.Mask()`; None for all pixels.
+        noise: response noise from `eigexp.noise`, or your own; None for unit Gaussian noise.
+        subspace: pixel subspace to which distortions are restricted, such as `eigexp.subspace.Mask()`; None for all pixels.
 
     Attributes are None until `synthesize` or `load`. With one image they are as described; **with several images** `eigendistortions`,
     `eigenvalues`, `intervals`, `residuals` and `jacobian` have a leading axis over images, and `fisher_vector_products`, `status`,
-    `verified` and `pairs` are tuples. `eigenindex` is shared by all images: if a fit was stopped early, it has those that all have.
+    `verified` and `pairs` are tuples. `eigenindex` is common to all images: after an early stop it has only those found for all images.
 
     Raises:
         InputTypeError: (a TypeError) if the image is not float32 or float64, or the model changes that.
         ImageError: (a ValueError) if the image is empty or not finite.
         ModelError: (a ValueError) if the model cannot be differentiated, or a parameter requires gradients.
-        ConfigurationError: (a ValueError) if `noise` or `subspace` is of another kind.
+        ConfigurationError: (a ValueError) if `noise` or `subspace` has a wrong type.
         DeviceError: (a RuntimeError) if the model changes the device of its input.
 
     Warns:
@@ -94,7 +94,7 @@ class Eigendistortion(Attributes):
         callbacks: Sequence[Callback] | None = None,
         progress: bool | Mode = True,
     ) -> None:
-        """Find eigendistortions. Each solver iteration is one step of a Lightning Trainer; nothing is written to disk unless asked.
+        """Compute eigendistortions. Each solver iteration is one step of a Lightning Trainer; by default nothing is written to disk.
 
         The default is "krylov" and not "power", which is plenoptic's: power iteration is usually wrong at the smallest eigenvalues. It runs
         on F - lambda_1, whose eigenvalues are densest there, so its eigenvalue stops changing long before its vector has converged. The
@@ -111,13 +111,13 @@ class Eigendistortion(Attributes):
             q: number of power passes of "randomized_svd".
             stop_criterion: "power" stops when its eigenvalues change by less, in Euclidean norm; the others ignore it.
             tol: largest residual, relative to the largest eigenvalue; 1e-4 by default. If given, "power" stops on residuals, too.
-            k_top: number of pairs at the largest end, if other than `k`; of "krylov" and "power".
-            k_bottom: number at the smallest end, if other than `k`; of "krylov" and "power".
-            bottom_rtol: largest residual of the smallest eigenvalues, relative to themselves; not of "exact" and "randomized_svd".
-            preconditioner: "pf" or "pb" steers the search of "krylov" for the smallest eigenvalues by an estimate of F's inverse.
-            linearise: how products are made, as `eigexp.linearise` takes it; "exact" always has the dense Jacobian.
-            certify: precision of the certificate's products: "float64", by a copy of the model, so that bounds hold for the model itself;
-                "solver" makes them in the image's dtype, with intervals as wide as its rounding is measured.
+            k_top: number of pairs at the largest end, if other than `k`; for "krylov" and "power".
+            k_bottom: number at the smallest end, if other than `k`; for "krylov" and "power".
+            bottom_rtol: largest residual of the smallest eigenvalues, relative to each of them; not for "exact" and "randomized_svd".
+            preconditioner: "pf" or "pb" directs the search of "krylov" for the smallest eigenvalues with an estimate of F's inverse.
+            linearise: how products are computed, as in `eigexp.linearise`; "exact" always uses the dense Jacobian.
+            certify: precision of the certificate's products: "float64", with a copy of the model, so that bounds hold for the model itself;
+                "solver" computes them in the image's dtype, with intervals widened by the measured rounding.
             seed: of the first vectors. The global random state is neither used nor changed.
             trainer: your own Trainer, with its callbacks, loggers and device; the results are moved to the image's device. None makes one.
             callbacks: for the Trainer made here, from `eigexp.training.callbacks` or Lightning.
@@ -155,7 +155,7 @@ class Eigendistortion(Attributes):
             MemoryLimitError: if it does not fit into memory.
 
         Warns:
-            UserWarning: if the image has more than 1e4 pixels, because that takes long.
+            UserWarning: if the image has more than 1e4 pixels, because this takes a long time.
         """
         if self._jacobian is None:
             warn_of_size(self._image, stacklevel=3)
@@ -216,7 +216,7 @@ class Eigendistortion(Attributes):
         tensor_equality_atol: float = 1e-8,
         tensor_equality_rtol: float = 1e-5,
     ) -> None:
-        """Load a file of `save` into an object that was just made from the same image and model. Files of plenoptic are imported, too.
+        """Load a file of `save` into a new object with the same image and model. Files of plenoptic are imported, too.
 
         Distortions from plenoptic have no error bounds and are not verified; `synthesize` computes certified ones.
 
@@ -271,7 +271,7 @@ class Eigendistortion(Attributes):
             self._results = self._results.to(moved)
 
     def summary(self) -> str:
-        """Return what is known of each pair as text: its eigenvalue with its interval, residual, threshold and evidence."""
+        """Return what is known about each pair as text: its eigenvalue with its interval, residual, threshold and evidence."""
         from eigexp.synthesis.notebook import summary
 
         return summary([solved.pairs for solved in self._results.solved]) if self._results else "no eigendistortions yet: call synthesize()"

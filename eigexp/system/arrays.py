@@ -1,4 +1,4 @@
-"""Named arrays from files of users, read without running code."""
+"""Named arrays from users' files, read without running code."""
 
 from pathlib import Path
 
@@ -14,8 +14,8 @@ def read_arrays(path: str, key: str, *names: str) -> dict[str, Tensor]:
 
     Args:
         path: of the file.
-        key: the setting that named it, for messages.
-        names: the arrays that must be there.
+        key: the setting that names the file, for messages.
+        names: the required arrays.
 
     Raises:
         ConfigurationError: if the file cannot be read, has no such array, or one with NaN or Inf.

@@ -1,6 +1,6 @@
 """Solvers as PyTorch Lightning experiments: the module, its data, trainer, strategies, checkpoints, callbacks and loggers.
 
-Lightning is imported when a name that needs it is first used: planning a sweep, for one, needs only `Task`.
+Lightning is imported when a name that needs it is first used: planning a sweep, for example, needs only `Task`.
 """
 
 from typing import TYPE_CHECKING

@@ -23,7 +23,7 @@ class TaskData(LightningDataModule):
 
     Args:
         tasks: any sequence. An item is requested when its epoch begins, so a lazy sequence holds one batch of images at a time.
-        store: results that `Trainer.validate`, `test` and `predict` take up, where the module has none of its own.
+        store: results for `Trainer.validate`, `test` and `predict`, if the module has none itself.
     """
 
     def __init__(self, tasks: Sequence[Task], store: Store | None = None):

@@ -1,4 +1,4 @@
-"""Stored pairs taken up again: certified once more by fresh products, or added to their images."""
+"""Stored pairs used again: certified once more by fresh products, or added to their images."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class StoredPairs:
         eigendistortions: shape (k, *image shape).
         intervals: shape (k, 2).
         residuals: shape (k,).
-        tol: residual that was asked, relative to the largest eigenvalue.
+        tol: requested residual, relative to the largest eigenvalue.
         n: number of coordinates.
         method: name of the solver.
     """

@@ -24,15 +24,15 @@ Resume = Callable[[Any, int], int]
 class ResultLogger(Logger):
     """Opens one run for each image of a task, named by its result id, and closes it when the next task begins.
 
-    It is a Lightning logger: what is logged in Lightning's way goes to every open run. A run that cannot be opened or written to (a full
-    disk, a server that is away) costs a warning and the rest of that log, never the result.
+    It is a Lightning logger: what is logged in Lightning's way goes to every open run. If a run cannot be opened or written to (a full
+    disk, a server that does not answer), there is a warning and the log ends there; the result is not affected.
 
     Args:
         open_run: makes the logger of one image, given the task and the image's position in it.
         every: log every nth solver step.
         overwrites: whether a new run of the same id deletes what was logged before.
         curves_only: whether the numbers of a stored result are left out, which the store has.
-        resume: lets an opened run go on after the step of the checkpoint (0 without one), and returns the last step that it will keep:
+        resume: continues an opened run after the step of the checkpoint (0 without one), and returns the last step that it will keep:
             steps up to that are not logged again. None for a logger that keeps nothing or resumes by itself.
 
     Attributes:

@@ -1,8 +1,8 @@
-"""Approximate inverses of F that a few of its gradients give, to steer the search for its smallest eigenvalues (Davidson 1975).
+"""Approximate inverses of F from a few gradients, which direct the search for its smallest eigenvalues (Davidson 1975).
 
-For a random response u of unit covariance, g = A^T u has the covariance F. So a handful of probes g estimates what F is like if it were
-diagonal in the pixels, or block diagonal in the frequencies; its inverse turns a residual into a better direction. Nothing rests on the
-estimate but speed: the space takes fresh products with F itself.
+For a random response u of unit covariance, g = A^T u has the covariance F. So a few probes g give an estimate of F that is diagonal in the
+pixels, or block diagonal in the frequencies; its inverse turns a residual into a better direction. The estimate affects only the speed: the
+space uses products with F itself.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""The settings of the Krylov solver, and what follows from them alone."""
+"""The settings of the Krylov solver, and quantities that depend only on them."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -18,12 +18,12 @@ class KrylovSettings(BothEnds):
     Attributes:
         max_basis: number of vectors at which a space restarts from its best Ritz vectors.
         structured_vectors: try simple patterns (see `initial_vectors`) as initial vectors of the smallest eigenvalues.
-        preconditioner: "pf" or "pb" steers the search for the smallest eigenvalues by an estimate of F's inverse (see
-            `preconditioners`); None does not.
-        check_multiplicity: least number of steps, after the first, of the check for eigenvalues that were missed at the largest end; 0
-            skips the check, and the evidence is then "converged".
-        verify: check the smallest end too, where its values are not proven and do not rest on a single random start; False leaves its
-            evidence at "converged".
+        preconditioner: "pf" or "pb" directs the search for the smallest eigenvalues with an estimate of F's inverse (see
+            `preconditioners`); None for no preconditioner.
+        check_multiplicity: minimum number of steps, after the first, of the check for eigenvalues that were missed at the largest end;
+            0 skips the check, and the evidence is then "converged".
+        verify: also check the smallest end, if its values are neither proven nor found from a single random start; with False its
+            evidence is "converged".
     """
 
     max_basis: int = 300

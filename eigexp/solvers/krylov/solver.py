@@ -2,21 +2,21 @@
 
     krylov ------------------> structured --+   the phases of one image; a step is one product
       ^ ^  lambda_1 settled                 |
-      | +-----------------------------------+   patterns that beat the smallest values at hand join the space
+      | +-----------------------------------+   patterns that improve the current smallest values join the space
       |
-      +---- probe                               8 or 16 gradients, once, where a preconditioner is asked for
+      +---- probe                               8 or 16 gradients, once, if a preconditioner is requested
       |
       | all pairs converged, an end unproven
       +------------------> check                a second space, orthogonal to the pairs found
       |                      |
-      +----------------------+                  what it has found joins the space, and the search goes on
+      +----------------------+                  what it has found joins the space, and the search continues
       |
       +------------------> finished             converged and checked, or max_steps taken
 
 The first space grows by the residual of the first sought pair that has not converged, largest before smallest; from one random start, with
 no structured vectors and no restarts, that spans the Lanczos space (Golub and Kahan 1965; Parlett 1998, chapter 13). Structured vectors
-are tried once lambda_1 has settled (`initial_vectors`). One start vector shows one vector of each eigenspace only, so what was found is
-checked by a space of its own (`complement`, `checking`). `growing` takes answers in, `deciding` asks.
+are tried once lambda_1 has settled (`initial_vectors`). One start vector gives only one vector of each eigenspace, so what was found is
+checked by a second space (`complement`, `checking`). `growing` takes products in, `deciding` requests them.
 """
 
 import sys
@@ -43,7 +43,7 @@ _SMALLEST_BASIS = 40  # vectors; a smaller space restarts too often to be of use
 
 @dataclass(frozen=True)
 class Krylov(KrylovSettings):
-    """Certified extremal pairs of both ends from one Krylov space; a step is one product of an image.
+    """Computes extremal pairs of both ends from one Krylov space; a step is one product per image.
 
     The settings are those of `KrylovSettings`.
     """

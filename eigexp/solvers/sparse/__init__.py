@@ -1,4 +1,4 @@
-"""Both ends of the spectrum of a sparse Jacobian, which few products give whole."""
+"""Both ends of the spectrum of a sparse Jacobian, which a few products determine completely."""
 
 from eigexp.solvers.sparse.solver import NotSparseError, Sparse
 

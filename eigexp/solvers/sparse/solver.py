@@ -2,7 +2,7 @@
 
     window ---> compressed ---> check ---> finished     the phases of one image
       |             ^             |
-      |             +-------------+     the groups' pixels were too close: again, farther apart
+      |             +-------------+     the groups' pixels were too close: repeat with a larger distance
       +---> NotSparseError              windows so wide that the Jacobian is not sparse
 
 A response of a first layer depends on a small window of pixels. Then a compressed Jacobian takes a number of products that does not grow
@@ -58,13 +58,13 @@ class NotSparseError(ConfigurationError):
 
 @dataclass(frozen=True)
 class Sparse(Solver):
-    """Both ends, proven, of a model whose responses each depend on few pixels; needs float64.
+    """Computes and proves both ends for a model whose responses each depend on few pixels; needs float64.
 
     Attributes:
         k: number of eigenpairs at each end.
         tol: residual norms relative to the largest eigenvalue that count as converged.
-        bottom_rtol: residual norms wanted of the smallest eigenvalues, relative to themselves; None does not ask.
-        chunk: column groups a step; a group is a vector a channel and one more.
+        bottom_rtol: residual norm to reach at the smallest eigenvalues, relative to each of them; None for no such condition.
+        chunk: column groups per step; each needs one vector per channel and one more.
     """
 
     name: ClassVar[str] = "sparse"

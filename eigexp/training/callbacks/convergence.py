@@ -1,4 +1,4 @@
-"""End a task before its solver is done."""
+"""End a task before its solver has finished."""
 
 import math
 from typing import Any
@@ -14,7 +14,7 @@ from eigexp.training.time_left import relative_residual
 
 
 class Convergence(TaskCallback):
-    """Ends a task at a limit of its own, before the solver is done.
+    """Ends a task at one of these limits, before the solver has finished.
 
     The current results are then final and get a note; their certificate says how accurate they are.
 

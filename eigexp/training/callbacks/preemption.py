@@ -15,7 +15,7 @@ from eigexp.training.strategy import BlockStrategy, largest
 
 
 class PreemptionGuard(TaskCallback):
-    """On a signal, lets the step finish and stops the fit. A Checkpoint callback saves there, in whatever order the two are listed.
+    """On a signal, lets the step finish and stops the fit. A Checkpoint callback then saves; the order of the two does not matter.
 
     The handlers only set a flag, because a save within a handler could see a half-finished step. A second SIGINT raises KeyboardInterrupt
     at once. The previous handlers are restored when the fit ends.

@@ -1,4 +1,4 @@
-"""Show progress: a bar on a terminal, a line every few seconds elsewhere. Drawn so rarely that it costs microseconds per step."""
+"""Show progress: a bar on a terminal, a line every few seconds elsewhere. Updates are rare enough to cost microseconds per step."""
 
 import math
 import sys
@@ -35,8 +35,8 @@ class SolverProgress(ProgressBar, TaskCallback):
 
     Args:
         mode: "bar", "plain" (a line every few seconds), "quiet", or "auto": a bar where stderr is a terminal, else plain.
-        refresh_seconds: least time between two updates of the bar.
-        line_seconds: least time between two plain lines.
+        refresh_seconds: minimum time between two updates of the bar.
+        line_seconds: minimum time between two plain lines.
     """
 
     def __init__(self, mode: Literal["auto", "bar", "plain", "quiet"] = "auto", refresh_seconds: float = 0.2, line_seconds: float = 5.0):

@@ -1,4 +1,4 @@
-"""Hooks for tasks, besides Lightning's own."""
+"""Hooks for tasks, in addition to Lightning's own."""
 
 from lightning.pytorch import Callback, Trainer
 
@@ -12,7 +12,7 @@ class TaskCallback(Callback):
         """Handle a task that begins or resumes. It is linearised, and its solver has a state."""
 
     def on_task_end(self, trainer: Trainer, module: EigenModule) -> None:
-        """Handle a task that is over, whose results are final. Not called when the fit stops within a task."""
+        """Handle a finished task, whose results are final. Not called when the fit stops within a task."""
 
     def on_result_written(self, trainer: Trainer, module: EigenModule) -> None:
         """Handle a task whose results are all stored."""

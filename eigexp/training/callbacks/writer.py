@@ -27,7 +27,7 @@ class TaskStore(Protocol):
 
 
 class ResultWriter(TaskCallback):
-    """Writes the results of a task that is over: its solver is done (converged or out of budget), or Convergence has ended it.
+    """Writes the results of a finished task: its solver has finished (converged or out of budget), or Convergence has ended it.
 
     Args:
         store: a `Store`, which gets pairs, record, curves and configuration of each image; or has the method
