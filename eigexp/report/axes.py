@@ -77,7 +77,7 @@ def draw_chart(axes: Axes, chart: Chart) -> None:
     for y in chart.dividers:
         axes.axhline(y, color="#BBBBBB", linewidth=0.7)
     if chart.asked is not None:
-        axes.axhline(chart.asked, color=MUTED, linestyle=":", linewidth=1.2, label="asked")
+        axes.axhline(chart.asked, color=MUTED, linestyle=":", linewidth=1.2, label="tolerance")
     for role, shape, label in chart.legend:
         face = "white" if chart.is_hollow(role, shape) else _COLOURS[role]
         axes.scatter([], [], s=20, marker=_SHAPES[shape], facecolors=face, edgecolors=_COLOURS[role], linewidths=1.1, label=label)

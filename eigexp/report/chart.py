@@ -1,6 +1,6 @@
 """A chart as plain data: what is marked, where, and with which bound.
 
-Ticks, ranges, arrows and words are decided here and in the modules that build charts, once. Painters only draw what they are given:
+Ticks, ranges, arrows and texts are determined once, here and in the modules that build charts. Painters only draw what they are given:
 `svg` for the page, `axes` for figures.
 """
 
@@ -87,7 +87,7 @@ class Chart:
 
     Attributes:
         title: stands above a figure.
-        label: says what the chart shows to those who cannot see it.
+        label: describes the chart for readers who cannot see it.
         x: the horizontal axis.
         y: the vertical axis.
         values: along which of them quantities, and so spans, lie.
@@ -97,10 +97,10 @@ class Chart:
         notes: (y, text) at the right of a row.
         dividers: heights of lines that part groups of rows.
         band: lower and upper end of a shaded range of the vertical axis.
-        asked: height of a dotted line, the tolerance asked for; None without.
+        asked: height of a dotted line, the requested tolerance; None without.
         legend: (role, shape, label).
         legend_title: what the entries are.
-        empty: what is said instead where there is nothing to show.
+        empty: text that is shown instead if there is nothing to draw.
     """
 
     title: str
@@ -126,7 +126,7 @@ class Chart:
 
 
 def empty_chart(title: str, label: str, x: str, y: str, words: str) -> Chart:
-    """Return a chart that says why it shows nothing."""
+    """Return a chart with a text that says why it is empty."""
     return Chart(title, label, Axis(x, 0, 1), Axis(y, 0, 1), empty=words)
 
 
@@ -146,7 +146,7 @@ def linear_axis(label: str, high: float, most: int, room: float = 1.0) -> Axis:
 
 
 def row_axis(names: Sequence[str]) -> Axis:
-    """Return an axis with one row a name, read from the top."""
+    """Return an axis with one row per name, read from the top."""
     return Axis("", len(names) - 0.45, -0.55, tuple((float(at), name) for at, name in enumerate(names)))
 
 

@@ -47,8 +47,8 @@ KINDS = {
     "spectrum": Kind("result", (OneChart(spectrum, "eigenvalues with intervals"),)),
     "curves": Kind("result", _CURVES),
     "compare": Kind("all", caption="D of models and images"),
-    "thresholds": Kind("all", caption="D in the table's order; beside it, the predicted thresholds of both distortions as CSV"),
-    "cross": Kind("layers", caption="how each layer responds to the distortions of the others"),
+    "thresholds": Kind("all", caption="D, and a CSV table with the predicted thresholds of both distortions"),
+    "cross": Kind("layers", caption="sensitivity of each layer to the distortions of the other layers"),
     "grid": Kind("all", caption="distortions: models and layers down, images across"),
     "profile": Kind("all", caption="D and sensitivities against the depth of a network"),
 }

@@ -1,4 +1,4 @@
-"""Layers against each other: how noticeable each layer's extremal distortions are to every other, as heat maps for figures and pages.
+"""Cross tables of layers: how noticeable each layer's extremal distortions are to every other layer, as heat maps for figures and pages.
 
 Rows are the layers whose distortions are shown, columns those that respond. A cell is v^T F_l v over the largest eigenvalue of the column's
 layer l: 1 is as noticeable as that layer's own most noticeable distortion, whatever the scale of its responses.
@@ -46,7 +46,7 @@ def heat_maps(table: CrossTable) -> HeatMaps:
         ticks=tuple((1 - power / powers, power_of_ten(-power) if power else "1") for power in kept),
         unit="v\u1d40F v / \u03bb\u2081 of the column's layer",
         down="distortion of layer",
-        across="seen by layer",
+        across="response of layer",
     )
 
 
@@ -61,7 +61,7 @@ def cross_charts(tables: Sequence[CrossTable], ids: Collection[str], root: Path)
     shown = [table for table in tables if set(table.ids) <= set(ids)]
     return [
         PageFigure(
-            f"{_heading(table)}: rows are the layers whose distortions these are, columns the layers that see them.",
+            f"{_heading(table)}: rows are the layers to which the distortions belong, columns the layers that respond.",
             Markup(heat_svg(heat_maps(table))),
             plot_command(root, "cross", table.id[:ID_DIGITS]),
             ids=table.ids,
@@ -77,7 +77,7 @@ def _cells(values: Map, names: Sequence[str], lowest: float) -> list[Cell]:
         if math.isnan(value):
             cells.append(Cell(i, j, None))
             continue
-        title = f"{names[i]} seen by {names[j]}: {number(value, 4)} of its largest eigenvalue"
+        title = f"distortion of {names[i]}, response of {names[j]}: {number(value, 4)} of its largest eigenvalue"
         cells.append(Cell(i, j, _share(value, lowest), _short(value) if len(names) <= _MOST_NUMBERS else "", title))
     return cells
 

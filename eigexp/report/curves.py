@@ -1,4 +1,4 @@
-"""How a solver got there: residuals and eigenvalues against Fisher-vector products."""
+"""Convergence of a solver: residuals and eigenvalues against Fisher-vector products."""
 
 import re
 from collections import defaultdict
@@ -47,7 +47,7 @@ def curves_figure(
 def convergence(view: View, quantity: Quantity = "residual") -> Chart:
     """Return the chart of the residuals over the largest eigenvalue, or of the eigenvalues, of each pair against products, log axis.
 
-    The dotted line is the tolerance asked for.
+    The dotted line is the requested tolerance.
     """
     (title, y), x = _WORDS[quantity], "Fisher-vector products"
     label = f"{quantity} against Fisher-vector products, log axis"

@@ -1,4 +1,4 @@
-"""The figure of a result: the image, its most and least noticeable distortions alone and added, and how well they are known."""
+"""The figure of a result: the image, its most and least noticeable distortions alone and added, error bounds and evidence."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -42,7 +42,7 @@ def distortion_figure(
         scale: the norm that every distortion is shown with, in pixel units; chosen so that they are visible by default.
         eigenindex: of the distortions to show, negative from the end; both ends by default.
         channel: of an image whose channels are not colours, the one to show, or three as red, green and blue.
-        process_image: maps an image to display values in [0, 1], to undo a model's normalisation, say; given arrays of the image's shape.
+        process_image: maps an image to display values in [0, 1], for example to undo a normalisation; it gets arrays of the image's shape.
 
     Raises:
         ConfigurationError: if an eigenindex or channel does not exist, or the scale is not positive.
@@ -89,12 +89,12 @@ def _show_added(axes: Axes, view: View, position: int, scale: float, channel: Ch
 
 
 def shown_words(view: View, positions: list[int]) -> str:
-    """Return how many of a result's distortions are shown; nothing where all are."""
+    """Return how many of a result's distortions are shown; nothing if all are shown."""
     return "" if len(positions) == len(view.eigenindex) else f"{len(positions)} of {len(view.eigenindex)} distortions"
 
 
 def _facts(axes: Axes, view: View, scale: float, shown: str) -> None:
-    """Write what the result rests on, as aligned lines of text."""
+    """Write the facts of the result as aligned lines of text."""
     axes.set_axis_off()
     for i, (name, value) in enumerate([*_fact_lines(view, scale), *([("shown", shown)] if shown else [])]):
         for x, text, colour in ((0, name, MUTED), (FACT_INDENT, value, "black")):

@@ -1,4 +1,4 @@
-"""Pictures small enough to carry in a page: photographs, and distortions in as many grey levels as a number of bytes allows."""
+"""Pictures small enough to embed in a page: photographs, and distortions with as many grey levels as a number of bytes allows."""
 
 import base64
 import io
@@ -38,7 +38,7 @@ class Embedded:
 
 
 def longest_side(count: int, most_bytes: int) -> int:
-    """Return how long the sides of so many pictures may be, that together they take about so many bytes."""
+    """Return the longest side of a number of pictures that together take about a number of bytes."""
     side = (most_bytes / max(count, 1) / BYTES_PER_PIXEL) ** 0.5
     return int(min(max(side, SHORTEST_SIDE), LONGEST_SIDE))
 

@@ -1,4 +1,4 @@
-"""Models and layers down, images across, in each cell the most and the least noticeable distortion (as in Berardino et al. 2017)."""
+"""Grid of the most and the least noticeable distortions: rows are models and layers, columns are images (as in Berardino et al. 2017)."""
 
 import textwrap
 from collections.abc import Mapping, Sequence

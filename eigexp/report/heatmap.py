@@ -34,8 +34,8 @@ class HeatMaps:
     """Square maps over one list of names, on one scale.
 
     Attributes:
-        heading: what they are of.
-        label: says what they show to those who cannot see it.
+        heading: what they show.
+        label: describes them for readers who cannot see them.
         names: of rows and columns.
         maps: title and cells of each.
         ticks: shares of the scale and their labels.

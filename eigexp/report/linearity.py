@@ -68,7 +68,7 @@ def linearity_words(rows: Sequence[Measured]) -> list[str]:
     for index, own in by_eigenindex(rows).items():
         reached, tried = linear_up_to(own), [abs(row.alpha) for row in own]
         claim = f"alpha * sqrt(lambda) within {CLOSE:.0%}" if own[0].lower > 0 else "at most alpha * sqrt(upper bound of lambda)"
-        where = f"up to norm {number(reached)}, of {number(max(tried))} tried" if reached else f"not even at norm {number(min(tried))}"
+        where = f"up to norm {number(reached)} (tested up to {number(max(tried))})" if reached else f"not even at norm {number(min(tried))}"
         lines.append(f"{distortion_name(index, own[0].n)}: the change of the response is {claim} {where}")
     return lines
 

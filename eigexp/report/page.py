@@ -1,4 +1,4 @@
-"""`eigexp report`: every result of a store on one HTML page that needs nothing else, neither a server nor the network."""
+"""`eigexp report`: every result of a store on one HTML page that needs neither a server nor a network."""
 
 import base64
 import hashlib
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Section:
-    """Figures over all results, under a heading of their own."""
+    """Figures over all results, under their own heading."""
 
     id: str
     title: str
@@ -94,8 +94,8 @@ def overview(selection: Selection, root: Path, where: Sequence[str] = ()) -> lis
     """Return the figures over all results of the page, in sections."""
     chart = comparison_chart(selection)
     compared = PageFigure(
-        f"Each row is what was computed, each mark an image ({LEGEND}); the row with the largest verified D is first. The number "
-        "is the mean where every image has a verified value, else what all verified ones have at least.",
+        f"Each row is a model with its settings, each mark is an image ({LEGEND}); the row with the largest verified D is first. "
+        "The number is the mean if every image has a verified value, otherwise a lower bound for all verified images.",
         Markup(chart_svg(chart)),
         plot_command(root, "compare", *where_words(where)),
         phone="" if chart.empty else Markup(chart_svg(chart, phone=True)),
@@ -105,7 +105,7 @@ def overview(selection: Selection, root: Path, where: Sequence[str] = ()) -> lis
 
 
 def headline(selection: Selection) -> str:
-    """Return what a reader wants to know first: what separates most, and whether that is verified."""
+    """Return the headline: the model with the largest D, and whether it is verified."""
     best = next(iter(groups(selection, by_size=True)), None)
     if best is None or not best.verified:
         return "No D is verified."
@@ -113,11 +113,11 @@ def headline(selection: Selection) -> str:
 
 
 def _layers(store: Store, ids: Sequence[str]) -> list[Section]:
-    """Return the charts of layers that see each other's distortions, where there are such tables."""
+    """Return the charts of the cross tables, if there are any."""
     charts = cross_charts(cross_tables(store), ids, store.root)
     note = (
-        "A cell is v\u1d40F v over the largest eigenvalue of the layer that sees: 1 is as noticeable as that layer's own most noticeable "
-        "distortion. Values from one forward product through all layers; point at a cell for its digits."
+        "A cell is v\u1d40F v divided by the largest eigenvalue of the responding layer (column): 1 is as noticeable as that layer's own "
+        "most noticeable distortion. All values are from one forward product through all layers; point at a cell to see more digits."
     )
     return [Section("layers", "Layers against each other", charts, note)] if charts else []
 
@@ -126,7 +126,7 @@ def page_html(
     cards: Sequence[Card], grid: Grid, sections: Sequence[Section], selection: Selection, *, title: str, source: str,
     failures: Sequence[Failure] = (), scale: float | None = None,
 ) -> str:  # fmt: skip
-    """Return the whole page as text. Only its own script runs, whatever names the results have: all else is escaped and forbidden."""
+    """Return the whole page as text. Only its own script can run, whatever names the results have: all else is escaped or forbidden."""
     script, style, columns = _part("page.js"), _part("page.css"), _columns(selection)
     scales = sorted(card.scale for card in cards if card.is_picture)
     return _template().render(
@@ -208,7 +208,7 @@ def _failures(store: Store) -> list[Failure]:
 
 def _cost(selection: Selection) -> str:
     products, seconds = (sum(row[name] for row in selection.rows) for name in ("fisher_vector_products", "seconds"))
-    return f"{products:,.0f} products, {duration(seconds)} together"
+    return f"{products:,.0f} products, {duration(seconds)} in total"
 
 
 @cache

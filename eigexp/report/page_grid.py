@@ -1,4 +1,4 @@
-"""The page's first picture: models and layers down, images across, and in each cell the most and the least noticeable distortion."""
+"""The grid of the page: rows are models and layers, columns are images, and a cell has the most and the least noticeable distortion."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

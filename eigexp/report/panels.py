@@ -1,4 +1,4 @@
-"""The image and its distortions as a figure for a paper: one or two columns wide, pictures and what must be said of them, no more."""
+"""The image and its distortions as a figure for a paper: one or two columns wide, with pictures and the necessary labels only."""
 
 from collections.abc import Sequence
 from typing import Any

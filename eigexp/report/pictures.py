@@ -1,4 +1,4 @@
-"""The image and its distortions as plain pixels with captions, for whatever shows images: W&B, say."""
+"""The image and its distortions as plain pixels with captions, for programs that show images, such as W&B."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Arrays as something to look at: pictures or signals, distortions about mid-grey, and sums with what they clip."""
+"""Arrays for display: pictures or signals, distortions about mid-grey, and sums with the share of clipped values."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -42,7 +42,7 @@ def default_scale(distortions: NDArray[Any]) -> float:
 
 
 def check_scale(scale: float | None) -> None:
-    """Refuse a norm that shows nothing.
+    """Refuse a norm that is not positive.
 
     Raises:
         ConfigurationError: if it is not a positive number.
@@ -54,7 +54,7 @@ def check_scale(scale: float | None) -> None:
 
 
 def add(image: NDArray[Any], distortion: NDArray[Any], scale: float, process: Process | None = None) -> Sum:
-    """Return the image plus `scale` times the distortion; `process` maps the sum to display values (undoes a normalisation, say)."""
+    """Return the image plus `scale` times the distortion; `process` maps the sum to display values, for example to undo a normalisation."""
     values = image.astype(np.float64) + scale * distortion.astype(np.float64)
     if process is not None:
         values = np.asarray(process(values))

@@ -186,7 +186,7 @@ def _tables(store: Store, beginnings: Sequence[str], where: Sequence[str]) -> li
     every = cross_tables(store, where)
     tables = [t for t in every if any(id.startswith(tuple(beginnings)) for id in (t.id, *t.ids))] if beginnings else every
     if not tables:
-        raise ConfigurationError(f"{store.root} has no such table of layers. `eigexp run model.layer=[a,b]` makes one for each image.")
+        raise ConfigurationError(f"{store.root} has no such cross table. `eigexp run model.layer=[a,b]` writes one for each image.")
     return tables
 
 

@@ -1,4 +1,4 @@
-"""How sensitive each of several models is to their two principal distortions, as a chart: a row for each model."""
+"""The sensitivity of several models to their two principal distortions, as a chart with one row per model."""
 
 from collections.abc import Sequence
 from math import exp
@@ -22,7 +22,7 @@ def principal_chart(models: Sequence[str], log_sensitivities: Sequence[Sequence[
         for (role, shape, which), value in zip(roles, values, strict=True)
     ]
     return Chart(
-        f"Principal distortions, at least {share:.0%} of the possible disagreement",
+        f"Principal distortions, at least {share:.0%} of the maximum disagreement",
         "predicted thresholds of both principal distortions under each model, log scale",
         log_axis("threshold (norm in pixels)", [mark.x for mark in marks]),
         row_axis(list(models)),

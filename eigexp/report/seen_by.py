@@ -1,4 +1,4 @@
-"""How other models see stored distortions, as a chart: a row for each distortion, a mark for each model."""
+"""The sensitivity of other models to stored distortions, as a chart with a row for each distortion and a mark for each model."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

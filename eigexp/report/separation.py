@@ -1,7 +1,7 @@
-"""D = 1/2 ln(lambda_1 / lambda_n) of models and images: how much more noticeable the one end is than the other, as a dot chart.
+"""D = 1/2 ln(lambda_1 / lambda_n) of models and images: how much more noticeable one end is than the other, as a dot chart.
 
-A row is what was computed (model, layer and the settings that differ), a mark is an image. A value, a bound and what is not verified have
-different marks, and none is averaged with another.
+A row is a model with its layer and the settings that differ, a mark is an image. Values, bounds and results that are not verified have
+different marks, and are not averaged with each other.
 """
 
 import math
@@ -39,7 +39,7 @@ class Group:
 
     @property
     def at_least(self) -> float:
-        """What D of every verified result is at least; minus infinity without any."""
+        """The lower bound of D for all verified results; minus infinity without any."""
         return min((row["D_low"] for row in self.verified), default=-math.inf)
 
     @property
@@ -50,7 +50,7 @@ class Group:
 
     @property
     def words(self) -> str:
-        """What stands at the row's end: the mean of values, or what all verified results have at least, and how many others there are."""
+        """The text at the row's end: the mean of values, or the lower bound for all verified results, and the number of the others."""
         kept, others = self.verified, len(self.rows) - len(self.verified)
         mean = self.mean
         known = f"{mean:.2f}" if mean is not None else f"\u2265 {math.floor(100 * self.at_least) / 100:.2f}" if kept else ""

@@ -1,4 +1,4 @@
-"""An input that is no picture, as a line over its entries."""
+"""An input that is not a picture, as a line over its entries."""
 
 from typing import Any
 

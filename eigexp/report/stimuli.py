@@ -1,4 +1,4 @@
-"""Images with distortions added, as PNG files for an experiment, and a table of what clipping and rounding changed."""
+"""Images with distortions added, as PNG files for an experiment, and a table of the effects of clipping and rounding."""
 
 import csv
 import re
@@ -59,7 +59,7 @@ def export_stimuli(
 
     Args:
         result: a stored Result, or arrays by the names of pairs.safetensors.
-        folder: where the files go; made if need be. Rows of other results that its manifest has are kept.
+        folder: where the files go; created if necessary. Its manifest keeps rows of other results.
         alphas: norms of the distortions, in pixel units (image values are in [0, 1]); one at which both ends are visible by default.
         eigenindex: of the distortions, negative from the end; both ends by default.
         bits: depths to write, 8 and 16.
@@ -137,7 +137,7 @@ def _file_name(view: View, bits: int, position: int | None, alpha: float) -> str
 
 
 def summary_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what clipping and rounding did, a line for each distortion, norm and depth: the worse of both signs."""
+    """Return the effect of clipping and rounding, one line for each distortion, norm and bit depth: the worse of both signs."""
     groups: dict[tuple[int, float, int], list[Mapping[str, Any]]] = {}
     for row in rows:
         if row["eigenindex"] is not None:

@@ -43,7 +43,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def figure_png(figure: Figure, dpi: int = 150) -> bytes:
-    """Return the figure as the bytes of a PNG file. The same figure gives the same bytes."""
+    """Return the figure as the bytes of a PNG file. Equal figures give equal bytes."""
     return figure_bytes(figure, "png", dpi)
 
 

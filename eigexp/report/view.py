@@ -56,7 +56,7 @@ class View:
             arrays = {name: as_array(value) for name, value in source.items()}
         missing = {"image", "eigendistortions", "eigenvalues", "eigenindex"} - set(arrays)
         if missing:
-            raise ConfigurationError(f"The arrays lack {', '.join(sorted(missing))}. Give those of `arrays_of(pairs, image)`.")
+            raise ConfigurationError(f"The arrays do not contain {', '.join(sorted(missing))}. Give those of `arrays_of(pairs, image)`.")
         values = arrays["eigenvalues"]
         intervals = arrays.get("intervals", np.stack([values, values], axis=1))
         return cls(arrays["image"], arrays["eigendistortions"], values, arrays["eigenindex"], intervals, record or {}, curves or ())

@@ -1,4 +1,4 @@
-"""Words of figures and pages, beside the labels that every room shares (`eigexp.store.labels`)."""
+"""Texts of figures and pages, in addition to the labels that all packages share (`eigexp.store.labels`)."""
 
 import re
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ def wrapped(text: str, width: int) -> str:
 
 
 def evidence_words(record: Mapping[str, Any], end: str) -> str:
-    """Return what the evidence for "top" or "bottom" rests on."""
+    """Return the evidence for "top" or "bottom" in words."""
     kind = (record.get("evidence") or {}).get(end)
     return EVIDENCE.get(kind, str(kind))
 

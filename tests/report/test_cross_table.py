@@ -36,7 +36,7 @@ def test_a_cell_each_with_its_number_where_there_is_room(tmp_path, count, number
     cells = [rect for rect in parts(svg, "rect") if rect.find("title") is not None]
     assert len(cells) == 2 * count**2
     titles = [rect.find("title").text for rect in cells]
-    assert titles[1] == "layer0< seen by layer1<: 0.25 of its largest eigenvalue"
+    assert titles[1] == "distortion of layer0<, response of layer1<: 0.25 of its largest eigenvalue"
     assert (".25" in [text.text for text in parts(svg, "text")]) == numbers
     _, _, width, height = map(float, ElementTree.fromstring(svg).get("viewBox").split())
     assert all(float(rect.get("x")) >= 0 and float(rect.get("x")) + float(rect.get("width")) <= width for rect in cells)
@@ -110,7 +110,7 @@ def test_plots_one_each(store, tmp_path, width):
     assert len({plotted.path for plotted in written}) == 2 and all(p.path.read_bytes().startswith(b"\x89PNG") for p in written)
     (one,) = plot(store, "cross", where=["image=coins"], output=tmp_path / "one.svg")
     assert one.path == tmp_path / "one.svg"
-    with pytest.raises(ConfigurationError, match="no such table of layers"):
+    with pytest.raises(ConfigurationError, match="no such cross table"):
         plot(store, "cross", ["zz"])
 
 

@@ -162,7 +162,7 @@ def test_arrays_alone_and_stored_results_are_enough(tmp_path):
     assert "most noticeable" in texts(distortion_figure(arrays))
     result = Store(tmp_path).read(write_fake(tmp_path))
     assert "212 products" in texts(distortion_figure(result))
-    with pytest.raises(ConfigurationError, match="The arrays lack image"):
+    with pytest.raises(ConfigurationError, match="The arrays do not contain image"):
         distortion_figure({name: values for name, values in arrays.items() if name != "image"})
 
 

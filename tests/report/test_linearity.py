@@ -34,7 +34,9 @@ def test_a_value_that_may_be_zero_is_held_to_its_upper_bound():
     below = rows((0.1, 0.5, 1.5), rank=99, value=1e-9, lower=0.0, upper=1e-6)
     assert linear_up_to(below) == 1.0
     (line,) = linearity_words(below)
-    assert line == "least noticeable: the change of the response is at most alpha * sqrt(upper bound of lambda) up to norm 1, of 10 tried"
+    assert (
+        line == "least noticeable: the change of the response is at most alpha * sqrt(upper bound of lambda) up to norm 1 (tested up to 10)"
+    )
     assert linearity_words(rows((2.0, 1.0, 1.0))) == [
         "most noticeable: the change of the response is alpha * sqrt(lambda) within 10% not even at norm 0.1"
     ]
