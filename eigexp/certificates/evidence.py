@@ -61,7 +61,7 @@ def bottom_evidence(
 
 
 def _not_met(claimed: Evidence) -> Evidence:
-    # Whose steps have run out is told apart from who believes to have converged.
+    # A solver that reached its step limit is distinguished from one that claims convergence.
     return "budget" if claimed == "budget" else "unconfirmed"
 
 

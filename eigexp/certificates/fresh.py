@@ -123,7 +123,7 @@ def _reach(values: Values, own: Values, residuals: Tensor) -> Values:
     """
     reach = own.clone()
     runs = [(i, i + 1) for i in range(len(values))]
-    # Repeated, for a wider range may now overlap the next. Ranges never shrink, so this ends after k rounds at most.
+    # Repeated, because a wider range may now overlap the next. Ranges never shrink, so this ends after k rounds at most.
     while True:
         merged: list[tuple[int, int]] = []
         for start, stop in runs:

@@ -42,5 +42,5 @@ def intervals(
     # F is positive semidefinite: no eigenvalue is negative.
     lower, upper = (fresh.values - below).clamp(min=0.0), fresh.values + above
     if evidence["bottom"] == "proven" and evidence["top"] != "proven":
-        lower[~top] = 0.0  # the proof is 0 <= lambda <= theta; it says nothing of how much smaller lambda is
+        lower[~top] = 0.0  # the proof is 0 <= lambda <= theta; it does not say how much smaller lambda is
     return torch.stack([lower, upper], dim=1)

@@ -90,7 +90,7 @@ def _compared(A: Operator, image: int, proposal: RitzPairs, progress: Progress, 
     fresh, largest = measured.fresh, measured.largest
     shift, products, notes = _largest_difference(proposal.eigenvalues[fresh.order.cpu()], fresh), measured.products, measured.notes
     if shift > progress.tolerance * largest and progress.status == "converged":
-        # The solver's own values may have moved since by restarts and rotations; only products in its dtype tell the formats apart.
+        # The solver's own values may have moved since by restarts and rotations; only products in its dtype show the effect of the format.
         u = _one(A, image).apply(fresh.vectors.to(A.dtype)[None])[0]
         shift, products = _largest_difference(u.double().square().sum(1).cpu(), fresh), products + len(u) / 2
         if shift > progress.tolerance * largest:

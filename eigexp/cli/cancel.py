@@ -60,7 +60,7 @@ def cancel(root: str, ids: Sequence[str] = (), *, wait: float = 60.0) -> int:
     left = _left(store, jobs, {task.id for task in chosen if _is_local(store, task)}, wait)
     cancelled = f"{counted(len(jobs), 'job')} and {counted(len(local), 'local process', 'local processes')}"
     print(f"cancelled {cancelled} of {counted(len(chosen), 'task')}")
-    if left:  # a job that ended meanwhile cannot be cancelled, which is no problem
+    if left:  # a job that ended meanwhile cannot be cancelled, which is not a problem
         print("\n".join(refusals), file=sys.stderr)
         print(
             f"Not ended after {wait:g} s: {', '.join(left)}. They save a checkpoint first; run the command again to check.", file=sys.stderr

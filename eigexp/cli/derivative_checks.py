@@ -89,7 +89,7 @@ def check_derivative(subject: Subject, tol: float) -> Iterator[Check]:
 
 
 def _compared(derivative: Tensor, difference: Tensor, jump: Tensor) -> Check:
-    # At a kink autograd takes one of the one-sided derivatives, or one between: up to `jump` the difference is no error.
+    # At a kink autograd takes one of the one-sided derivatives, or one between: up to `jump` the difference is not an error.
     wrong = (derivative - difference).abs() > DERIVATIVE_RTOL * _rms(derivative) + jump
     share = float(wrong.double().mean())
     if share > MAX_SHARE:

@@ -64,7 +64,7 @@ def _job(config: Any) -> float | None:
         code, value = compute(config)
     except EigexpError as error:
         if config.get("optimized_metric"):
-            raise  # a search cannot go on without its objective
+            raise  # a search cannot continue without its objective
         print(f"eigexp: {printable(str(error))}", file=sys.stderr)
         code, value = exit_code(error), None
     with Path(os.environ[_CODES]).open("a") as file:

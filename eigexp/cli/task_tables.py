@@ -16,7 +16,7 @@ from eigexp.sweep.task_status import DONE, ENDED, FAILED, NOT_MET, PARTIAL, STAT
 _STYLES = {DONE: "green", RUNNING: "cyan", QUEUED: "cyan", HELD: "yellow", UNKNOWN: "red", ENDED: "red", FAILED: "red", PARTIAL: "yellow"}
 _MAX_ROWS = 40
 _MAX_CELL = 50  # characters
-_LOG_WIDTH = 200  # characters, where the output is no terminal
+_LOG_WIDTH = 200  # characters, where the output is not a terminal
 
 
 def status_table(tasks: Sequence[TaskStatus], costs: Mapping[str, float | None] | None = None) -> Table:

@@ -30,7 +30,7 @@ def configuration_failures(overrides: Sequence[str] = ()) -> Iterator[None]:
 
 
 def one_line(error: Exception | str) -> str:
-    """Return what an error says as one printable line of at most 300 characters, with its kind where it says nothing of its own."""
+    """Return what an error says as one printable line of at most 300 characters, with its type if it has no message."""
     kind = "" if isinstance(error, str | ValueError) else f"{type(error).__name__}: "
     lines = [line for line in str(error).splitlines() if line.strip()]
     text = " ".join(lines[0].split()) if lines else ("no message" if kind else "")

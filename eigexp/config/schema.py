@@ -104,7 +104,7 @@ def check_types(config: Mapping[str, Any]) -> None:
 
 
 def _message(problem: Any) -> str:
-    # The location of a problem in one of several types ends with the name of that type, which is no key.
+    # The location of a problem in one of several types ends with the name of that type, which is not a key.
     keys = [str(part) for part in problem["loc"] if str(part).isidentifier()]
     top, key = keys[0], ".".join(keys[:2])
     if problem["type"] == "missing":

@@ -163,7 +163,7 @@ class Fitting:
 
 
 def _devices(trainer: Mapping[str, Any]) -> int:
-    """Return the number of processes on each machine, as far as the work is shared out here; a Trainer of another kind does so itself."""
+    """Return the number of processes on each machine, if the work is divided here; another kind of Trainer divides it itself."""
     devices = trainer.get("devices", 1)
     target = trainer.get("_target_")
     return devices if isinstance(devices, int) and target and located(str(target), "trainer") is make_trainer else 1

@@ -13,7 +13,7 @@ KEPT_BYTES = 2**28  # of pixels: a thousand grey photographs of 256x256
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What is known of an image whose pixels are not in memory: its digest and shape (c, h, w)."""
+    """What is known about an image whose pixels are not in memory: its digest and shape (c, h, w)."""
 
     name: str
     sha256: str

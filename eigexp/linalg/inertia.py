@@ -45,7 +45,7 @@ def count_below(matrix: Any, number: float) -> Count | None:
         factors = factorised(matrix - number * sparse.identity(n, format="csc"))
     except RuntimeError:
         return None
-    # A pivot off the diagonal makes P A Q of it, which is no congruence: the signs of the pivots then count nothing.
+    # A pivot off the diagonal makes P A Q of it, which is not a congruence: the signs of the pivots are then meaningless.
     if not np.array_equal(factors.perm_r, factors.perm_c):
         return None
     L, U = factors.L, factors.U

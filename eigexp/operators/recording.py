@@ -176,7 +176,7 @@ class _Recorder(TorchDispatchMode):
         # A number from a tangent (item, is_nonzero): what the model does with it need not be linear.
         if not results or not all(isinstance(r, Tensor) for r in results):
             raise _unrecordable(f"{function} reads the values of a derivative")
-        # Only the factor is kept, a ReLU's mask, say, where the original call holds whole activations.
+        # Only the factor is kept, for example a ReLU's mask, where the original call holds whole activations.
         function, args, kwargs = as_scaling(function, args, kwargs, is_tangent=lambda t: t in self._numbers)
         arguments, keywords = self._arguments(args, kwargs, watched=function not in _LIKE_CONSTANTS)
         self._operations.append(Operation(function, arguments, keywords, tuple(self._number(r) for r in results)))

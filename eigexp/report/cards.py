@@ -47,7 +47,7 @@ class Budget:
 
     @classmethod
     def of(cls, results: int, side: int, total: int) -> "Budget":
-        """Return the share of one of so many results."""
+        """Return the share of one of a number of results."""
         return cls(side, total // max(results, 1), max(_POINTS // max(results, 1), 60))
 
 
@@ -155,7 +155,7 @@ def _charts(view: View, root: Path, short: str, points: int) -> list[PageFigure]
 
 
 def _with_fewer(chart: Chart, points: int) -> Chart:
-    """Return a chart whose curves have at most about so many points each."""
+    """Return a chart whose curves have at most about this number of points each."""
     lines = tuple(replace(line, points=tuple(line.points[i] for i in thinned(len(line.points), points))) for line in chart.lines)
     return replace(chart, lines=lines)
 

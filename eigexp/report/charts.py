@@ -69,6 +69,6 @@ def page_charts() -> Iterator[tuple[str, OneChart]]:
 
 
 def chosen_chart(kind: str, quantity: str) -> OneChart | None:
-    """Return the chart of a kind that `--quantity` chooses, its first by default; None for kinds that are no single chart."""
+    """Return the chart of a kind that `--quantity` chooses, its first by default; None for kinds that are not a single chart."""
     charts = KINDS[kind].charts
     return next((chart for chart in charts if quantity in chart.options), charts[0] if charts else None)

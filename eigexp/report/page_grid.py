@@ -40,7 +40,7 @@ def make_grid(cards: Sequence[Card], images: Sequence[str], uris: Mapping[str, s
         uris: of the images that are pictures, by label.
     """
     count = Counter(card.label.image for card in cards)
-    shown = sorted((name for name in images if count[name]), key=lambda name: -count[name])  # so that the first column is no empty one
+    shown = sorted((name for name in images if count[name]), key=lambda name: -count[name])  # so that the first column is not empty
     signals = {card.label.image: card.signal for card in cards if not card.is_picture}
     columns = [Column(at, name, uris.get(name, ""), signals.get(name, Markup())) for at, name in enumerate(shown)]
     rows: dict[str, dict[str, Card]] = {}

@@ -58,7 +58,7 @@ class Group:
 
 
 def shown(row: Row) -> float | None:
-    """Return where a result's mark lies: D, or its lower bound where there is no value; None where nothing is known of it."""
+    """Return where a result's mark lies: D, or its lower bound where there is no value; None where nothing is known about it."""
     found = row["D"] if row["D"] is not None else row["D_low"]
     return found if found is not None and math.isfinite(found) and (row["D"] is not None or found > 0) else None
 

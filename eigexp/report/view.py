@@ -109,7 +109,7 @@ class View:
         return [position for position in found if position is not None]
 
     def evidence(self, position: int) -> str | None:
-        """Return the evidence of a pair's end; "proven" where there is no record that says otherwise."""
+        """Return the evidence of a pair's end; "proven" if there is no record that says something else."""
         evidence = self.record.get("evidence")
         return evidence.get(end_of(int(self.eigenindex[position]), self.n)) if evidence else "proven"
 

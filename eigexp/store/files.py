@@ -126,7 +126,7 @@ def read_bytes(path: Path, *, follow: bool = False) -> bytes:
 
     Args:
         path: of the file.
-        follow: read what a symbolic link leads to; in a store a link is refused, for it may lead anywhere.
+        follow: read what a symbolic link leads to; in a store a link is refused, because it may lead anywhere.
 
     Raises:
         StoreError: if it cannot be read.

@@ -184,7 +184,7 @@ def _common(one: str, other: str) -> int:
 
 
 def _known(value: float | None, low: float, high: float, form: Form, digits: int, typeset: bool) -> tuple[str, str]:
-    """Return what is known of a quantity as a relation, "=", "<=", ">=" or "in", and its right side."""
+    """Return what is known about a quantity as a relation, "=", "<=", ">=" or "in", and its right side."""
     if high == 0:
         return "=", "0"
     if not (low > 0 or math.isfinite(high)):

@@ -142,7 +142,7 @@ def plain(value: Any) -> Any:
 
 
 def shown(value: Any, *, lines: bool = False) -> Any:
-    """Return plain values for files that people read: `printable` text throughout, for a name may hold anything, even what is not UTF-8."""
+    """Return plain values for files that people read: `printable` text throughout, because names may not even be UTF-8."""
     if isinstance(value, dict):
         return {printable(key): shown(item, lines=lines) for key, item in value.items()}
     if isinstance(value, list):

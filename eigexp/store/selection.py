@@ -1,4 +1,4 @@
-"""The view of results: from the records of a selection to rows that can be told apart. Tables, figures, pages and loggers all take it.
+"""The view of results: from the records of a selection to rows that can be distinguished. Tables, figures, pages and loggers use it.
 
 Every setting that differs within the selection is a column, and part of each result's label. Results that nothing else tells apart carry
 the first digits of their ids, so that none takes another's place.
@@ -135,7 +135,7 @@ class Selection:
         return [{name: _plain(value_of(row, name)) for name in self.columns} for row in self.rows]
 
     def pairs(self) -> list[Row]:
-        """Return a row for each pair of each result: what it is of, the settings that differ, and what is known of the pair."""
+        """Return a row for each pair of each result: its model and image, the settings that differ, and what is known about the pair."""
         return [
             {name: _plain(value_of(row, name)) for name in ("id", "model", "layer", "image", *self.differing)} | pair
             for row in self.rows
@@ -216,7 +216,7 @@ def _image_names(rows: Sequence[Row], keys: Sequence[str]) -> dict[tuple[str, st
 
 
 def _apart(rows: Sequence[Row], of: Callable[[Row], Any], further: Callable[[Any, Row], Any]) -> dict[str, Any]:
-    """Return {id: label}, `further` told apart where two rows have the same."""
+    """Return {id: label}, with `further` parts where two rows have the same label."""
     count: dict[Any, int] = defaultdict(int)
     for row in rows:
         count[of(row)] += 1

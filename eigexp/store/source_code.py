@@ -160,7 +160,7 @@ def _bare(node: ast.stmt) -> ast.stmt:
 
 
 def _compiled(module: str, name: str) -> str:
-    """Return what is known of something without source: its bytecode or its value."""
+    """Return what is known about an object without source: its bytecode or its value."""
     value = vars(sys.modules[module]).get(name)
     if isinstance(value, int | float | str):
         return repr(value)

@@ -173,7 +173,7 @@ def _is_verified(name: str, row: Row) -> bool:
 
 
 def fitting(selection: Selection, shown: Shown) -> str:
-    """Return the table in the room there is: with ids and settings cut to what tells results apart, then with fewer columns."""
+    """Return the table in the available width: with ids and settings cut to what distinguishes results, then with fewer columns."""
     rows, columns = shown.rows_of(selection), list(shown.main_columns(selection))
     text = _aligned(_cells(rows, columns))
     if shown.width is None or _width(text) <= shown.width or not rows:

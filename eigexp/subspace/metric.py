@@ -11,7 +11,7 @@ from torch import Size, Tensor
 from eigexp.errors import OperatorError
 from eigexp.subspace.base import PixelSubspace
 
-_ALLOWED = 1e-6  # error of M^(-1/2) M M^(-1/2), beyond which nothing can be said of ratios
+_ALLOWED = 1e-6  # error of M^(-1/2) M M^(-1/2), beyond which ratios are not reliable
 _LARGEST = 6000  # coordinates of which M is held as a matrix; its eigenvectors take minutes there
 
 

@@ -80,7 +80,7 @@ class Window(PixelSubspace):
         return self._known[length, centre]
 
     def _profile(self, length: int, centre: float) -> Tensor:
-        """Return the window along an axis of so many pixels."""
+        """Return the window along an axis of this number of pixels."""
         away = ((torch.arange(length, dtype=torch.float64) + 0.5) / length - centre) / self.extent
         if self.shape == "gaussian":
             return torch.exp(-8 * away.square())

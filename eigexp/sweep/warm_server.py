@@ -53,7 +53,7 @@ class WarmServer:
         self._pid, self._warm = pid, False
 
     def expect(self, task: "PlannedTask") -> None:
-        """Let the server import what workers need while this process goes on, if the task is one that they will compute."""
+        """Let the server import what workers need while this process continues, if the task is one that they will compute."""
         from eigexp.sweep.launcher import make_launcher
 
         if not self._warm and make_launcher(task.config["launcher"]).waits and not all(map(Store(task.config["store"]).has, task.ids)):
@@ -81,7 +81,7 @@ class WarmServer:
         return ForkedProcess(ours)
 
     def close(self) -> None:
-        """End the server, in the middle of its imports too; workers go on."""
+        """End the server, even in the middle of its imports; workers continue."""
         self._connection.close()
         os.kill(self._pid, signal.SIGKILL)
         os.waitpid(self._pid, 0)

@@ -1,4 +1,4 @@
-"""What a notebook shows of an Eigendistortion: its image, its distortions and a table of what is known of each."""
+"""How a notebook shows an Eigendistortion: its image, its distortions and a table of what is known about each."""
 
 import base64
 from collections.abc import Sequence

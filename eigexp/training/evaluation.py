@@ -64,7 +64,7 @@ class StoredPairs:
 
 
 class _Proposal:
-    """Stored pairs in the place of a solver with its state, for `certify`. They claim no more than what fresh residuals show."""
+    """Stored pairs instead of a solver with its state, for `certify`. They claim no more than what fresh residuals show."""
 
     stops_by_residuals = True
 

@@ -56,7 +56,7 @@ class ResultLogger(Logger):
 
         Args:
             task: that begins.
-            steps: of the checkpoint that it goes on from, for each image; empty without one.
+            steps: of the checkpoint from which it continues, for each image; empty without one.
         """
         self.close("success")
         self.problem, self._kept = "", []
@@ -84,7 +84,7 @@ class ResultLogger(Logger):
                 self.runs[image].log_metrics(dict(metrics), step)
 
     def show_result(self, image: int, result: Mapping[str, Any]) -> None:
-        """Call `log_result`, and go on where it fails."""
+        """Call `log_result`, and continue if it fails."""
         with self._guarded("given the result"):
             self.log_result(image, result)
 

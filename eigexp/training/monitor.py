@@ -38,7 +38,7 @@ class TaskMonitor:
             _prepare(stopper, resumed=resumed)
 
     def after_step(self, progress: Sequence[Progress]) -> str | None:
-        """Publish the numbers of a step. Returns why EarlyStopping ends the task, None if it goes on."""
+        """Publish the numbers of a step. Returns why EarlyStopping ends the task, None if the task continues."""
         rows = [step_metrics(p, self._n) for p in progress]
         self._publish(rows[0] if len(rows) == 1 else of_all_images(dict(zip(self._names, rows, strict=True))))
         step = self._trainer.global_step

@@ -11,7 +11,7 @@ from eigexp.solvers.krylov.growing import value_proven
 from eigexp.solvers.krylov.image_state import KrylovImage
 from eigexp.solvers.krylov.settings import KrylovSettings
 
-_RESOLVED = 0.25  # residual of a neighbour relative to its distance, at most, for the two to be told apart
+_RESOLVED = 0.25  # residual of a neighbour relative to its distance, at most, for the two to be distinguished
 _FAR_BELOW = 1e-2  # of the error allowed: with a smaller residual a pair is not grown further
 _WIDE = 4.0  # gap in units of the residuals, from which on their effect is of second order
 
@@ -151,7 +151,7 @@ def _verdict_on_top(settings: KrylovSettings, state: KrylovImage, check: Complem
     if settings.num_top > 1 or verdict.settled:
         return verdict
     value, residual = check.extreme(1)
-    # A neighbour that the first space knows as well is no news; a new one must be resolved, or it may still rise to a copy of lambda_1.
+    # A neighbour that the first space also knows is nothing new; a new one must be resolved, or it may still rise to a copy of lambda_1.
     known = float(state.space.values[1]) if len(state.space) > 1 else 0.0
     return Verdict(value <= known + end.allowed or _resolved(end, value, residual), margin=end.allowed)
 

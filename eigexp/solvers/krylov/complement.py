@@ -145,7 +145,7 @@ class Complement:
         return self.space.combine(self._outermost(self.space.vectors, sign)[:number])
 
     def judge(self, end: End) -> Verdict:
-        """Return what is known of an end."""
+        """Return what is known about an end."""
         values = end.sign * self._outermost(self.space.values, end.sign)
         theta = end.sign * end.theta
         # At most as many as were found before: a replacement for each of these.

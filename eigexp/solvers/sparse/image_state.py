@@ -23,7 +23,7 @@ class SparseImage(ImageState):
         check: random vectors (4, n) for the check.
         eigenindex, values, vectors, residuals: the wanted pairs, empty before the end.
         largest: the largest eigenvalue.
-        evidence_top, evidence_bottom: what is known of an end.
+        evidence_top, evidence_bottom: what is known about an end.
         margin_top, margin_bottom: how far beyond its value an end's eigenvalue may be.
         next_top, next_bottom: value and residual of the pair beyond those of an end, or None.
         rng: state of the image's own random generator.

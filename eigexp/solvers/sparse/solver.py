@@ -191,7 +191,7 @@ class Sparse(Solver):
         return csr_matrix((values.numpy(), (rows.numpy(), columns.numpy())), shape=shape)
 
     def _finish(self, state: SparseImage, J: Any, upper: End, lower: End, overlooked: float) -> SparseImage:
-        """Keep the wanted pairs and what is known of them; singular values of J and of the model differ by `overlooked` at most."""
+        """Keep the wanted pairs and what is known about them; singular values of J and of the model differ by `overlooked` at most."""
         index = wanted_indices(state.n, self.k, self.k)
         ends_at = [(upper, i) if i < self.k else (lower, state.n - 1 - i) for i in index.tolist()]
         values = torch.tensor([end.values[i] for end, i in ends_at], dtype=torch.float64)
