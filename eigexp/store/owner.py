@@ -1,6 +1,6 @@
-"""A mark of results that were computed here by this user. Their configurations may be run again; those of others are code of others.
+"""A mark of results that this user computed here. Only their configurations may be run again without asking: others are foreign code.
 
-The mark is a keyed digest (HMAC-SHA-256) of the record's own digest, under a key that only this user can read. It is not part of the result,
+The mark is a keyed digest (HMAC-SHA-256) of the record's own digest, with a key that only this user can read. It is not part of the result,
 so a merge does not copy it, and a copied one does not fit another user's key.
 """
 
