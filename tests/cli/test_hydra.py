@@ -114,7 +114,7 @@ def test_groups_and_experiments_of_ones_own(here, capsys):
         (["--config-dir", "nowhere"], "--config-dir nowhere is not a folder"),
         ([*TINY, "optimized_metric=D_lowr"], "Did you mean D_lower"),
         ([*TINY, "trainer.gradient_clip_val=1"], "gradient clipping is not supported"),
-        ([*TINY, "trainer.precision=bf16-mixed"], "precision=bf16-mixed rounds products"),
+        ([*TINY, "trainer.precision=bf16-mixed"], "precision=bf16-mixed is less precise than float32"),
         ([*TINY, "trainer.nosuch=1"], "nosuch"),
         (
             [*TINY, "callbacks.swa._target_=lightning.pytorch.callbacks.StochasticWeightAveraging", "callbacks.swa.swa_lrs=0.1"],

@@ -76,7 +76,7 @@ def test_the_command_line_wins_and_picks_among_them(named):
     assert found == [("ln", 24), ("lg", 24), ("onoff", 24)]
     assert [(c.model.name, c.images.size) for _, c in configurations(["model=onoff"])] == [("onoff", 40)]
     assert [c.model.name for _, c in configurations(["model=lg,onoff"])] == ["lg", "onoff"]
-    with pytest.raises(ConfigurationError, match="is in none of the experiment's sweeps a, b"):
+    with pytest.raises(ConfigurationError, match="matches none of the experiment's sweeps a, b"):
         list(configurations(["model=lgg"]))
 
 

@@ -172,7 +172,7 @@ def test_tables_are_planned_by_image():
 def test_a_table_that_contradicts_the_results_is_refused(tmp_path, monkeypatch):
     real = eigexp.experiment.cross_table.layer_sensitivities
     monkeypatch.setattr(eigexp.experiment.cross_table, "layer_sensitivities", lambda *args, **more: 1.1 * real(*args, **more))
-    with pytest.raises(OperatorError, match="a layer's own eigenvalue wrong by 1"):
+    with pytest.raises(OperatorError, match="eigenvalues of a layer with an error of 1"):
         run(config(tmp_path, "model.layer=[stem,head]"))
     assert len(Store(tmp_path).ids()) == 2 and not cross_tables(Store(tmp_path))
 

@@ -44,7 +44,9 @@ def test_the_rule(settings, m, n, chosen):
     assert Auto(**settings).choice(OperatorShape(1, m, n), torch.float64).name == double
 
 
-@pytest.mark.parametrize(("problem", "solver", "reason"), [(SMALL, Exact(k=1), "at most the 400"), (LARGE, Krylov(), "more than the 80")])
+@pytest.mark.parametrize(
+    ("problem", "solver", "reason"), [(SMALL, Exact(k=1), "at most the limit of 400"), (LARGE, Krylov(), "more than the limit of 80")]
+)
 def test_it_computes_what_the_chosen_one_computes_and_says_why(problem, solver, reason, caplog):
     A = problem.operator()
     with caplog.at_level(logging.INFO):

@@ -231,7 +231,7 @@ def test_ends_can_be_asked_alone(solver):
         assert torch.allclose(pairs.eigenvalues, problem.truth[0][pairs.eigenindex], atol=3e-4)
         assert (pairs.evidence_top is None) == (k_top == 0)
         assert (pairs.evidence_bottom is None) == (k_bottom == 0)
-    with pytest.raises(ConfigurationError, match="ask for nothing"):
+    with pytest.raises(ConfigurationError, match="request no eigenpairs"):
         solver(k_top=0, k_bottom=0)
 
 

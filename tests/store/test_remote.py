@@ -161,7 +161,7 @@ def test_what_a_bucket_lacks_or_changed_is_refused(bucket, fake, tmp_path):
 
 
 def test_a_url_that_cannot_be_used_says_why(monkeypatch):
-    with pytest.raises(StoreError, match="no URL of a store"):
+    with pytest.raises(StoreError, match="not the URL of a store"):
         Remote("nosuch://bucket")
     monkeypatch.setitem(sys.modules, "gcsfs", None)
     with pytest.raises(MissingDependencyError, match=r"eigexp\[remote\]"):

@@ -59,7 +59,7 @@ def test_an_image_that_is_not_4d_warns(shape):
 
 @pytest.mark.parametrize("offset", [-0.1, 0.9])
 def test_an_image_outside_the_unit_range_warns(offset):
-    with pytest.warns(UserWarning, match=r"range from .* mainly \[0, 1\]"):
+    with pytest.warns(UserWarning, match=r"range from .* Mainly \[0, 1\]"):
         Eigendistortion(picture() * 0.9 + offset, MODEL)
 
 

@@ -206,7 +206,7 @@ def test_a_jacobian_of_one_response_has_two_axes():
 
 def test_a_large_jacobian_warns():
     eig = Eigendistortion(picture(1, 1, 101, 100), Bare(lambda x: x.mean(dim=(1, 2, 3))).eval())
-    with pytest.warns(UserWarning, match="10100 pixels takes long"):
+    with pytest.warns(UserWarning, match="10100 pixels takes a long time"):
         eig.compute_jacobian()
 
 

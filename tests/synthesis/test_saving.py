@@ -106,7 +106,7 @@ def test_map_location_is_where_the_tensors_go(saved):
 
 def test_load_works_only_in_a_fresh_object(saved):
     eig, path = saved
-    with pytest.raises(ValueError, match="just made") as caught:
+    with pytest.raises(ValueError, match="needs a new object") as caught:
         eig.load(path)
     assert isinstance(caught.value, EigexpError)
 
