@@ -42,6 +42,7 @@ def test_run_prints_the_result_folder_last_and_a_second_run_computes_nothing(tmp
     assert "stored before" in second.stderr
 
 
+@pytest.mark.slow(5)
 def test_multirun_results_and_filters(tmp_path):
     done = eigexp("run", "model=ln,lg", "-m", *TINY[1:], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -57,6 +58,7 @@ def test_multirun_results_and_filters(tmp_path):
     assert list((tmp_path / "outputs/stimuli").glob("*.png"))
 
 
+@pytest.mark.slow(3)
 def test_the_command_of_the_report_runs_a_result_again(tmp_path):
     first = eigexp("run", *TINY, "store=a store", cwd=tmp_path)
     result = Store(tmp_path / "a store").read(Path(first.stdout.splitlines()[-1]).name)
@@ -86,6 +88,7 @@ def write(path, content):
     return path
 
 
+@pytest.mark.slow(0.4)
 @pytest.mark.parametrize(
     "words, message",
     [
@@ -165,6 +168,7 @@ def test_an_unwritable_store_says_so(tmp_path):
     assert "taken" in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.slow(5)
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_the_same_command_finishes_with_the_same_numbers(tmp_path, signum):
     slow = ["model=onoff", "images.size=64", "logger=none", "solver.tol=1e-6", "solver.max_steps=300", "callbacks.progress.mode=quiet"]

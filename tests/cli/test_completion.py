@@ -22,6 +22,7 @@ def offered(folder, line: str) -> list[str]:
     return [word.strip() for word in answer.read_text().split("\n")]
 
 
+@pytest.mark.slow(3)
 def test_the_shell_is_offered_what_exists(tmp_path):
     id = write_fake(tmp_path / "outputs/results", "onoff", fake_image(name="camera"))
     assert {"run", "results", "plot", "completion"} <= set(offered(tmp_path, "eigexp "))

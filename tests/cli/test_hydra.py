@@ -92,6 +92,7 @@ def records(folder="outputs/results"):
     return [store.read(id).record for id in store.ids()]
 
 
+@pytest.mark.slow(2)
 def test_groups_and_experiments_of_ones_own(here, capsys):
     assert main(["run", "--config-dir", "conf", "experiment=small", "logger=none"]) == 0
     assert main(["run", "--config-dir=conf", "-m", "experiment=small", "logger=none", "model.width=5,3"]) == 0
@@ -131,6 +132,7 @@ def test_a_refusal_is_one_line_and_exit_2(here, capsys, words, message):
     assert len(lines) == 1 and lines[0].startswith("eigexp: ") and message in lines[0], lines
 
 
+@pytest.mark.slow(3)
 def test_a_sweeper_gets_its_objective(here, monkeypatch):
     import hydra.core.utils
 
@@ -151,6 +153,7 @@ def test_a_sweeper_gets_its_objective(here, monkeypatch):
     assert hydra.core.utils is not None and "HYDRA_FULL_ERROR" not in os.environ
 
 
+@pytest.mark.slow(3)
 def test_parts_of_ones_own_by_target(here, capsys):
     """Over the usual option of their group, whose settings they replace."""
     plain = ["run", *TINY[1:]]
@@ -183,6 +186,7 @@ def test_debug_and_extras(here, capsys):
     assert "solver:" in text.err and "print_config: true" in text.err  # extras.print_config
 
 
+@pytest.mark.slow(2)
 def test_resuming_from_a_checkpoint_that_is_named(here):
     """Lightning's own ModelCheckpoint writes it; the run that resumes has the same numbers, bit for bit."""
     keep = ["callbacks.keep._target_=lightning.pytorch.callbacks.ModelCheckpoint", "callbacks.keep.dirpath=keep"]

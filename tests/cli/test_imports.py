@@ -85,6 +85,7 @@ def imported(tmp_path_factory):
     return {name: (code, set(modules)) for name, code, modules in map(json.loads, done.stdout.splitlines())}
 
 
+@pytest.mark.slow(2)
 @pytest.mark.parametrize("name", MAY)
 def test_a_command_imports_what_it_needs(imported, name):
     code, modules = imported[name]

@@ -55,6 +55,7 @@ def in_a_log(cwd, *words, **env):
     return subprocess.run(command, cwd=cwd, env=environment(**env), capture_output=True, text=True, encoding="ascii", check=False)
 
 
+@pytest.mark.slow(2)
 def test_a_terminal_gets_a_bar_that_goes_and_a_table_that_stays(tmp_path):
     out, seen = on_a_terminal(tmp_path)
     assert (tmp_path / out.strip() / "record.json").exists()
@@ -70,17 +71,20 @@ def test_a_terminal_gets_a_bar_that_goes_and_a_table_that_stays(tmp_path):
     assert all(word in tail for word in ("eigenvalue", "interval", "residual", "FVPs", "verified", "yes"))
 
 
+@pytest.mark.slow(2)
 def test_no_color_leaves_a_bar_without_colours(tmp_path):
     _, seen = on_a_terminal(tmp_path, NO_COLOR="1")
     assert "\u2501" in seen and "verified" in seen
     assert not COLOUR.search(seen)
 
 
+@pytest.mark.slow(1)
 def test_a_dumb_terminal_gets_lines(tmp_path):
     _, seen = on_a_terminal(tmp_path, "callbacks.progress.line_seconds=0.0", TERM="dumb")
     assert "\x1b[" not in seen and "camera: step " in seen
 
 
+@pytest.mark.slow(7)
 @pytest.mark.parametrize("env", [{}, {"PYTHONIOENCODING": "ascii", "SLURM_JOB_ID": "7", "LC_ALL": "C"}], ids=["utf-8", "ascii, in a job"])
 def test_a_log_is_lines_of_text(tmp_path, env):
     (tmp_path / "caf\u00e9 \u753b.png").write_bytes(picture())
@@ -99,6 +103,7 @@ def test_a_log_is_lines_of_text(tmp_path, env):
     assert "converged after" in text and "verified" in text
 
 
+@pytest.mark.slow(1)
 def test_quiet_leaves_the_table_alone(tmp_path):
     done = in_a_log(tmp_path, "callbacks.progress.mode=quiet")
     lines = done.stderr.splitlines()

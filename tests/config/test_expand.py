@@ -71,6 +71,7 @@ def test_an_experiment_of_several_sweeps(named):
     assert [(c.model.name, c.images.size) for _, c in configurations([])] == [("ln", 256), ("lg", 256), ("onoff", 40)]
 
 
+@pytest.mark.slow(2)
 def test_the_command_line_wins_and_picks_among_them(named):
     found = [(c.model.name, c.images.size) for _, c in configurations(["images.size=24"])]
     assert found == [("ln", 24), ("lg", 24), ("onoff", 24)]

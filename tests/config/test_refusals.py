@@ -96,6 +96,7 @@ def test_objects_within_settings_are_made():
     assert made == {"x": [[]], "y": {"z": 1}}
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("choices", ["range(0,1000000000)", "range(0,1e12)", "range(10,0,-0.00001)", ",".join("01" * 60000)])
 def test_a_sweep_beyond_the_limit_is_refused_before_it_is_expanded(choices, monkeypatch):
     monkeypatch.setattr("eigexp.config.expand.BasicSweeper.split_arguments", lambda *args, **more: pytest.fail("it was expanded"))

@@ -304,6 +304,7 @@ def test_a_command_run_elsewhere(command):
     assert "documented import" in (ROOT / how.test).read_text()
 
 
+@pytest.mark.slow(0.5)
 @pytest.mark.parametrize("command", listed(Run))
 def test_command(command, user, capfd):
     how = HOW[command]
@@ -318,6 +319,7 @@ def test_command(command, user, capfd):
     assert not how.leaves or set(user.glob(how.leaves)) - before, f"no new {how.leaves}: {printed.err}"
 
 
+@pytest.mark.slow(0.9)
 @pytest.mark.parametrize("command", listed(Script))
 def test_script(command, tmp_path):
     how = HOW[command]
@@ -350,6 +352,7 @@ def test_an_extra_that_is_installed_exists(command):
     assert what == "." or (what.startswith(".[") and set(what[2:-1].split(",")) <= set(extras))
 
 
+@pytest.mark.slow(0.5)
 @pytest.mark.parametrize("first", PYTHON)
 def test_python(first, user, capsys):
     (text,) = {text for text in blocks("python") if text.startswith(first)}
@@ -363,6 +366,7 @@ def test_python(first, user, capsys):
     assert list(user.glob("*.png")) or len(Store("outputs/results").ids()) > stored or "table" in namespace or namespace["eig"].verified
 
 
+@pytest.mark.slow(0.5)
 @pytest.mark.parametrize("command", listed(Shell))
 def test_in_a_shell(command, tmp_path):
     how = HOW[command]

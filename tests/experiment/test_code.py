@@ -45,6 +45,7 @@ def computed(tmp_path, monkeypatch):
     sys.modules.pop("ownmodel", None)
 
 
+@pytest.mark.slow(2)
 def test_an_edited_forward_is_computed_again_and_a_comment_elsewhere_is_not(computed, tmp_path):
     first, _ = computed()
     assert len(first) == 1

@@ -57,6 +57,7 @@ def alone(tmp_path_factory):
     return Store(store)
 
 
+@pytest.mark.slow(3)
 def test_each_layer_has_the_result_that_it_has_alone(several, alone):
     store, outcome = several
     assert store.ids() == alone.ids() and len(outcome.folders) == 6 and not outcome.reused

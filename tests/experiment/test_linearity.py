@@ -80,6 +80,7 @@ def test_a_relu_network_holds_until_units_switch(networks, tmp_path):
         assert 0 < linear_up_to(own) < max(row.alpha for row in own)
 
 
+@pytest.mark.slow(2)
 def test_noise_scales_prediction_and_measurement_alike(networks, tmp_path):
     words = ["model=ln", "noise.variance=4"]
     loud, quiet = result_of(tmp_path / "loud", *words), result_of(tmp_path / "quiet", words[0])

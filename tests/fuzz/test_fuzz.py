@@ -31,6 +31,7 @@ randoms = st.randoms(use_true_random=False)
 KEYS = known_keys()
 
 
+@pytest.mark.slow(2)
 @cases(0.1)
 @given(randoms)
 def test_a_command_line_is_planned_or_refused_in_one_line(tmp_path_factory, rng):
@@ -40,6 +41,7 @@ def test_a_command_line_is_planned_or_refused_in_one_line(tmp_path_factory, rng)
     assert not found.fault, found
 
 
+@pytest.mark.slow(2)
 @cases(0.5)
 @given(randoms)
 def test_a_changed_record_is_shown_or_left_out(stand, rng):

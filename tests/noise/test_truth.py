@@ -87,6 +87,7 @@ def test_the_fisher_information_is_that_of_the_scores(case, dtype, low_rank):
     assert difference(model, x, noise, J.T @ information(model(x)[0]) @ J, dtype) <= ALLOWED[dtype]
 
 
+@pytest.mark.slow(4)
 @pytest.mark.parametrize("dtype", ALLOWED, ids=str)
 def test_a_front_end_of_16_pixels(dtype):
     model, x = prepare_model(OnOff()).double(), image(1, 16, 16)

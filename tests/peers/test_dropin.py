@@ -7,6 +7,7 @@ pytest.importorskip("plenoptic")
 from tests.peers import dropin
 
 
+@pytest.mark.slow(0.1)
 @pytest.mark.parametrize("behaviour", dropin.BEHAVIOURS, ids=lambda b: b.name)
 def test_behaviour(behaviour):
     row = dropin.Row(behaviour, dropin.outcome(behaviour, dropin.THEIRS), dropin.outcome(behaviour, dropin.OURS))

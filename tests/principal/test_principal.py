@@ -30,6 +30,7 @@ def brute_force(F, steps=720):
     return float(ratios.var(0, correction=0).max())
 
 
+@pytest.mark.slow(8)
 def test_in_the_plane_it_is_the_best_of_all():
     for seed in range(100):
         F = metrics(2 + seed % 4, 2, seed)
@@ -76,6 +77,7 @@ def test_the_variance_is_that_of_pairs():
     assert float(disagreement(F, uv)) == pytest.approx(pairs / 16)
 
 
+@pytest.mark.slow(2)
 def test_front_ends():
     models = [prepare_model(model()) for model in (LinearNonlinear, LuminanceGainControl, OnOff)]
     found = principal_distortions(models, image(16), 1e-2, restarts=1)

@@ -178,6 +178,7 @@ assert not {"matplotlib.pyplot", "torch", "lightning"} & set(sys.modules)
 """
 
 
+@pytest.mark.slow(2)
 def test_no_pyplot_no_torch_and_the_same_bytes_twice():
     run = subprocess.run([sys.executable, "-W", "error", "-c", BARE], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr

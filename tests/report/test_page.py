@@ -188,6 +188,7 @@ def test_the_grid_has_models_down_images_across_and_both_ends_in_their_colours(t
     assert page.index('class="grid"') < page.index('id="comparison"') < page.index('id="table"') < page.index('class="card"')
 
 
+@pytest.mark.slow(2)
 def test_five_hundred_results_would_stay_below_fifteen_megabytes(tmp_path, monkeypatch):
     """A fifth of them, with a fifth of what the page gives to pictures and curves."""
     monkeypatch.setattr(page, "PICTURES", page.PICTURES // 5)

@@ -37,6 +37,7 @@ def of(store, model):
     return next(id for id in store.ids() if store.read(id).record["model"] == model)
 
 
+@pytest.mark.slow(0.5)
 @pytest.mark.parametrize("form", BEGINNINGS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_in_every_format_the_same_twice(store, tmp_path, kind, form):
@@ -58,6 +59,7 @@ def test_widths_are_columns_of_a_journal(store, tmp_path, kind, columns, inches)
         assert picture.width == round(100 * inches)
 
 
+@pytest.mark.slow(2)
 @pytest.mark.parametrize("model", ["ln", "tone"])
 def test_the_share_that_clips_is_said_of_each_distortion(store, tmp_path, model):
     for width in (None, 1, 2):

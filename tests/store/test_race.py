@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from eigexp.store import Store
 from eigexp.store.maintenance import prune, verify
 from tests.store.fakes import fake_image, fake_pairs, fake_record
@@ -44,6 +46,7 @@ def paused(pids: Iterable[int]) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
+@pytest.mark.slow(6)
 def test_racing_and_killed_writers_corrupt_nothing(tmp_path):
     rng = random.Random(0)
     store, kills = Store(tmp_path), 0

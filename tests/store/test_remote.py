@@ -83,6 +83,7 @@ def test_a_store_at_a_url_is_shared_by_machines(bucket, fake, tmp_path, monkeypa
     assert Remote(bucket).read("records/ab00000000000001.json") == before
 
 
+@pytest.mark.slow(2)
 def test_documented_commands(bucket, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     small = {"run": ["images.size=24", "logger=none", "figure=null", "callbacks.progress.mode=quiet"]}

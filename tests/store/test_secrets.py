@@ -74,6 +74,7 @@ def test_a_secret_of_a_class_of_one_s_own_is_in_no_file(tmp_path, monkeypatch):
     assert [path for path in tmp_path.rglob("*") if path.is_file() and b"precious" in path.read_bytes()] == []
 
 
+@pytest.mark.slow(5)
 def test_no_file_of_a_run_or_a_sweep_holds_the_value(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = [*SMALL, "logger=[csv,wandb]", "logger.wandb.group='${oc.env:EIGEXP_TEST_TOKEN}'"]

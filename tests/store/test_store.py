@@ -103,6 +103,7 @@ def test_a_path_that_is_a_file_is_refused(tmp_path):
         Store(tmp_path / "file").ids()
 
 
+@pytest.mark.slow(2)
 def test_full_disk_leaves_no_result(tmp_path):
     """A real small file system would need root: the kernel's own full device stands in for the write."""
     run = subprocess.run(

@@ -31,6 +31,7 @@ def plan(tmp_path):
     return make_plan([*WORDS, f"store='{tmp_path}'"])
 
 
+@pytest.mark.slow(5)
 def test_an_epoch_a_task_each_with_its_own_settings(tmp_path, expected):
     sweep = Sweep(plan(tmp_path))
     fit(sweep, Checkpoint(tmp_path / "checkpoints"))
@@ -41,6 +42,7 @@ def test_an_epoch_a_task_each_with_its_own_settings(tmp_path, expected):
     assert before == {id: (Store(tmp_path).path(id) / "record.json").stat().st_mtime_ns for id in expected.ids()}
 
 
+@pytest.mark.slow(3)
 @pytest.mark.parametrize("where", ["begin", "next_step", "eigenpairs"])
 def test_a_task_that_fails_is_recorded_and_the_next_begins(tmp_path, monkeypatch, where, expected):
     from eigexp.training import EigenModule

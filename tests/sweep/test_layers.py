@@ -77,6 +77,7 @@ def test_a_task_of_several_layers_is_frozen_apart_from_its_first_result(tmp_path
     assert read_task(store, task.id)[0]["model"]["layer"] == "stem"
 
 
+@pytest.mark.slow(1)
 def test_a_task_is_done_when_its_tables_are(tmp_path):
     store, quiet = Store(tmp_path), StatusReader(Store(tmp_path), Queues({}))
     (task,) = plan(tmp_path, "model.layer=[stem,head]")
@@ -112,6 +113,7 @@ def test_killed_it_goes_on_and_the_table_comes(tmp_path, expected):
     assert [(task["state"], len(task["ids"])) for task in status] == [("done", 2)]
 
 
+@pytest.mark.slow(5)
 def test_the_callback_makes_tables_too(tmp_path, expected):
     sweep = Sweep(plan(tmp_path, "model.layer=[stem,head]", "images.names=[camera,coins]"))
     make_trainer(accelerator="cpu", callbacks=[sweep]).fit(sweep.module(), sweep.data)
@@ -121,6 +123,7 @@ def test_the_callback_makes_tables_too(tmp_path, expected):
     assert len(tables) == 2 and all(table.layers == ["stem", "head"] and table.record["deviation"] < 1e-5 for table in tables)
 
 
+@pytest.mark.slow(2)
 def test_the_cost_of_a_list_is_that_of_its_layers(tmp_path):
     from eigexp.sweep.cost import CostEstimates
 
