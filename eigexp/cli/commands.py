@@ -40,7 +40,7 @@ class OneLineParser(argparse.ArgumentParser):
         if action.choices is not None and value not in action.choices:
             name = "/".join(action.option_strings) or action.metavar or action.dest
             kind = "is not a command" if isinstance(action, argparse._SubParsersAction) else f"is not a value of {name}"
-            raise ConfigurationError(f"{value!r} {kind}. {nearest(str(value), map(str, action.choices))} `{self.prog} --help` says more.")
+            raise ConfigurationError(f"{value!r} {kind}. {nearest(str(value), map(str, action.choices))} `{self.prog} --help` lists all.")
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):

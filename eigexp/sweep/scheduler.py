@@ -112,7 +112,7 @@ class Scheduler:
             raise SchedulerError(f"The commands of the scheduler {name} cannot be read from {path}. Submit to it again.") from error
         if not is_own_file(path, content) and found != shipped_scheduler(name):
             raise SchedulerError(
-                f"The commands for {name} are not yours, so they are not run: {path}. Ask as the user who submitted, or rename that file."
+                f"The commands for {name} were written by another user, so they are not run: {path}. Run this as the user who submitted, or rename that file."
             )
         return found
 
