@@ -1,4 +1,4 @@
-"""Certificates of eigenpairs from fresh products. They use no intermediate value of the solver."""
+"""Certificates of eigenpairs: values, residuals and bounds from fresh products, and the evidence for each end."""
 
 from eigexp.certificates.certificate import Precision, certify, check_certificate_memory, check_precision
 

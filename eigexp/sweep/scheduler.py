@@ -112,7 +112,7 @@ class Scheduler:
             raise SchedulerError(f"The commands of the scheduler {name} cannot be read from {path}. Submit to it again.") from error
         if not is_own_file(path, content) and found != shipped_scheduler(name):
             raise SchedulerError(
-                f"The commands for {name} were written by another user, so they are not run: {path}. Run this as the user who submitted, or rename that file."
+                f"The commands for {name} are another user's, so they are not run: {path}. Run this as that user, or rename the file."
             )
         return found
 

@@ -130,7 +130,7 @@ def test_a_foreign_store_names_no_commands_that_are_run(tmp_path, monkeypatch, c
     monkeypatch.setenv("EIGEXP_KEY_FILE", str(tmp_path / "key of somebody else"))
     assert [(task.state, "not run" in task.detail) for task in StatusReader(store).all()] == [("unknown", True)]
     assert main(["status", "--store", str(store.root)]) == 0 and main(["cancel", "--store", str(store.root)]) == 1
-    assert not trace.exists() and "The commands for slurm are not yours" in capsys.readouterr().out
+    assert not trace.exists() and "The commands for slurm are another user's" in capsys.readouterr().out
     scheduler("slurm").save(store)
     monkeypatch.setenv("EIGEXP_KEY_FILE", str(tmp_path / "key"))
     assert Scheduler.load(store, "slurm") == scheduler("slurm")  # what the package ships is known
