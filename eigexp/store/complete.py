@@ -1,4 +1,4 @@
-"""A result complete or not at all: its arrays as one file, and its files renamed into place, the record last."""
+"""Write a result completely or not at all: its arrays as one file, and its files renamed into place, the record last."""
 
 import json
 import os
@@ -56,7 +56,7 @@ def tensors(record: Mapping[str, Any], pairs: "EigenPairs", image: "Image") -> b
 
 
 def _in_order(content: bytes) -> bytes:
-    """Return a safetensors file with the keys of its metadata sorted: the library writes them in any order, so equal results differed."""
+    """Return a safetensors file with sorted metadata keys: the library writes them in any order, but equal results have equal bytes."""
     length = int.from_bytes(content[:_LENGTH], "little")
     header = json.loads(content[_LENGTH : _LENGTH + length])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))

@@ -19,7 +19,7 @@ def condition(text: str, settings: Collection[str] = ()) -> Condition:
 
     Args:
         text: column, sign and value.
-        settings: names such as noise.variance that are known beside the columns.
+        settings: names such as noise.variance that are known in addition to the columns.
 
     Raises:
         ConfigurationError: if it has no sign, an unknown column, or compares < or > with text.

@@ -1,4 +1,4 @@
-"""Cross tables: how sensitive each of several layers is to the eigendistortions of all of them, one file per image.
+"""Cross tables: the sensitivity of each of several layers to the eigendistortions of all of them, one file per image.
 
 `<root>/cross/<id>.json`, complete or absent like a result; older stores have them in `sensitivity/`. The id of a table is made from the
 ids of the results that it compares.
@@ -76,7 +76,7 @@ class CrossTable:
         return found
 
     def relative(self, eigenindex: int) -> NDArray[np.float64]:
-        """Return `matrix` with each column divided by its layer's largest eigenvalue, so that 1 is the most that a layer responds."""
+        """Return `matrix` with each column divided by its layer's largest eigenvalue, so that 1 is the largest response of a layer."""
         largest = np.array([layer["largest"] for layer in self.record["layers"]], dtype=float)
         return self.matrix(eigenindex) / np.where(largest > 0, largest, np.nan)
 
@@ -99,7 +99,7 @@ class CrossTable:
 
 
 def table_id(ids: Iterable[str]) -> str:
-    """Return the id of the table of these results, in whatever order."""
+    """Return the id of the table of these results; their order does not matter."""
     return hashlib.sha256(" ".join(sorted(ids)).encode()).hexdigest()[:ID_DIGITS]
 
 

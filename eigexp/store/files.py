@@ -1,4 +1,4 @@
-"""The one reader and the one writer of files. A reader sees all of a file or none; a write happens where it was asked for, nowhere else."""
+"""Read and write all files of a store, so that a reader sees a complete file or none."""
 
 import errno
 import fcntl

@@ -1,4 +1,4 @@
-"""Where a store's files are: `<root>/<first two hex digits>/<id>/`, and what is left out of a look or set aside.
+"""Where a store's files are: `<root>/<first two hex digits>/<id>/`, and which are left out when reading or moved to `.corrupt`.
 
 A store may come from another person, so nothing in it is followed out of it: its folders and files must not be symbolic links.
 """
@@ -76,7 +76,7 @@ class Folders:
         self.left_out.setdefault(str(what), why)
 
     def warn_of_left_out(self) -> None:
-        """Say in one line what was left out, and why the first of it was."""
+        """Log in one line what was left out, and the first reason."""
         if self.left_out:
             names, reason = list(self.left_out), next(iter(self.left_out.values()))
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
@@ -102,7 +102,7 @@ class Folders:
         return entry.is_dir(follow_symlinks=False)
 
     def real_folder(self, id: str) -> Path:
-        """Return the folder of a result, made if need be; a symbolic link in its place is set aside.
+        """Return the folder of a result, created if necessary; a symbolic link at its place is moved to `.corrupt`.
 
         Raises:
             StoreError: if it cannot be made.

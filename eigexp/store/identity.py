@@ -113,7 +113,7 @@ def is_ratio(record: Mapping[str, Any]) -> bool:
 
 
 def identity_words(identity: Mapping[str, Any]) -> str:
-    """Return what tells a result from those of the same model, layer and image: its size, and every setting that is not the usual one.
+    """Return what distinguishes a result from others of its model, layer and image: its size, and every setting not at its default.
 
     Such as "64x64 k=3 noise=poisson seed=1", for names of runs.
     """

@@ -80,7 +80,7 @@ def _read(path: Path, columns: set[str]) -> dict[str, dict[str, Any]]:
 
 
 def _rows_as_written(rows: Rows) -> Iterator[dict[str, Any]]:
-    """Yield the rows whose own digest holds: an index that was changed must not show what no record says."""
+    """Yield the rows whose own digest is correct: a changed index must not show numbers that are in no record."""
     for row in rows:
         seal = row.pop(_SEAL, None)
         if seal == _seal_of(row):

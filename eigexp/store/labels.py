@@ -1,6 +1,6 @@
-"""How a layer, a duration, an eigenindex and an eigenvalue are written for people: in the log, tables, figures, pages and loggers alike.
+"""How a layer, a duration, an eigenindex and an eigenvalue are written for people: in the log, tables, figures, pages and loggers.
 
-A number is printed only as far as its interval supports it: `quantity_text` writes a value where value and interval agree, a bound where
+A number has only the digits that its interval supports: `quantity_text` writes a value where value and interval agree, a bound where
 only a bound is known, and the interval where it is wide. Bounds are rounded outwards, so that what is printed still holds.
 """
 
@@ -34,7 +34,7 @@ def natural(text: str) -> list[tuple[int, str]]:
 
 
 def shortest(ids: Iterable[str]) -> dict[str, str]:
-    """Return each id's first eight digits, or as many as tell it from the others."""
+    """Return each id's first eight digits, or as many as distinguish it from the others."""
     known = sorted(set(ids))
     apart = {id: 1 + max((_common(id, other) for other in known[max(at - 1, 0) : at + 2] if other != id), default=0)
              for at, id in enumerate(known)}  # fmt: skip
@@ -137,7 +137,7 @@ def pair_text(record: Mapping[str, Any], position: int, **style: Any) -> str:
 
 
 def null_space_text(record: Mapping[str, Any]) -> str:
-    """Return what a record says of eigenvalues that are zero, exactly or to rounding; "" where it says nothing."""
+    """Return what a record says about eigenvalues that are zero, exactly or within rounding; "" if it says nothing."""
     known = record.get("null_space") or {}
     exact, hidden = known.get("dimension_at_least") or 0, known.get("numerically_zero") or {}
     parts = [f"at least {exact:,} of {record['n']:,} eigenvalues are exactly zero"] if exact else []

@@ -65,7 +65,7 @@ class Remote:
             return None
 
     def create(self, key: str, content: bytes) -> bool:
-        """Write an object where there is none yet. Return whether there was none; of several writers at once one is told so."""
+        """Write an object where there is none yet. Return whether there was none; of several simultaneous writers only one gets True."""
         try:
             self._try(lambda: self._fs.pipe_file(f"{self._root}/{key}", content, mode="create"))
         except FileExistsError:
@@ -73,11 +73,11 @@ class Remote:
         return True
 
     def replace(self, key: str, content: bytes) -> None:
-        """Write an object, whatever was there."""
+        """Write an object, and replace an existing one."""
         self._try(lambda: self._fs.pipe_file(f"{self._root}/{key}", content))
 
     def push(self, store: "Store", id: str) -> bool:
-        """Copy a complete result of a store into the bucket. Return False where it is there already.
+        """Copy a complete result of a store into the bucket. Return False if it is already there.
 
         Raises:
             StoreError: if a file is not what the record says, or the bucket refuses it.
@@ -107,10 +107,10 @@ class Remote:
         self.replace(f"records/{id}.json", read_bytes(folder / RECORD))
 
     def pull(self, store: "Store", id: str) -> bool:
-        """Copy a complete result of the bucket into a store. Return False where it is there already.
+        """Copy a complete result of the bucket into a store. Return False if it is already there.
 
         Raises:
-            StoreError: if the bucket has it not, or not as its record says.
+            StoreError: if the bucket does not have it, or its files do not match its record.
         """
         if store.has(id):
             return False
@@ -124,7 +124,7 @@ class Remote:
 
     @contextmanager
     def lease(self, id: str, seconds: float = _LEASE) -> Iterator[bool]:
-        """Hold the lock of a task within the block; yields False if another holds it. It ends by itself some time after its holder's death.
+        """Hold the lock of a task within the block; yields False if another holds it. It expires some time after its holder has died.
 
         Each holder adds the next number to the task's locks, which only one can; the largest number that has not expired holds the lock.
         """

@@ -129,7 +129,7 @@ class Result:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Read a record.json. This is the one door for records: what comes through it has the types and the digest that it should have.
+    """Read a record.json. All records are read here, so each has the types and the digest that it should have.
 
     Raises:
         StoreError: if it cannot be read, is not a record, belongs to another folder, or was changed after it was written.

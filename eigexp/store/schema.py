@@ -1,4 +1,4 @@
-"""What files of a store must hold. Every reader checks against these types at the door, and trusts what it has read from there on."""
+"""The required contents of a store's files. Every reader checks a file against these types, and relies on them afterwards."""
 
 import re
 from datetime import datetime
@@ -187,7 +187,7 @@ class TableVector(TypedDict):
 
 @_OPEN
 class TableFile(TypedDict):
-    """sensitivity/<id>.json: how each layer responds to the eigendistortions of all."""
+    """cross/<id>.json: the sensitivity of each layer to the eigendistortions of all layers."""
 
     id: Id
     format: Literal[1, 2]
@@ -215,10 +215,10 @@ def parse(content: bytes, kind: type) -> Any:
 
 
 def check_record(record: Record) -> None:
-    """Check what one key of a record says against another.
+    """Check that the keys of a record are consistent with each other.
 
     Raises:
-        ValueError: saying what does not fit.
+        ValueError: saying what is inconsistent.
     """
     index, n = record["eigenindex"], record["n"]
     if not len(index) == len(record["eigenvalues"]) == len(record["residuals"]) == len(record["intervals"]):

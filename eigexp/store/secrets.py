@@ -1,4 +1,4 @@
-"""Values from the environment stay in memory: what is written says where they came from, in OmegaConf's own syntax.
+"""Values from the environment stay in memory: files contain the name of the variable instead, in OmegaConf's own syntax.
 
 `${oc.env:TOKEN}` in a configuration may be a password. Frozen configurations, records and W&B get that text, and a worker looks the
 variable up again.

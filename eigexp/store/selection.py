@@ -1,7 +1,7 @@
 """The view of results: from the records of a selection to rows that can be distinguished. Tables, figures, pages and loggers use it.
 
-Every setting that differs within the selection is a column, and part of each result's label. Results that nothing else tells apart carry
-the first digits of their ids, so that none takes another's place.
+Every setting that differs within the selection is a column, and part of each result's label. Results that differ in nothing else
+have the first digits of their ids in their labels, so that each label is unique.
 """
 
 import json
@@ -25,7 +25,7 @@ _FRONT_ENDS = ("ln", "lg", "lgg", "onoff")  # in order of their complexity, befo
 
 @dataclass(frozen=True)
 class Label:
-    """How a result is called among those of its selection.
+    """The name of a result within its selection.
 
     Attributes:
         model: its name; with "(random)" where its weights are.
@@ -50,7 +50,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Selection:
-    """Results that are looked at together.
+    """A selection of results.
 
     Attributes:
         rows: one a result, with `COLUMNS` and `DETAILS`, in order of model, layer and image.
