@@ -22,19 +22,18 @@ def groups() -> dict[str, list[str]]:
     return found
 
 
-def default_option(group: str) -> str:
-    """Return the option that a run takes when none is given; empty where there is none."""
+def default_options(group: str) -> list[str]:
+    """Return the options that a run uses when none is given; none where the group is empty by default."""
     chosen = _config().get("defaults", [])
-    value = next((item[group] for item in chosen if isinstance(item, dict) and group in item), "")
-    return value[0] if isinstance(value, list) else str(value or "")
+    value = next((item[group] for item in chosen if isinstance(item, dict) and group in item), None)
+    return value if isinstance(value, list) else [str(value)] if value else []
 
 
 def keys() -> list[str]:
     """Return the keys of the default configuration, such as seed and solver.k."""
     found = [key for key in _config() if key not in ("defaults", "hydra")]
-    for group, options in groups().items():
-        option = default_option(group)
-        if option in options and group not in _OF_THE_MACHINE:
+    for group in (name for name in groups() if name not in _OF_THE_MACHINE):
+        for option in default_options(group):
             found += [f"{group}.{key}" for key in _of(group, option) if not key.startswith("_")]
     return found
 
@@ -43,8 +42,8 @@ def group_lines() -> str:
     """Return a line for each group and its options, for the help page."""
     lines = []
     for group, options in groups().items():
-        words = [f"{option}*" if option == default_option(group) else option for option in options]
-        lines.append(f"  {group:<11} {' '.join(words)}")
+        words = [f"{option}*" if option in default_options(group) else option for option in options]
+        lines.append(f"  {group:<14} {' '.join(words)}")
     return "\n".join(lines)
 
 

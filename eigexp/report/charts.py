@@ -49,7 +49,7 @@ KINDS = {
     "compare": Kind("all", caption="D of models and images"),
     "thresholds": Kind("all", caption="D, and a CSV table with the predicted thresholds of both distortions"),
     "cross": Kind("layers", caption="sensitivity of each layer to the distortions of the other layers"),
-    "grid": Kind("all", caption="distortions: models and layers down, images across"),
+    "grid": Kind("all", caption="distortions, with models and layers as rows and images as columns"),
     "profile": Kind("all", caption="D and sensitivities against the depth of a network"),
 }
 

@@ -9,7 +9,7 @@ import pytest
 from eigexp import cli
 from eigexp.cli import completion
 from eigexp.cli.command import command_parser
-from eigexp.cli.options import default_option, groups, keys
+from eigexp.cli.options import default_options, groups, keys
 from tests.store.fakes import fake_image, write_fake
 
 
@@ -45,7 +45,11 @@ def test_the_help_of_run_lists_what_exists(capsys):
     for group, options in groups().items():
         (line,) = [line for line in text.splitlines() if line.startswith(f"  {group} ")]
         assert {word.rstrip("*") for word in line.split()[1:]} == set(options)
-    assert default_option("model") == "onoff" and {"seed", "solver.k", "images.size"} <= set(keys())
+    assert (
+        default_options("model") == ["onoff"]
+        and default_options("logger") == ["csv", "wandb"]
+        and {"seed", "solver.k", "images.size"} <= set(keys())
+    )
 
 
 def test_nothing_is_completed_where_no_shell_asks(monkeypatch):
