@@ -45,11 +45,8 @@ def test_the_help_of_run_lists_what_exists(capsys):
     for group, options in groups().items():
         (line,) = [line for line in text.splitlines() if line.startswith(f"  {group} ")]
         assert {word.rstrip("*") for word in line.split()[1:]} == set(options)
-    assert (
-        default_options("model") == ["onoff"]
-        and default_options("logger") == ["csv", "wandb"]
-        and {"seed", "solver.k", "images.size"} <= set(keys())
-    )
+    assert default_options("model") == ["onoff"] and default_options("logger") == ["csv", "wandb"]
+    assert {"seed", "solver.k", "images.size"} <= set(keys())
 
 
 def test_nothing_is_completed_where_no_shell_asks(monkeypatch):
