@@ -128,7 +128,7 @@ def command_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=_version())
-    commands = Commands(parser)
+    commands = Commands(parser, main)
     for module in _COMMANDS:
         module.add(commands)
     return parser

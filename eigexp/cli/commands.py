@@ -68,9 +68,11 @@ class Commands:
 
     Args:
         parser: of the command line.
+        main: runs a whole command line; for commands that start others.
     """
 
-    def __init__(self, parser: argparse.ArgumentParser):
+    def __init__(self, parser: argparse.ArgumentParser, main: Callable[[Sequence[str]], int]):
+        self.main = main
         self._parsers: Any = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_CommandParser)
 
     def add(

@@ -1,7 +1,7 @@
 """`eigexp sweep`: plan a sweep, skip what is stored, launch the rest."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +25,7 @@ def add(commands: Commands) -> None:
             dry_run=options.dry_run,
             retry_failed=options.retry_failed,
             ignore_queue=options.ignore_queue,
+            main=commands.main,
         ),
         "plan all combinations of the values, skip stored results, and compute the rest on this machine or a cluster",
         examples=["eigexp sweep model=ln,lg solver.k=1,5 --dry-run", "eigexp sweep model=ln,lg launcher=slurm launcher.pack=4"],
@@ -51,7 +52,14 @@ def _search_path(folder: str | None) -> list[str]:
     return [f"hydra.searchpath=['file://{Path(folder).resolve()}']"]
 
 
-def sweep(overrides: Sequence[str], *, dry_run: bool = False, retry_failed: bool = False, ignore_queue: bool = False) -> int:
+def sweep(
+    overrides: Sequence[str],
+    *,
+    main: Callable[[Sequence[str]], int],
+    dry_run: bool = False,
+    retry_failed: bool = False,
+    ignore_queue: bool = False,
+) -> int:
     """Plan a sweep, skip tasks that are done, queued, running or failed, and launch the rest.
 
     Other sweeps of this store wait until this one has read the store and the queue and submitted its tasks, so no task is submitted twice.
@@ -64,7 +72,6 @@ def sweep(overrides: Sequence[str], *, dry_run: bool = False, retry_failed: bool
         EigexpError: before anything is launched, if a part of the plan is invalid or the store cannot be written.
     """
     say_loading()
-    from eigexp.cli.command import main
     from eigexp.sweep.warm_server import warm_server
 
     with nullcontext() if dry_run else warm_server(main) as server:  # before anything is computed
