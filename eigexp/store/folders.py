@@ -81,7 +81,7 @@ class Folders:
             names, reason = list(self.left_out), next(iter(self.left_out.values()))
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
             log.warning(
-                "Left out because they are invalid: %s%s. The first reason: %s `eigexp store verify` lists all.",
+                "Left out: %s%s. The first reason: %s `eigexp store verify` lists all.",
                 ", ".join(names[:5]),
                 more,
                 reason,
