@@ -58,6 +58,7 @@ nb_output_stderr = "warn"  # and a warning fails the build
 copybutton_exclude = ".linenos, .gp, .go"
 
 _MARKUP = re.compile(r"(`+[^`]*`+|\*\*\w[^*]*\*\*|(?<!\w)\*\w(?:[^*]*\w)?\*(?!\w))|[*|]")
+_navigation: dict[tuple[Any, ...], str] = {}
 _PACKAGE = re.compile(r"^<!-- API: ([\w.]+)(?:, first (\w+))? -->$", re.MULTILINE)
 
 
@@ -140,6 +141,20 @@ def read_as_written(app: Any, what: str, name: str, thing: Any, options: Any, li
         lines[i] = re.sub(r"(`[^`]+`)(?=\w)", r"\1\\ ", line)  # the plural of a name
 
 
+def share_navigation(app: Any, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+    """Make the navigation of source pages once for each depth of folders: made for each page, it took most of the time of a build."""
+    if pagename.startswith("_modules/"):
+        make, depth = context["toctree"], pagename.count("/")
+
+        def shared(**options: Any) -> str:
+            key = (depth, *sorted(options.items()))
+            if key not in _navigation:
+                _navigation[key] = make(**options)
+            return _navigation[key]
+
+        context["toctree"] = shared
+
+
 def write_inline_formula(translator: Any, node: Any) -> None:
     """Write a formula of a sentence as MathML."""
     translator.body.append(convert(node.astext()))
@@ -163,5 +178,6 @@ def setup(app: Any) -> dict[str, Any]:
     app.connect("source-read", insert_api)
     app.connect("autodoc-skip-member", skip_foreign)
     app.connect("autodoc-process-docstring", read_as_written, priority=400)
+    app.connect("html-page-context", share_navigation, priority=400)  # before the theme's
     app.add_html_math_renderer("mathml", (write_inline_formula, None), (write_displayed_formula, None))
     return {"parallel_read_safe": True}

@@ -14,6 +14,7 @@ import pytest
 from tests.warm.process import Process
 
 SECONDS = 1.5  # of processor time
+UNKNOWN = 10.0  # seconds
 SPENT = "processor seconds"
 _HERE = Path(__file__).parent
 
@@ -35,9 +36,9 @@ def costly_first(items: list[pytest.Item]) -> None:
 
 
 def cost(item: pytest.Item) -> float:
-    """Return the seconds that a test is marked with; 0 if it is not slow."""
+    """Return the seconds that a test is marked with, `UNKNOWN` if it is slow without a number; 0 if it is not slow."""
     marks = list(item.iter_markers("slow"))
-    return sum(mark.args[0] if mark.args else 1.0 for mark in marks[:1])
+    return sum(mark.args[0] if mark.args else UNKNOWN for mark in marks[:1])
 
 
 def _group(item: pytest.Item) -> str:

@@ -12,13 +12,15 @@ from typing import Any
 
 import pytest
 
+WAITING = 60  # seconds, mostly of waiting for daemons
 
-def in_one_process(items: Iterable[Any], folder: Path, group: str) -> None:
-    """Mark the tests of a folder as long ones that share a cluster."""
+
+def in_one_process(items: Iterable[Any], folder: Path) -> None:
+    """Mark the tests of a folder as long ones that share a cluster. One worker has all clusters: the others keep the cores busy."""
     for item in items:
         if item.path.parent == folder:
-            item.add_marker(pytest.mark.slow)
-            item.add_marker(pytest.mark.xdist_group(group))
+            item.add_marker(pytest.mark.slow(WAITING))
+            item.add_marker(pytest.mark.xdist_group("clusters"))
 
 
 @contextmanager

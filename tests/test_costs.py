@@ -37,16 +37,17 @@ def group(name):
 
 
 def test_groups_begin_in_the_order_of_what_they_cost():
+    whole = pytest.mark.slow.mark
     items = [
         Item("a"),
         Item("b", group("x")),
-        Item("c", slow(5)),
+        Item("c", slow(7)),
         Item("d", slow(3), group("x")),
         Item("e", slow(3), group("x")),
-        Item("f"),
+        Item("f", whole),
     ]
     costs.costly_first(items)
-    assert [item.nodeid for item in items] == ["b", "d", "e", "c", "a", "f"]
+    assert [item.nodeid for item in items] == ["f", "c", "b", "d", "e", "a"]
 
 
 def test_tests_that_share_a_fixture_of_their_module_are_a_group():

@@ -39,7 +39,7 @@ def at_work(store):
     return [folder.name for folder in store.folders() if is_locked(store, folder.name)]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(1)
 def test_status_and_cancel_know_of_workers_whose_sweep_is_gone(abandoned, tmp_path):
     shown = json.loads(eigexp(tmp_path, "status", "--format", "json").stdout)
     assert [s["state"] for s in shown] == ["running"] * 2
@@ -53,7 +53,7 @@ def test_status_and_cancel_know_of_workers_whose_sweep_is_gone(abandoned, tmp_pa
     assert [s["state"] for s in json.loads(eigexp(tmp_path, "status", "--format", "json").stdout)] == ["partial"] * 2
 
 
-@pytest.mark.slow
+@pytest.mark.slow(5)
 def test_a_plan_says_what_is_done_partial_and_to_do_and_what_it_will_cost(tmp_path):
     assert eigexp(tmp_path, "run", "model=ln", "images.names=[camera]", *SMALL).returncode == 0
     store = Store(tmp_path / "outputs/results")

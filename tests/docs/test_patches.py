@@ -100,7 +100,7 @@ def test_a_patch_touches_what_its_row_names(name):
     run(ROOT, *arguments(PATCHES[name][0].replace("git apply", "git apply --check")))
 
 
-@pytest.mark.slow
+@pytest.mark.slow(49)
 def test_what_the_patches_add_works_and_keeps_the_rules(copy):
     commands, tests = [], []
     for apply, *tries in PATCHES.values():

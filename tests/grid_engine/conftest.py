@@ -11,7 +11,7 @@ from tests.sweep.sweeps import environment
 
 @pytest.hookimpl(tryfirst=True)  # before the order is made
 def pytest_collection_modifyitems(items):
-    in_one_process(items, Path(__file__).parent, "grid_engine")
+    in_one_process(items, Path(__file__).parent)
 
 
 @pytest.fixture(scope="session")

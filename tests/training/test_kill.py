@@ -60,7 +60,7 @@ def check(folder, expected):
         assert set(found["curves"]) == {30}
 
 
-@pytest.mark.slow
+@pytest.mark.slow(0.8)
 @pytest.mark.parametrize("seed", range(4))
 def test_killed_again_and_again(seed, tmp_path, expected):
     rng = random.Random(seed)
