@@ -33,6 +33,7 @@ def test_the_report_loads_no_torch():
     assert not loaded_by("import eigexp.report") & {"torch", "lightning"}
 
 
+@pytest.mark.slow(13)
 def test_every_public_name_resolves():
     code = "import eigexp\nfor name in eigexp.__all__: getattr(eigexp, name)"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -104,6 +104,7 @@ def test_every_listed_case_has_a_model():
         Case.of("onof64")
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("command", [c for c in commands() if "scripts.benchmark" in c])
 def test_as_the_page_says(command, tmp_path):
     (tmp_path / "outputs").mkdir()

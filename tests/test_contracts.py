@@ -136,6 +136,7 @@ def test_a_source_names_its_images_and_gives_each_twice_alike(option, photos):
     assert 0 <= float(image.pixels.min()) <= float(image.pixels.max()) <= 1
 
 
+@pytest.mark.slow(0.7)
 @each("model")
 def test_a_model_is_a_differentiable_function_of_each_image_alone(option):
     settings = {key: value for key, value in node("model", option).items() if key not in ("name", "layer", "weights")}

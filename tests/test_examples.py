@@ -10,6 +10,7 @@ from tests.warm import commands as warm
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.slow(5)
 def test_from_plenoptic(tmp_path):
     pytest.importorskip("efficientnet_lite_pytorch")
     script = ROOT / "examples" / "from_plenoptic.py"

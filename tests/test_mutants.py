@@ -40,6 +40,7 @@ def run(tree, *options):
     return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow(10)
 def test_killed_and_surviving_slips_are_counted(tree):
     done = run(tree, "--record", str(tree / "outcomes"))
     assert done.returncode == 1  # a third of them survives

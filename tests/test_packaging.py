@@ -70,6 +70,7 @@ def test_package_list_matches_the_tree():
     assert set(listed) == packages_in_tree()
 
 
+@pytest.mark.slow(2)
 def test_wheel_holds_every_module_and_data_file(wheel):
     wanted = shipped("eigexp", ".py", ".mplstyle", ".html", ".css", ".js", ".typed") | shipped("conf", ".yaml", ".py")
     assert wanted - set(wheel.namelist()) == set()

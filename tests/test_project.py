@@ -31,6 +31,7 @@ def environment(project):
     return {**os.environ, **who, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "GIT_CONFIG_GLOBAL": os.devnull}
 
 
+@pytest.mark.slow(6)
 def test_from_git_init_to_a_slurm_dry_run_in_five_commands(project):
     assert [command.split()[0] for command in COMMANDS] == ["git", "pip", "eigexp", "eigexp", "eigexp"]
     repository, install, run, sweep, dry_run = COMMANDS
@@ -51,6 +52,7 @@ def test_from_git_init_to_a_slurm_dry_run_in_five_commands(project):
     assert "4 tasks: 2 done, 2 to do" in done.stdout  # the sweep has computed those of spread 1
 
 
+@pytest.mark.slow(2)
 def test_the_notebook_runs(project, monkeypatch):
     monkeypatch.chdir(project)
     monkeypatch.syspath_prepend(str(project))

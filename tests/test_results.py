@@ -22,6 +22,7 @@ def store(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow(2)
 def test_load_gives_a_frame(store):
     data = eigexp.results.load(store)
     assert list(data["model"]) == ["ln", "lg"] and data["created"].dt.tz is not None

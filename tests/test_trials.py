@@ -25,6 +25,7 @@ def small():
     return [claim for name in SMALL for claim in command.trials(name, 1, quick=True)]
 
 
+@pytest.mark.slow(2)
 def test_no_verified_claim_is_false(small):
     assert [claim for claim in small if claim.false] == []
 

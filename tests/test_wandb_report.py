@@ -15,6 +15,7 @@ pytest.importorskip("wandb_workspaces")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 
 
+@pytest.mark.slow(2)
 def test_the_report_builds_offline_and_its_keys_are_those_of_a_run():
     made = runpy.run_path(str(Path(__file__).parents[1] / "examples" / "wandb_report.py"))["report"]("", "eigexp")
     spec = json.loads(made._to_model().model_dump_json(by_alias=True))

@@ -283,20 +283,24 @@ def user(prepared, tmp_path, monkeypatch):
         del sys.modules[module]
 
 
+@pytest.mark.slow(0.0)
 def test_every_command_is_listed_here():
     missing = set(commands()) - HOW.keys()
     assert not missing, "List these in HOW, each with a small way to run it."
 
 
+@pytest.mark.slow(0.0)
 def test_what_is_listed_is_still_documented():
     assert not HOW.keys() - set(commands())
 
 
+@pytest.mark.slow(0.0)
 def test_every_piece_of_python_is_listed_here():
     unknown = [text for text in blocks("python") if not any(text.startswith(first) for first in PYTHON)]
     assert not unknown, "List how these begin in PYTHON."
 
 
+@pytest.mark.slow(0.0)
 @pytest.mark.parametrize("command", listed(Elsewhere))
 def test_a_command_run_elsewhere(command):
     how = HOW[command]
@@ -345,6 +349,7 @@ def test_script(command, tmp_path):
         assert "[100%]" in done.stdout
 
 
+@pytest.mark.slow(0.0)
 @pytest.mark.parametrize("command", listed(Install))
 def test_an_extra_that_is_installed_exists(command):
     *_, what = arguments(command)
@@ -388,5 +393,6 @@ def test_in_a_shell(command, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow(0.0)
 def test_arguments_replace_those_of_the_same_key():
     assert replaced(["sweep", "a=1,2", "b=3"], ["b=4", "--dry-run", "c=5"]) == ["sweep", "a=1,2", "b=4", "--dry-run", "c=5"]

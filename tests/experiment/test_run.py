@@ -65,6 +65,7 @@ def test_a_figure_is_part_of_the_result(store):
     assert store.read(id).content("distortions.png").startswith(b"\x89PNG") and "could not" not in note_of(store)
 
 
+@pytest.mark.slow(0.6)
 @pytest.mark.parametrize("stage", ["opened", "written to", "given the result", "closed"])
 def test_a_logger_that_fails_costs_its_log_alone(store, stage, caplog):
     assert main(["run", *SMALL[:2], SMALL[3], "store=results", "+logger.bad._target_=tests.experiment.loggers.failing",

@@ -25,6 +25,7 @@ def relative(a, b):
     return ((a - b).abs().max() / b.abs().max()).item()
 
 
+@pytest.mark.slow(0.1)
 @pytest.mark.parametrize("shape", [(2, 1, 33, 47), (1, 1, 40, 40), (3, 1, 64, 64), (1, 1, 256, 256)])
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-12)])

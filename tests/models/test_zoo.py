@@ -38,6 +38,7 @@ def test_efficientnet_loads_a_file_of_its_own(tmp_path):
     assert weights_digest(zoo.efficientnet_lite0(str(tmp_path / "w.pth"))) == weights_digest(network)
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize(
     "build", [lambda s: zoo.torchvision_model("resnet18", "random", s), lambda s: zoo.timm_model("resnet10t", "random", s)]
 )

@@ -59,6 +59,7 @@ def check(pairs, truth):
     assert (low - 1e-11 * truth[0] <= truth[index]).all() and (truth[index] <= high + 1e-11 * truth[0]).all()
 
 
+@pytest.mark.slow(0.3)
 @pytest.mark.parametrize("floor", [1e-2, 1e-4])
 @pytest.mark.parametrize(("mine", "other"), PAIRS, ids="/".join)
 def test_ratios_of_the_front_ends(mine, other, floor, models, jacobians, photograph):

@@ -11,6 +11,7 @@ from eigexp.store.labels import shortest
 from tests.store.fakes import write_fake
 
 
+@pytest.mark.slow(0.0)
 def test_what_runs_again_is_the_records_command_or_the_frozen_configuration(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     store = Store("a b")
@@ -21,6 +22,7 @@ def test_what_runs_again_is_the_records_command_or_the_frozen_configuration(tmp_
     assert run_command(result) == "eigexp run model=ln"
 
 
+@pytest.mark.slow(0.0)
 @pytest.mark.parametrize(
     ("root", "store"),
     [("outputs/results", []), ("other store", ["--store", "other store"]), ("../where", ["--store", "../where"])],
@@ -32,6 +34,7 @@ def test_the_store_is_named_where_it_is_not_the_usual_one(tmp_path, monkeypatch,
     assert Path(root).name in command or not store
 
 
+@pytest.mark.slow(0.0)
 def test_ids_are_cut_where_no_other_begins_alike():
     ids = ["aaaaaaaaaaaa0000", "aaaaaaaaaaab0000", "b000000000000000"]
     assert shortest(ids) == {ids[0]: "aaaaaaaaaaaa", ids[1]: "aaaaaaaaaaab", ids[2]: "b0000000"}

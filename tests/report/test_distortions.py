@@ -93,6 +93,7 @@ def test_nothing_clipped_is_said_too():
     assert "nothing clipped" in texts(distortion_figure(arrays_of(pairs, image), scale=0.1))
 
 
+@pytest.mark.slow(0.4)
 @pytest.mark.parametrize(
     "shape", [(1, 16, 16), (3, 16, 12), (16, 16), (2, 9, 9), (5, 3, 8, 8), (40,), (1, 40), (1, 2, 30), (1, 1, 1), (2,)]
 )

@@ -81,6 +81,7 @@ def figure_of(kind: str, columns: int):
     return makers[kind]()
 
 
+@pytest.mark.slow(0.2)
 @pytest.mark.parametrize("columns", [1, 2])
 @pytest.mark.parametrize("kind", ["compare", "many", "thresholds", "grid", "added", "profile", "linearity", "distortions", "spectrum"])
 def test_every_text_lies_on_the_canvas(kind, columns):

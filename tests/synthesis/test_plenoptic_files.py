@@ -23,6 +23,7 @@ def theirs(method="power", k=2, dtype=torch.float64):
     return eig
 
 
+@pytest.mark.slow(0.4)
 @pytest.mark.parametrize("method", ["power", "exact", "randomized_svd"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_files_of_plenoptic_are_imported(tmp_path, method, dtype):
@@ -56,6 +57,7 @@ def test_the_bottom_pairs_of_plenoptic_are_put_in_order(tmp_path):
     assert torch.equal(eig.eigendistortions[-1], other.eigendistortions[3])
 
 
+@pytest.mark.slow(0.2)
 @pytest.mark.parametrize("check", CHECKS)
 def test_files_of_plenoptic_are_checked_alike(tmp_path, check):
     theirs().save(tmp_path / "eig.pt")

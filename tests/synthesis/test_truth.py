@@ -42,6 +42,7 @@ def assert_eigenvectors(eig: Eigendistortion, J: Tensor) -> None:
     assert (peak > 0).all()
 
 
+@pytest.mark.slow(0.7)
 @pytest.mark.parametrize(("kind", "seed"), MAPS)
 def test_linear_maps(kind, seed):
     matrix = random_matrix(kind, seed)
@@ -67,6 +68,7 @@ def test_linear_maps(kind, seed):
     assert_eigenvectors(eig, matrix)
 
 
+@pytest.mark.slow(0.2)
 @pytest.mark.parametrize("k", [1, 3, 10])
 @pytest.mark.parametrize("kind", ["tall", "wide", "deficient", "repeated"])
 def test_power_iteration_of_linear_maps(kind, k):
@@ -100,6 +102,7 @@ def front_end(request):
     return model, image, J
 
 
+@pytest.mark.slow(0.3)
 @pytest.mark.parametrize(
     ("method", "k"), [("krylov", 1), ("krylov", 3), ("krylov", 10), ("power", 3), ("exact", 1), ("randomized_svd", 10)]
 )
@@ -113,6 +116,7 @@ def test_front_ends(front_end, method, k):
         assert eig.status == "converged" and eig.verified
 
 
+@pytest.mark.slow(0.5)
 def test_front_ends_in_float32(front_end):
     model, image, J = front_end
     eig = Eigendistortion(image.double(), model)
