@@ -120,7 +120,7 @@ def test_other_weights_than_those_of_the_result_are_refused(onoff):
 
 
 def test_a_result_without_a_configuration_is_refused(onoff, tmp_path):
-    with pytest.raises(ConfigurationError, match="kept no configuration"):
+    with pytest.raises(ConfigurationError, match="has no stored configuration"):
         Responses(Result(tmp_path, {**onoff.record, "files": {}}), trust=True)
 
 
