@@ -9,4 +9,5 @@ cd "$root"
 export PATH=$root/.venv/bin:$PATH
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # the workers share the cores already
 say "pytest $*"
-exec "$python" -m pytest -n auto --maxprocesses=4 --dist loadgroup "$@"
+workers=$("$python" -c 'import os; print(min((os.cpu_count() or 1) + 1, 4))') # one of them mostly waits for clusters
+exec "$python" -m pytest -n "$workers" --dist loadgroup "$@"
