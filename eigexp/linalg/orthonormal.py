@@ -1,28 +1,20 @@
-"""Inner products summed in float64, and orthonormal vectors."""
+"""Orthonormal vectors, and numbers read from a device."""
+
+from typing import Any
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float
 from torch import Tensor
 
 from eigexp.linalg.gaussian import gaussian_rows
 from eigexp.shapes import BasisRows, Rows, Vector
 
-_MAX_ENTRIES = 2**21  # of a block converted to float64: 16 MiB
-_MAX_TERMS = 2**16  # of one sum, so that rounding does not grow with the length
 _ONE_PASS_NORM = 0.7  # a unit vector whose projection keeps this norm is orthogonal to about one unit of precision after one pass
 
 
-def inner(rows: BasisRows, vectors: Vector | Rows) -> Float64[Tensor, " d"] | Float64[Tensor, "d k"]:
-    """Return the inner products of rows (d, n) with a vector (n,), shape (d,), or with several (k, n), shape (d, k); float64, on the CPU.
-
-    A few columns at a time are converted to float64: half the time of float32 sums over short blocks, in 16 MiB.
-    """
-    block = vectors if vectors.ndim == 2 else vectors[None]
-    width = max(1, min(_MAX_TERMS, _MAX_ENTRIES // max(1, len(rows) + len(block))))
-    products = torch.zeros(len(rows), len(block), dtype=torch.float64, device=rows.device)
-    for part, other in zip(rows.split(width, dim=1), block.split(width, dim=1), strict=True):
-        products += part.double() @ other.double().T
-    return (products if vectors.ndim == 2 else products[:, 0]).cpu()
+def read(numbers: Float[Tensor, " _"]) -> Any:
+    """Return numbers (d,) from whatever device as a float64 array: here, and only here, a solver's step waits for that device."""
+    return torch.empty(len(numbers), dtype=torch.float64).copy_(numbers).numpy()
 
 
 def norm(vector: Vector) -> float:
@@ -47,6 +39,15 @@ def orthogonal_to(rows: BasisRows, vector: Vector) -> Vector | None:
     twice = once - rows.T @ (rows @ once)
     after = norm(twice)
     return twice / after if after > max(0.1 * before, 10 * torch.finfo(vector.dtype).eps) else None
+
+
+def outside(rows: BasisRows, vector: Vector) -> tuple[Vector, tuple[Float[Tensor, " d"], ...]]:
+    """Return the part of a vector (n,) orthogonal to orthonormal rows (d, n), in float64, and its coefficients (d,), none for no rows."""
+    if not rows.shape[0]:
+        return vector, ()
+    double, t = rows.double(), vector.double()
+    coefficients = double @ t
+    return torch.addmv(t, double.T, coefficients, alpha=-1).to(vector), (coefficients,)
 
 
 def orthonormal_rows(block: Rows) -> Rows:

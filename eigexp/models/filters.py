@@ -18,7 +18,7 @@ KERNEL_SIZE = 31
 RADIUS = KERNEL_SIZE // 2
 MIN_SIDE = RADIUS + 1
 _MAX_CACHED = 4  # image sizes
-_BLOCK_ROWS = 128  # output pixels
+_BLOCK_ROWS = 64  # output pixels
 
 Blocks = tuple[tuple[slice, Tensor], ...]
 

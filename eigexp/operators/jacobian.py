@@ -167,6 +167,8 @@ class JacobianOperator(Operator):
 
 def columns(product: Callable[[Tensor], Tensor], block: Tensor) -> Tensor:
     """Return `product` of each of the k vectors of a block (b, k, ...), one at a time, so that results do not depend on the block size."""
+    if block.shape[1] == 1:
+        return product(block[:, 0].contiguous())[:, None]
     return torch.stack([product(block[:, j].contiguous()) for j in range(block.shape[1])], dim=1)
 
 

@@ -9,6 +9,7 @@ fails where a model branches on them or writes to `.data`.
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -46,16 +47,16 @@ class Operation:
     keywords: Mapping[str, Any]
     results: tuple[int, ...]
 
-    @property
+    @cached_property
     def inputs(self) -> list[int]:
         """Return the numbers of the results that it reads."""
-        return [a.number for a in tree_leaves((self.arguments, dict(self.keywords))) if isinstance(a, Reference)]
+        return [a.number for a in leaves(self.arguments, self.keywords) if isinstance(a, Reference)]
 
     @property
     def watched(self) -> list[Tensor]:
         """Return the constants whose values it reads. Inference tensors have no version to compare."""
-        leaves = [] if self.function in _LIKE_CONSTANTS else tree_leaves((self.arguments, dict(self.keywords)))
-        return [a for a in leaves if isinstance(a, Tensor) and not a.is_inference()]
+        read = [] if self.function in _LIKE_CONSTANTS else leaves(self.arguments, self.keywords)
+        return [a for a in read if isinstance(a, Tensor) and not a.is_inference()]
 
     @property
     def writes(self) -> bool:
@@ -64,12 +65,16 @@ class Operation:
 
     def run(self, values: dict[int, Tensor]) -> None:
         """Read arguments from `values` by number, and store the results there."""
-        take = _taker(values)
         # Lists go one level deep (torch.cat). tree_map would do as well, but this runs for every operation of every product.
-        given = [take(a) if type(a) is not list else [take(e) for e in a] for a in self.arguments]
-        out = self.function(*given, **{key: take(a) for key, a in self.keywords.items()})
-        for number, value in zip(self.results, (out,) if isinstance(out, Tensor) else tree_leaves(out), strict=True):
-            values[number] = value
+        given = [
+            values[a.number] if type(a) is Reference else a if type(a) is not list else [_taken(e, values) for e in a]
+            for a in self.arguments
+        ]
+        out = self.function(*given, **{key: _taken(a, values) for key, a in self.keywords.items()} if self.keywords else {})
+        if isinstance(out, Tensor):
+            values[self.results[0]] = out
+        else:
+            values.update(zip(self.results, tree_leaves(out), strict=True))
 
 
 class LinearProgram:
@@ -81,7 +86,8 @@ class LinearProgram:
         # The last place where each result is read or made: after it, its memory can go.
         last = {number: i for i, operation in enumerate(self.operations) for number in (*operation.inputs, *operation.results)}
         last.pop(output, None)
-        self._constants = [(a, a._version) for operation in self.operations for a in operation.watched]
+        self._constants = [a for operation in self.operations for a in operation.watched]
+        self._versions = [a._version for a in self._constants]
         self._spent = [[number for number, i in last.items() if i == position] for position in range(len(self.operations))]
 
     def __call__(self, tangent: Tensor) -> Tensor:
@@ -100,7 +106,7 @@ class LinearProgram:
         Raises:
             OperatorError: if there is such a tensor.
         """
-        if _overwritten(self._constants):
+        if [a._version for a in self._constants] != self._versions:
             raise OperatorError(
                 "linearise=program: a tensor of the model that the derivative needs was overwritten after it was recorded. "
                 "Linearise the model again, or set linearise=dense."
@@ -163,7 +169,7 @@ class _Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        reads = [a for a in tree_leaves((args, kwargs)) if isinstance(a, Tensor) and a in self._numbers]
+        reads = [a for a in leaves(args, kwargs) if isinstance(a, Tensor) and a in self._numbers]
         # Work on values alone: its results turn up as constants where an operation on tangents reads them.
         if not reads or func in _ABOUT_SHAPES:
             return func(*args, **kwargs)
@@ -172,7 +178,7 @@ class _Recorder(TorchDispatchMode):
 
     def _note(self, function: OpOverload, args: Any, kwargs: Any) -> Any:
         out = function(*args, **kwargs)
-        results = tree_leaves(out)
+        results = [out] if isinstance(out, Tensor) else tree_leaves(out)
         # A number from a tangent (item, is_nonzero): what the model does with it need not be linear.
         if not results or not all(isinstance(r, Tensor) for r in results):
             raise _unrecordable(f"{function} reads the values of a derivative")
@@ -209,8 +215,8 @@ class _Recorder(TorchDispatchMode):
 
     def _arguments(self, args: Any, kwargs: Any, watched: bool = True) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Replace tangents by `Reference`s; keep the rest, `watched` for later writes."""
-        leaves = [a for a in tree_leaves((args, kwargs)) if isinstance(a, Tensor) and a not in self._numbers]
-        self._constants += [(a, a._version) for a in leaves if watched and not a.is_inference()]
+        constants = [a for a in leaves(args, kwargs) if isinstance(a, Tensor) and a not in self._numbers]
+        self._constants += [(a, a._version) for a in constants if watched and not a.is_inference()]
         return tree_map(
             lambda a: Reference(self._numbers[a]) if isinstance(a, Tensor) and a in self._numbers else a, (tuple(args), dict(kwargs))
         )
@@ -220,6 +226,17 @@ class _Recorder(TorchDispatchMode):
             self._numbers[result] = len(self._kinds)
             self._kinds[self._numbers[result]] = _kind(result)
         return self._numbers[result]
+
+
+def leaves(arguments: Sequence[Any], keywords: Mapping[str, Any]) -> list[Any]:
+    """Return the arguments of an operation, those in lists as well, which hold no further lists. `tree_leaves` takes ten times as long."""
+    found: list[Any] = []
+    for a in (*arguments, *keywords.values()):
+        if isinstance(a, list | tuple):
+            found += a
+        else:
+            found.append(a)
+    return found
 
 
 def _overwritten(constants: Sequence[tuple[Tensor, int]]) -> bool:
@@ -256,8 +273,8 @@ def _is_layout_of(t: Tensor, size: Sequence[int], stride: Sequence[int], offset:
     return tuple(size) == lengths and offset in (None, t.storage_offset()) and all(mine == given for mine, given in strides)
 
 
-def _taker(values: dict[int, Tensor]) -> Callable[[Any], Any]:
-    return lambda a: values[a.number] if type(a) is Reference else a
+def _taken(a: Any, values: dict[int, Tensor]) -> Any:
+    return values[a.number] if type(a) is Reference else a
 
 
 def _kind(t: Tensor) -> tuple[Any, ...]:

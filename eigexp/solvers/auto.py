@@ -58,8 +58,11 @@ class Auto(Solver):
         self.choice(A.shape, A.dtype).check_memory(A)
 
     def steps_allowed(self, shape: OperatorShape, dtype: torch.dtype) -> int | None:
-        """Return what the solver chosen returns."""
-        return self.choice(shape, dtype).steps_allowed(shape, dtype)
+        """Return what the solver chosen returns, and the steps of the Jacobian that may follow a Krylov space."""
+        chosen = self.choice(shape, dtype)
+        allowed = chosen.steps_allowed(shape, dtype)
+        follows = isinstance(chosen, Krylov) and self._decomposes(shape)
+        return allowed + self._exact().steps_allowed(shape, dtype) if follows and allowed is not None else allowed
 
     def start(self, A: Operator, image: int, rng: Tensor) -> ImageState:
         """Return the first state of the solver chosen; the log says which, and why."""
@@ -73,7 +76,8 @@ class Auto(Solver):
     def advance(self, A: Operator, image: int, state: Any, answer: Answer) -> ImageState:
         """Advance as the solver whose state it is; where the Jacobian turns out not to be sparse, a Krylov space begins."""
         try:
-            return self._of(state).advance(A, image, state, answer)
+            state = self._of(state).advance(A, image, state, answer)
+            return self._exact_after_all(A, image, state) if self._is_too_long(A.shape, state) else state
         except NotSparseError as error:
             log.info("solver=auto: krylov, because %s", error.why)
             assert state.request is not None
@@ -81,6 +85,17 @@ class Auto(Solver):
             # What the sparse attempt has cost is counted, this last request included: half a Fisher-vector product per vector.
             spent = state.fisher_vector_products + len(state.request.block) / 2
             return replace(self._krylov().start(A, image, state.rng), steps=state.steps + 1, fisher_vector_products=spent)
+
+    def _is_too_long(self, shape: OperatorShape, state: Any) -> bool:
+        """Return whether a Krylov space has cost twice the products of the Jacobian, half of one a row, and has not finished."""
+        unfinished = isinstance(state, KrylovImage) and not state.done
+        return unfinished and state.fisher_vector_products >= min(shape.m, shape.n) and self._decomposes(shape)
+
+    def _exact_after_all(self, A: Operator, image: int, state: KrylovImage) -> ImageState:
+        spent, rows = state.fisher_vector_products, min(A.shape.m, A.shape.n)
+        log.info("solver=auto: exact after %g products of krylov, since the whole Jacobian has %d rows", spent, rows)
+        self._exact().check_memory(A)
+        return replace(self._exact().start(A, image, state.rng), steps=state.steps, fisher_vector_products=spent)
 
     def image_pairs(self, state: Any) -> RitzPairs:
         """Return what the solver whose state it is returns."""
@@ -96,10 +111,13 @@ class Auto(Solver):
 
     def choice(self, shape: OperatorShape, dtype: torch.dtype) -> Solver:
         """Return the solver to begin with, for an operator of this shape and precision."""
-        _, m, n = shape
-        if min(m, n) <= self._limit(shape) and self._side(shape) <= _MOST_SIDE and m * n <= _MOST_ENTRIES:
+        if min(shape.m, shape.n) <= self._limit(shape) and self._decomposes(shape):
             return self._exact()
         return self._sparse() if self.bottom_rtol is not None and dtype == torch.float64 else self._krylov()
+
+    def _decomposes(self, shape: OperatorShape) -> bool:
+        """Return whether the Jacobian has a size that the exact solver decomposes in seconds."""
+        return self._side(shape) <= _MOST_SIDE and shape.m * shape.n <= _MOST_ENTRIES
 
     def _limit(self, shape: OperatorShape) -> int:
         """Return the number of rows of the Jacobian that pay."""
@@ -116,7 +134,7 @@ class Auto(Solver):
         rows, limit = min(shape.m, shape.n), self._limit(shape)
         if rows > limit:
             return f"min(m, n)={rows} rows of the Jacobian, more than the limit of {limit}"
-        if self._side(shape) > _MOST_SIDE or shape.m * shape.n > _MOST_ENTRIES:
+        if not self._decomposes(shape):
             return f"a Jacobian of {shape.m} x {shape.n} is too large to decompose"
         return f"min(m, n)={rows} rows of the Jacobian, at most the limit of {limit}"
 

@@ -8,7 +8,7 @@ and each keeps its own phase and counters.
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from eigexp.pairs import RitzPairs
 from eigexp.system.memory import check_memory, free_memory
 
 ProductKind = Literal["fisher", "forward", "adjoint"]
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -72,12 +73,12 @@ class Progress:
         cls,
         state: "ImageState",
         phase: str,
-        pairs: tuple[Tensor, Tensor, Tensor],
+        pairs: tuple[Any, Any, Any],
         largest: float,
         tol: float,
         fraction: float | None = None,
     ) -> Self:
-        """Return the progress of an image whose wanted pairs are known by ranks, values and residuals, each (k,)."""
+        """Return the progress of an image whose wanted pairs are known by ranks, values and residuals: tensors or arrays (k,)."""
         eigenindex, values, residuals = (tuple(t.tolist()) for t in pairs)
         return cls(
             phase=phase,
@@ -205,10 +206,13 @@ class Solver(ABC):
         for (kind, _), members in self._groups(state).items():
             # A selection may cost a new linearisation, so the whole batch is taken as it is.
             part = A if members == list(range(A.shape.b)) else A.select(members)
-            block = torch.stack([images[i].request.block for i in members])  # pyright: ignore[reportOptionalMemberAccess]
+            blocks = [images[i].request.block for i in members]  # pyright: ignore[reportOptionalMemberAccess]
+            block = blocks[0][None] if len(blocks) == 1 else torch.stack(blocks)
             forward = part.apply(block) if kind != "adjoint" else None
             back = part.adjoint(block if forward is None else forward) if kind != "forward" else None
-            _refuse_overflow(forward if back is None else back)
+            product = forward if back is None else back
+            assert product is not None
+            self.check_product(kind, product)
             for row, i in enumerate(members):
                 answer = Answer(None if forward is None else forward[row], None if back is None else back[row])
                 images[i] = self.advance(A, i, images[i], answer)
@@ -238,6 +242,15 @@ class Solver(ABC):
         """Return the state of one image that `ImageState.to_dict` described."""
         return self.image_state.from_dict(flat)
 
+    def check_product(self, kind: ProductKind, product: Tensor) -> None:
+        """Refuse a product that is not finite.
+
+        Raises:
+            OperatorError: naming the dtype and what to do.
+        """
+        if not bool(torch.isfinite(product).all()):
+            raise overflow(product.dtype)
+
     @abstractmethod
     def start(self, A: Operator, image: int, rng: Tensor) -> ImageState:
         """Return the first state of one image; `rng` is its own generator state."""
@@ -255,8 +268,8 @@ class Solver(ABC):
         """Return one image's progress as plain numbers."""
 
     @staticmethod
-    def _groups(state: SolverState) -> dict[tuple[str, tuple[int, ...]], list[int]]:
-        groups: dict[tuple[str, tuple[int, ...]], list[int]] = defaultdict(list)
+    def _groups(state: SolverState) -> dict[tuple[ProductKind, tuple[int, ...]], list[int]]:
+        groups: dict[tuple[ProductKind, tuple[int, ...]], list[int]] = defaultdict(list)
         # Only requests of one kind and shape can be stacked into one product.
         for i, image in enumerate(state.images):
             if image.request is not None:
@@ -264,13 +277,15 @@ class Solver(ABC):
         return groups
 
 
-def _refuse_overflow(product: Tensor | None) -> None:
-    """Refuse a product that is not finite.
+def changed(value: _T, **fields: Any) -> _T:
+    """Return a copy of a frozen dataclass with other fields, as `dataclasses.replace` does, which takes as long as a small product."""
+    copy = object.__new__(type(value))
+    vars(copy).update(vars(value), **fields)
+    return copy
 
-    Raises:
-        OperatorError: naming the dtype and what to do.
-    """
-    if product is not None and not bool(torch.isfinite(product).all()):
-        name, most = str(product.dtype).removeprefix("torch."), torch.finfo(product.dtype).max
-        scale = "Scale the model's responses down" if product.dtype == torch.float64 else "Set dtype=float64, or scale the responses down"
-        raise OperatorError(f"overflow: a product with the Jacobian is not finite in {name} (at most {most:.1e}). {scale}.")
+
+def overflow(dtype: torch.dtype) -> OperatorError:
+    """Return the error of a product that is not finite, naming the dtype and what to do: nothing can be computed from it."""
+    name, most = str(dtype).removeprefix("torch."), torch.finfo(dtype).max
+    scale = "Scale the model's responses down" if dtype == torch.float64 else "Set dtype=float64, or scale the responses down"
+    return OperatorError(f"overflow: a product with the Jacobian is not finite in {name} (at most {most:.1e}). {scale}.")

@@ -1,8 +1,12 @@
 """The common settings of iterations for both ends of the spectrum: number of pairs, tolerances and maximum number of steps."""
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from eigexp.linalg.rayleigh_ritz import wanted_indices
@@ -24,14 +28,19 @@ class Wanted:
         """Return their ranks, increasing, none twice."""
         return wanted_indices(self.n, self.top, self.bottom)
 
-    def held(self, d: int) -> tuple[Tensor, Tensor]:
+    def held(self, d: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the ranks that d Ritz pairs can stand for, largest first, and the positions of those pairs, from the end if negative."""
-        index = self.eigenindex.tolist()
-        # A small space fills the top first, which converges first and sets the scale of all tolerances.
-        tops = [(i, i) for i in index if i < self.top][:d]
-        bottoms = [(i, i - self.n) for i in index if i >= self.top][len(tops) - d :] if d > len(tops) else []
-        ranks, positions = zip(*tops, *bottoms, strict=True) if d else ((), ())
-        return torch.tensor(ranks, dtype=torch.int64), torch.tensor(positions, dtype=torch.int64)
+        return _held(self, min(d, self.top + self.bottom))
+
+
+@lru_cache  # asked at every step, with the same answer from a few steps on
+def _held(wanted: Wanted, d: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    index = wanted.eigenindex.tolist()
+    # A small space fills the top first, which converges first and sets the scale of all tolerances.
+    tops = [(i, i) for i in index if i < wanted.top][:d]
+    bottoms = [(i, i - wanted.n) for i in index if i >= wanted.top][len(tops) - d :] if d > len(tops) else []
+    ranks, positions = zip(*tops, *bottoms, strict=True) if d else ((), ())
+    return np.array(ranks, np.int64), np.array(positions, np.int64)
 
 
 @dataclass(frozen=True)
@@ -81,15 +90,17 @@ class BothEnds(Solver):
         check_sizes(self.num_top, self.num_bottom, A.shape.n)
         check_precision(self.tol, A.dtype)
 
-    def met(self, values: Tensor, residuals: Tensor, bottom: Tensor, largest: float, dtype: torch.dtype) -> Tensor:
+    def met(self, values: Any, residuals: Any, bottom: Any, largest: float, dtype: torch.dtype) -> Any:
         """Return which pairs have met the tolerances, shape (k,); see `tolerances_met`."""
         return tolerances_met(values, residuals, bottom, largest, dtype, self.tol, self.bottom_rtol)
 
 
 def tolerances_met(
-    values: Tensor, residuals: Tensor, bottom: Tensor, largest: float, dtype: torch.dtype, tol: float, bottom_rtol: float | None
-) -> Tensor:
+    values: Any, residuals: Any, bottom: Any, largest: float, dtype: torch.dtype, tol: float, bottom_rtol: float | None
+) -> Any:
     """Return which pairs have met the tolerances, shape (k,); `bottom_rtol` does not apply to a value that is zero up to rounding.
+
+    Tensors and arrays will both do.
 
     Args:
         values: (k,).

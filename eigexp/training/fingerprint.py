@@ -9,7 +9,7 @@ from eigexp.errors import CheckpointError
 from eigexp.training.settings import SolveSettings
 from eigexp.training.task import Task
 
-FORMAT = 2
+FORMAT = 3
 _PLAIN = (str, int, float, bool, type(None))
 
 

@@ -92,6 +92,30 @@ def test_a_krylov_space_begins_where_factors_of_the_jacobian_would_be_too_large(
     assert image.fisher_vector_products == A.fisher_vector_products[0] > 0
 
 
+def test_a_krylov_space_that_takes_long_gives_way_to_the_jacobian(caplog):
+    n = 130
+    problem = Problem(n, n, (tuple(torch.logspace(0, -8, n, dtype=torch.float64).tolist()),))
+    A, solver = CountedOperator(problem.operator()), Auto(tol=1e-12)
+    state = solver.init(A, 0)
+    while isinstance(state.images[0], KrylovImage):
+        assert not state.images[0].done and state.images[0].fisher_vector_products < n
+        state = solver.step(A, state)
+    assert state.images[0].fisher_vector_products == n
+    assert differences(solver.step(A, through_disk(solver, state)).to_dict(), solver.step(A, state).to_dict()) == []
+    with caplog.at_level(logging.INFO):
+        state = run(solver, A)
+    assert f"solver=auto: exact after {n} products of krylov" in caplog.text
+    (pairs,) = certify(problem.operator(), solver.pairs(state), solver=solver, state=state)
+    assert pairs.evidence == {"top": "proven", "bottom": "proven"}
+    assert state.images[0].fisher_vector_products == n + n / 2
+
+
+def test_many_pairs_take_no_more_products_than_the_jacobian():
+    problem = Problem(256, 256, (linear(256, 1.0, 0.01),))
+    state = run(Auto(k=50), problem.operator())
+    assert state.images[0].fisher_vector_products == 128  # of 256 rows, half a product each
+
+
 @pytest.mark.parametrize("problem", [SMALL, LARGE])
 def test_a_saved_state_goes_on(problem):
     A, solver = problem.operator(), Auto()

@@ -1,5 +1,6 @@
 """Which pairs a space gives: Ritz pairs, and the bottom vectors that F shrinks most."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -18,10 +19,23 @@ def random_space(n: int = 60, d: int = 20) -> tuple[KrylovSpace, torch.Tensor]:
     A = torch.randn(n, n, generator=generator, dtype=torch.float64)
     F = A.T @ A / n
     rows = torch.linalg.qr(torch.randn(n, d, generator=generator, dtype=torch.float64)).Q.T
-    space = KrylovSpace.empty(n, torch.float64, torch.device("cpu"))
+    space = KrylovSpace.empty(torch.empty(0, n, dtype=torch.float64))
     for v in rows:
-        space = space.expand(v, F @ v, float(v @ F @ v))
+        space = grown(space, F, v)
     return space, F
+
+
+def grown(space: KrylovSpace, F: torch.Tensor, direction: torch.Tensor) -> KrylovSpace:
+    """The space with a further direction and its product."""
+    waiting = space.along(direction)
+    assert waiting is not None
+    return product_taken(waiting, F)
+
+
+def product_taken(space: KrylovSpace, F: torch.Tensor) -> KrylovSpace:
+    """The space with the product that it waits for."""
+    g = F @ space.direction[0]
+    return space.expand(torch.linalg.cholesky(F).T @ space.direction[0], g)
 
 
 @pytest.mark.parametrize(
@@ -38,31 +52,72 @@ def test_a_space_holds_the_top_first_and_no_pair_twice(d, eigenindex, positions)
 def test_shrunk_pairs_are_the_vectors_that_f_shrinks_most(bottom):
     space, F = random_space()
     wanted = Wanted(60, 2, bottom)
-    pairs, size = shrunk_pairs(space.with_gram(), wanted)
+    pairs, size = shrunk_pairs(space, wanted)
     z = space.combine(pairs.coefficients)
     assert torch.allclose(z @ z.T, torch.eye(2 + bottom, dtype=torch.float64), atol=1e-10)
-    assert torch.allclose(z @ F @ z.T, torch.diag(pairs.values), atol=1e-10)
-    assert torch.equal(pairs.coefficients[:2], ritz_pairs(space, wanted).coefficients[:2])
+    assert np.allclose(z @ F @ z.T, np.diag(pairs.values), atol=1e-10)
+    assert np.array_equal(pairs.coefficients[:2], ritz_pairs(space, wanted).coefficients[:2])
     others = space.combine(space.vectors[2:])  # the whole choice: an orthonormal basis of the space outside the wanted top
     smallest = torch.linalg.svdvals(others @ F)[-bottom:]
     assert size == pytest.approx(float(smallest[0]), rel=1e-8)
     assert float(torch.linalg.matrix_norm(z[2:] @ F, 2)) == pytest.approx(size, rel=1e-8)
 
 
-def test_the_gram_matrix_grows_with_the_space_and_turns_with_it():
+def image_of(space: KrylovSpace) -> np.ndarray:
+    """F V, as the space knows it."""
+    return space.H @ space.rows.numpy() + space.C.T @ space.R.numpy()
+
+
+def holds(space: KrylovSpace, F: torch.Tensor) -> bool:
+    """Whether F V = H V + C^T R, H = V F V^T, and V and R are orthonormal together."""
+    both = torch.cat([space.rows, space.R])
+    identity = np.eye(len(both))
+    return all(
+        np.allclose(found, expected, atol=1e-10)
+        for found, expected in (
+            (image_of(space), space.rows @ F),
+            (space.H, space.rows @ F @ space.rows.T),
+            (both @ both.T, identity),
+        )
+    )
+
+
+def test_a_space_knows_f_of_its_rows_wherever_directions_come_from():
+    space, F = random_space(d=3)
+    assert holds(space, F) and len(space.R) == 3  # of each direction from elsewhere F adds a row
+    ones = torch.ones(60, dtype=torch.float64)
+    for step in range(24):
+        waiting = grown(space, F, ones.cumsum(0) ** (step // 6)) if step % 6 == 5 else space.along_residual(space.vectors[-1])
+        assert waiting is not None
+        space = waiting if step % 6 == 5 else product_taken(waiting, F)
+        assert holds(space, F)
+    kept = space.restarted(3, 4)
+    assert len(kept) == 7 and holds(kept, F)
+    again = kept.along_residual(kept.vectors[-1])
+    assert again is not None and holds(product_taken(again, F), F)
+
+
+def test_residuals_come_from_the_coefficients_alone():
     space, F = random_space()
-    half = KrylovSpace.of(space.V, space.G, space.H, space.gram)
-    assert len(half.gram) == 0
-    grown = half.with_gram().expand(*_next(half, F)).with_gram()
-    assert torch.allclose(grown.gram, grown.G.rows @ grown.G.rows.T, atol=1e-10)
-    turned = grown.restart(grown.vectors[-3:], grown.values[-3:])
-    assert torch.allclose(turned.gram, turned.G.rows @ turned.G.rows.T, atol=1e-10)
+    c = np.linalg.qr(np.cos(np.arange(60.0).reshape(20, 3)))[0].T
+    values = np.array([0.5, 0.25, 0.0])
+    z = space.combine(c)
+    residuals = z @ F - torch.from_numpy(values)[:, None] * z
+    assert np.allclose(space.residual_norms(c, values), residuals.norm(dim=1))
+    assert all(torch.allclose(space.residual(c[i], float(values[i])), residuals[i]) for i in range(3))
+    (last,) = space.combine(space.vectors[-1:])
+    assert space.residual_norm(-1) == pytest.approx(float((F @ last - space.values[-1] * last).norm()))
 
 
-def _next(space: KrylovSpace, F: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, float]:
-    v = space.orthogonal_part(torch.arange(60, dtype=torch.float64))
-    assert v is not None
-    return v, F @ v, float(v @ F @ v)
+def test_a_direction_that_the_space_holds_is_not_new():
+    space, F = random_space(d=5)
+    assert space.along(space.rows[2] + space.rows[3]) is None
+    whole = space
+    while len(whole.R):
+        waiting = whole.along_latest()
+        assert waiting is not None
+        whole = product_taken(waiting, F)
+    assert len(whole) == 60 and whole.along_latest() is None and whole.along_residual(whole.vectors[0]) is None
 
 
 @pytest.mark.parametrize("k", [1, 3])
@@ -79,6 +134,6 @@ def test_a_dense_bottom_near_zero_takes_far_fewer_products_than_its_ritz_pairs(k
     assert pairs.evidence["bottom"] == "proven"
     assert bool((pairs.residuals <= 1e-4 * pairs.eigenvalues[0]).all())
     assert bool((pairs.eigenvalues[-k:] >= values[-k:]).all())
-    monkeypatch.setattr(growing, "_measure_shrunk", lambda settings, state, residuals: (state, residuals))
+    monkeypatch.setattr(growing, "_measure_shrunk", lambda settings, state: state)
     ritz_only = run(solver, A, seed)
     assert state.images[0].fisher_vector_products < 0.9 * ritz_only.images[0].fisher_vector_products

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -20,25 +21,29 @@ N = 10
 
 
 def numbers(*values):
-    return torch.tensor(values, dtype=torch.float64)
+    return np.array(values, float)
 
 
 def space(values, first=0):
     """Unit vectors, from the `first` on, of a diagonal F with these entries."""
     rows = torch.eye(N, dtype=torch.float64)[first : first + len(values)]
-    values = numbers(*values)
-    return KrylovSpace.of(Basis.of(rows), Basis.of(values[:, None] * rows), values.diag(), torch.empty(0, 0, dtype=torch.float64))
+    begun, size = KrylovSpace.empty(locked(first)), len(values)
+    return begun._of(Basis.of(rows), np.diag(values), begun.R, np.empty((0, size)), np.zeros((first, size)))
+
+
+def locked(count):
+    return torch.eye(N, dtype=torch.float64)[:count]
 
 
 def image(values, residuals, *, top=1, bottom=1, known=None, **changes):
     """A state whose space has these Ritz values, and whose sought pairs have these residuals."""
     made = space(values)
-    chosen = wanted_indices(len(values), top, bottom)[:known]
+    chosen = wanted_indices(len(values), top, bottom)[:known].numpy()
     begun = KrylovImage.begin(torch.eye(N, dtype=torch.float64)[0], num_sought=top + bottom, rounds=0, rng=torch.Generator().get_state())
     return replace(
         begun,
         space=made,
-        eigenindex=wanted_indices(N, top, bottom)[:known],
+        eigenindex=wanted_indices(N, top, bottom)[:known].numpy(),
         coefficients=made.vectors[chosen],
         values=made.values[chosen],
         residuals=numbers(*residuals),
@@ -102,7 +107,7 @@ def test_vectors_that_are_shrunk_are_taken_below_the_absolute_tolerance_only(mon
     state = image((1.0, 0.5), (0.0, 0.3))
     pairs = SimpleNamespace(coefficients=state.coefficients, values=numbers(1.0, 0.25))
     monkeypatch.setattr(growing, "shrunk_pairs", lambda space, sought: (pairs, size))
-    after, _ = growing._measure_shrunk(Krylov(bottom_rtol=rtol), state, torch.zeros(2, N))
+    after = growing._measure_shrunk(Krylov(bottom_rtol=rtol), state)
     assert (float(after.values[1]) == 0.25) is taken
 
 
@@ -149,10 +154,10 @@ def test_a_null_space_is_estimated_from_the_start_alone():
 
 
 def test_a_preconditioned_direction_is_help(monkeypatch):
-    monkeypatch.setattr(deciding, "precondition", lambda preconditioner, A, direction: direction)
+    monkeypatch.setattr(deciding, "precondition", lambda preconditioner, A, residual: torch.eye(N, dtype=torch.float64)[5])
     state = image((1.0, 0.5), (0.0, 0.3), preconditioner=SimpleNamespace())
     A = DenseOperator(torch.eye(N, dtype=torch.float64)[None])
-    after = deciding._expand_preconditioned(A, state, torch.eye(N, dtype=torch.float64)[5])
+    after = deciding._along_preconditioned(A, state, 1)
     assert after.assisted and not state.assisted
     assert after.request.block[0].tolist() == torch.eye(N)[5].tolist()
 
@@ -197,24 +202,35 @@ def test_a_neighbour_is_resolved_by_a_quarter_of_its_distance(residual, expected
     assert checking._resolved(End(1, 1.0, 1e-6, 1), 1.0, 1e-6)
 
 
+def with_row(space, row, coefficients):
+    """The space, if F added a unit vector to it as well."""
+    return replace(space, R=torch.eye(N, dtype=torch.float64)[[row]], C=numbers(coefficients))
+
+
 def test_a_restarted_check_goes_on_from_the_vector_after_those_it_keeps():
-    check, q = complement((0.6, 0.5, 0.4)).next_direction(limit=3, kept=(1, 1))
-    assert check.exhausted and q is None  # unit vectors: nothing is new
+    assert complement((0.6, 0.5, 0.4)).next_direction(limit=3, kept=(1, 1)).exhausted  # unit vectors: nothing is new
     second = complement((0.6, 0.5, 0.4))
-    restarted = second._restarted(torch.eye(N, dtype=torch.float64)[8], (1, 1))
+    second = replace(second, space=with_row(second.space, 8, (0.0, 0.0, 0.25)))
+    restarted = second.next_direction(limit=3, kept=(1, 1))
     assert len(restarted.space) == restarted.start == 2
-    assert len(restarted.poles) == len(restarted.residues) == 1
+    assert restarted.space.direction[0].abs().tolist() == torch.eye(N)[8].tolist()
+    assert restarted.poles.tolist() == [[0.6, 0.5, 0.4]]
+    assert len(restarted.residues) == 1
 
 
 def test_a_new_direction_is_a_unit_vector_outside_what_is_locked():
     eye = torch.eye(N, dtype=torch.float64)
-    check = complement((0.6,))
-    assert check.new_part(10 * eye[0] + eye[7]).norm() == pytest.approx(1.0)
+    check = complement((0.6,)).space
+    assert check.along(10 * eye[0] + eye[7]).direction.norm() == pytest.approx(1.0)
     # A vector of the space that leans towards a locked one, as rounding lets it: what it brings in is taken out again.
-    leaning = replace(check, space=KrylovSpace.of(Basis.of((eye[4] + 1e-4 * eye[0])[None]), check.space.G, check.space.H, check.space.gram))
-    found = leaning.new_part(eye[4] + 1e-3 * eye[7])
+    leaning = replace(check, V=Basis.of((eye[4] + 1e-4 * eye[0])[None]))
+    found = leaning.along(eye[4] + 1e-3 * eye[7]).direction[0]
     assert abs(float(found @ eye[0])) < 1e-12
-    assert check.new_part(eye[0]) is None
+    assert check.along(eye[0]) is None
+    # So in what a product adds: F of unit vector 7 leans on it, on a locked one and on the leaning one.
+    grown = leaning.along(eye[7]).expand(eye[7], eye[7] + 0.5 * eye[0] + eye[4] + 1e-3 * eye[8])
+    assert abs(float(grown.R[0] @ eye[0])) < 1e-12
+    assert grown.coupling[0].tolist() == pytest.approx([0.0, 0.5], abs=2e-4)
 
 
 # ---------------------------------------------------------------- where directions come from

@@ -164,7 +164,7 @@ def test_a_checkpoint_of_another_format_or_program_is_refused(tmp_path):
     fitted([task("a")], SaveAt(5, path))
     saved = torch.load(path, weights_only=True)
     torch.save(saved | {"eigexp": saved["eigexp"] | {"fingerprint": saved["eigexp"]["fingerprint"] | {"format": 0}}}, path)
-    with pytest.raises(CheckpointError, match="format was 0 and is now 2"):
+    with pytest.raises(CheckpointError, match="format was 0 and is now 3"):
         fitted([task("a")], resume=path)
     del saved["eigexp"]
     torch.save(saved, path)

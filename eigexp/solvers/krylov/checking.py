@@ -2,14 +2,15 @@
 
 from dataclasses import replace
 
+import numpy as np
 import torch
-from torch import Tensor
 
-from eigexp.solvers.base import Request
+from eigexp.solvers.base import Request, changed
 from eigexp.solvers.krylov.complement import Complement, End, Verdict, least_margin, weight_at_risk
 from eigexp.solvers.krylov.growing import value_proven
 from eigexp.solvers.krylov.image_state import KrylovImage
 from eigexp.solvers.krylov.settings import KrylovSettings
+from eigexp.solvers.krylov.space import Array
 
 _RESOLVED = 0.25  # residual of a neighbour relative to its distance, at most, for the two to be distinguished
 _FAR_BELOW = 1e-2  # of the error allowed: with a smaller residual a pair is not grown further
@@ -57,10 +58,8 @@ def check_is_due(settings: KrylovSettings, state: KrylovImage) -> bool:
 def begin_check(settings: KrylovSettings, state: KrylovImage) -> KrylovImage:
     """Start a second space from a random vector orthogonal to all pairs found."""
     # All pairs found are locked, both ends: what the second space finds is new by construction.
-    check = Complement.of(state.space.combine(state.coefficients))
-    direction, rng = check.random_direction(state.rng)
-    assert direction is not None  # the pairs found are fewer than the coordinates
-    return replace(state, phase="check", check=check, request=Request("fisher", direction[None]), rng=rng)
+    check, rng = Complement.of(state.space.combine(state.coefficients)).begin(state.rng)
+    return replace(state, phase="check", check=check, request=Request("fisher", check.space.direction), rng=rng)
 
 
 def continue_check(settings: KrylovSettings, state: KrylovImage) -> KrylovImage:
@@ -70,11 +69,11 @@ def continue_check(settings: KrylovSettings, state: KrylovImage) -> KrylovImage:
     # One space serves both ends, so it grows until the slower one is settled.
     if all(verdict.settled for verdict in verdicts.values()):
         return _conclude(settings, state, verdicts)
-    check, direction = state.check.next_direction(settings.limit, settings.kept)
-    state = replace(state, check=check)
-    if direction is None:  # exhausted, which settles both ends
+    check = state.check.next_direction(settings.limit, settings.kept)
+    if check.exhausted:  # which settles both ends
+        state = replace(state, check=check)
         return _conclude(settings, state, _verdicts(settings, state))
-    return replace(state, request=Request("fisher", direction[None]))
+    return changed(state, check=check, request=Request("fisher", check.space.direction))
 
 
 def neighbour(settings: KrylovSettings, state: KrylovImage, sign: int) -> Neighbour | None:
@@ -180,13 +179,13 @@ def _conclude(settings: KrylovSettings, state: KrylovImage, verdicts: dict[int, 
     )
 
 
-def _with_coupling(residuals: Tensor, end: End, margin: float, check: Complement) -> float:
+def _with_coupling(residuals: Array, end: End, margin: float, check: Complement) -> float:
     """Return a margin of the complement as one of F: the two differ by the residuals that couple it to the pairs found (Weyl).
 
     With a gap the difference is of second order, and within each pair's own residual.
     """
     # F is block diagonal in the pairs found and their complement, but for their residuals.
-    coupling = float(residuals.norm())
+    coupling = float(np.linalg.norm(residuals))
     gap = end.sign * (end.theta - check.extreme(end.sign)[0])
     return margin + coupling if margin > 0 or gap < _WIDE * coupling else 0.0
 
@@ -196,9 +195,9 @@ def _next_in_space(settings: KrylovSettings, state: KrylovImage, sign: int) -> N
     position = settings.num_top if sign > 0 else -settings.num_bottom - 1
     own = state.space.vectors[: settings.num_top] if sign > 0 else state.space.vectors[-settings.num_bottom :]
     pairs = state.coefficients[: settings.num_top] if sign > 0 else state.coefficients[-settings.num_bottom :]
-    if len(state.space) <= len(state.values) or not torch.equal(own, pairs):
+    if len(state.space) <= len(state.values) or not np.array_equal(own, pairs):
         return None
-    return float(state.space.values[position]), state.space.residual(position)[1]
+    return float(state.space.values[position]), state.space.residual_norm(position)
 
 
 def _resolved(end: End, value: float, residual: float) -> bool:

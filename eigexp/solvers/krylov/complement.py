@@ -18,12 +18,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from eigexp.linalg.gaussian import gaussian_rows
-from eigexp.linalg.orthonormal import inner
-from eigexp.solvers.krylov.space import KrylovSpace
+from eigexp.solvers.base import changed
+from eigexp.solvers.krylov.space import Array, KrylovSpace
 
 _RISK = 1e-3  # probability that a check overlooks an eigenvalue
 _HALVINGS = 20  # of an interval as wide as the tolerance
@@ -66,83 +67,82 @@ class Complement:
     """The second space.
 
     Attributes:
-        locked: orthonormal vectors found (k, n).
-        space: in their orthogonal complement.
+        space: orthogonal to the vectors found, which it has locked.
         start: index of the vector that the space has grown from since it restarted last.
         exhausted: there was no new direction: the space holds a vector of every eigenspace of C.
         poles, residues: a row a restart: the Ritz values before it, and the factor of <w, y> that each contributes.
     """
 
-    locked: Tensor
     space: KrylovSpace
     start: int
     exhausted: bool
-    poles: Tensor
-    residues: Tensor
+    poles: Array
+    residues: Array
 
     @classmethod
     def of(cls, locked: Tensor) -> Self:
         """Return the space of locked vectors (k, n) before its first product."""
-        none = torch.empty(0, 0, dtype=torch.float64)
-        return cls(locked, KrylovSpace.empty(locked.shape[1], locked.dtype, locked.device), 0, False, none, none)
+        none = np.empty((0, 0))
+        return cls(KrylovSpace.empty(locked), 0, False, none, none)
+
+    @property
+    def locked(self) -> Tensor:
+        """Return the orthonormal vectors found (k, n)."""
+        return self.space.locked
 
     @property
     def dimension(self) -> int:
         """Return the dimension n' of the complement."""
         return self.locked.shape[1] - len(self.locked)
 
-    def random_direction(self, rng: Tensor) -> tuple[Tensor | None, Tensor]:
-        """Return a random unit vector (n,) of the complement, new to the space, and the generator's next state."""
+    def begin(self, rng: Tensor) -> tuple[Self, Tensor]:
+        """Return the space that waits for the product with its start w, a random vector, and the generator's next state."""
         draw, rng = gaussian_rows(1, self.locked.shape[1], rng, self.locked)
-        return self.new_part(draw[0]), rng
+        space = self.space.along(draw[0])
+        assert space is not None  # the pairs found are fewer than the coordinates
+        return replace(self, space=space), rng
 
-    def new_part(self, direction: Tensor) -> Tensor | None:
-        """Return the unit vector along what is new in a direction (n,), or None.
+    def expand(self, forward: Tensor, back: Tensor) -> Self:
+        """Return the space with the direction that it waits for, given A t (m,) and F t (n,)."""
+        return changed(self, space=self.space.expand(forward, back))
 
-        The locked vectors are projected out in float64: what rounding leaves of them would grow back to the largest eigenvalues.
-        """
-        t = self.space.orthogonal_part(self._outside(direction))
-        return None if t is None else self._outside(t)
+    def next_direction(self, limit: int, kept: tuple[int, int]) -> Self:
+        """Return the space that waits for the next Lanczos vector q, restarted from its `kept` outermost Ritz vectors once it has `limit`.
 
-    def expand(self, v: Tensor, g: Tensor, quotient: float) -> Self:
-        """Return the space with a further direction v (n,), given g = F v and the Rayleigh quotient; the first is the start w."""
-        return replace(self, space=self.space.expand(v, g, quotient))
-
-    def next_direction(self, limit: int, kept: tuple[int, int]) -> tuple[Self, Tensor | None]:
-        """Return the space, restarted from its `kept` outermost Ritz vectors once it has `limit`, and the next Lanczos vector q (n,).
-
-        None is returned for q, and the space marked, where it is exhausted.
+        Where there is none it waits for nothing, and is marked as exhausted.
         """
         # No new direction: the space is invariant under C, and its Ritz pairs are exact.
-        q = None if len(self.space) >= self.dimension else self.new_part(self.space.last_image())
-        if q is None:
-            return replace(self, exhausted=True), None
-        return (self if len(self.space) < limit else self._restarted(q, kept)), q
+        if len(self.space) >= self.dimension or not len(self.space.R):
+            return replace(self, exhausted=True)
+        check = self if len(self.space) < limit else self._restarted(kept)
+        space = check.space.along_latest()
+        assert space is not None  # there is a row R
+        return changed(check, space=space)
 
-    def _restarted(self, q: Tensor, kept: tuple[int, int]) -> Self:
+    def _restarted(self, kept: tuple[int, int]) -> Self:
         """Return the thick restart, with what keeps the weight bound valid.
 
         Every Ritz vector's share of <w, y>, kept or not, is a known multiple of <q, y>; the next cycle bounds <q, y> as this one <w, y>.
         """
         values, vectors = self.space.values, self.space.vectors
-        shares = float(inner(self.space.G.rows[-1:], q)) * vectors[:, self.start] * vectors[:, -1]
+        shares = self.space.C[0, -1] * vectors[:, self.start] * vectors[:, -1]
         space = self.space.restarted(*kept)
         return replace(
             self,
             space=space,
             start=len(space),
-            poles=_stacked(self.poles, values, torch.inf),
+            poles=_stacked(self.poles, values, np.inf),
             residues=_stacked(self.residues, shares, 0.0),
         )
 
     def extreme(self, sign: int) -> tuple[float, float]:
         """Return the extreme Ritz value of an end and its residual norm."""
         i = 0 if sign > 0 else -1
-        return float(self.space.values[i]), self.space.residual(i)[1]
+        return float(self.space.values[i]), self.space.residual_norm(i)
 
     def beyond(self, sign: int, number: int) -> Tensor:
         """Return the outermost Ritz vectors of an end (number, n)."""
-        return self.space.combine(self._outermost(self.space.vectors, sign)[:number])
+        return self.space.combine(self._outermost(self.space.vectors, sign)[:number].copy())
 
     def judge(self, end: End) -> Verdict:
         """Return what is known about an end."""
@@ -178,31 +178,24 @@ class Complement:
         return least_margin(end, self._rules_out, least)
 
     def _converged(self, end: End, number: int) -> bool:
-        chosen = self._outermost(torch.arange(len(self.space)), end.sign)[:number]
-        residuals = self.space.residuals(self.space.vectors[chosen], self.space.values[chosen])
-        return self.exhausted or bool((torch.linalg.vector_norm(residuals, dim=1, dtype=torch.float64) <= end.allowed).all())
+        chosen = self._outermost(np.arange(len(self.space)), end.sign)[:number]
+        residuals = self.space.residual_norms(self.space.vectors[chosen], self.space.values[chosen])
+        return self.exhausted or bool((residuals <= end.allowed).all())
 
     @staticmethod
-    def _outermost(rows: Tensor, sign: int) -> Tensor:
-        return rows if sign > 0 else rows.flip(0)
-
-    def _outside(self, vector: Tensor) -> Tensor:
-        """Return the part of a vector (n,) that is orthogonal to the locked ones: twice, in float64."""
-        locked, t = self.locked.double(), vector.double()
-        for _ in range(2):
-            t = t - locked.T @ (locked @ t)
-        return t.to(vector)
+    def _outermost(rows: Any, sign: int) -> Any:
+        return rows if sign > 0 else rows[::-1]
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain tensors and numbers."""
-        own = {name: getattr(self, name) for name in ("locked", "start", "exhausted", "poles", "residues")}
-        return own | self.space.to_dict()
+        tensors = {"poles": torch.from_numpy(self.poles), "residues": torch.from_numpy(self.residues)}
+        return {"start": self.start, "exhausted": self.exhausted} | tensors | self.space.to_dict()
 
     @classmethod
     def from_dict(cls, flat: dict[str, Any]) -> Self:
         """Return the space that `to_dict` described."""
-        own = {name: flat.pop(name) for name in ("locked", "start", "exhausted", "poles", "residues")}
-        return cls(space=KrylovSpace.from_dict(flat), **own)
+        poles, residues = flat["poles"].numpy(), flat["residues"].numpy()
+        return cls(KrylovSpace.from_dict(flat), flat["start"], flat["exhausted"], poles, residues)
 
 
 def weight_at_risk(n: int) -> float:
@@ -220,8 +213,8 @@ def least_margin(end: End, rules_out: Callable[[float], bool], least: float = 0.
     return high
 
 
-def _stacked(rows: Tensor, row: Tensor, fill: float) -> Tensor:
+def _stacked(rows: Array, row: Array, fill: float) -> Array:
     """Return rows (cycles, d) with one more, the shorter ones filled up."""
-    stacked = torch.full((len(rows) + 1, max(rows.shape[1], len(row))), fill, dtype=torch.float64)
+    stacked = np.full((len(rows) + 1, max(rows.shape[1], len(row))), fill)
     stacked[:-1, : rows.shape[1]], stacked[-1, : len(row)] = rows, row
     return stacked

@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from eigexp.linalg.gaussian import gaussian_rows
-from eigexp.linalg.orthonormal import random_orthogonal
 from eigexp.operators.base import Operator
 from eigexp.pairs import Evidence
-from eigexp.solvers.base import Request
+from eigexp.solvers.base import Request, changed
 from eigexp.solvers.krylov.checking import (
     begin_check,
     bottom_needs_steps,
@@ -24,6 +24,7 @@ from eigexp.solvers.krylov.image_state import KrylovImage
 from eigexp.solvers.krylov.initial_vectors import ROUNDS, structured_vectors
 from eigexp.solvers.krylov.preconditioners import precondition
 from eigexp.solvers.krylov.settings import KrylovSettings
+from eigexp.solvers.krylov.space import KrylovSpace
 
 _PATIENCE = 12  # steps between the first round of structured vectors and the next, where the value is proven already
 _NULL_RTOL = 1e-6  # of lambda_1: Ritz values below it count for the estimated share of the null space
@@ -35,27 +36,27 @@ def decide(settings: KrylovSettings, A: Operator, image: int, state: KrylovImage
         state = continue_check(settings, state)
         if state.phase == "check" and state.steps < settings.max_steps:
             return state
-    state, residuals = measure(settings, state)
+    state = measure(settings, state)
     if len(state.space) >= state.n:  # the space is the whole of the coordinates: its Ritz pairs are the eigenpairs
         return _finish(settings, replace(state, top_checked=True, bottom_checked=True))
     if state.steps >= settings.max_steps:
         return _finish(settings, state)
     if state.phase == "probe":
         return _probe(A, state)
-    if residuals is None:
-        return _expand(state, state.space.last_image())
-    return _search(settings, A, image, state, residuals)
+    if len(state.values) < len(state.residuals):
+        return _wait(state, state.space.along_latest())
+    return _search(settings, A, image, state)
 
 
-def _search(settings: KrylovSettings, A: Operator, image: int, state: KrylovImage, residuals: Tensor) -> KrylovImage:
+def _search(settings: KrylovSettings, A: Operator, image: int, state: KrylovImage) -> KrylovImage:
     """Expand by what serves the first sought pair that has not converged; when all have, check, and finish."""
-    unconverged = (~converged(settings, state)).nonzero().flatten().tolist()
+    unconverged = np.flatnonzero(~converged(settings, state)).tolist()
     top_open = bool(unconverged) and unconverged[0] < settings.sought_top
     # 1. What was found elsewhere comes first: it is worth more than the next residual.
     if len(state.queue):
         state, direction = _from_queue(settings, state, top_open=top_open)
         if direction is not None:
-            return _expand(state, direction)
+            return _wait(state, state.space.along(direction))
     # 2. Patterns, once lambda_1 has settled: only then is it known which of them beat the smallest values.
     if not top_open and _structured_due(settings, state, bottom_open=bool(unconverged)):
         vectors = structured_vectors(A, image, state.rounds)
@@ -65,13 +66,12 @@ def _search(settings: KrylovSettings, A: Operator, image: int, state: KrylovImag
         state = replace(state, rounds=ROUNDS)
     # 3. The residual of the first pair that has not converged: from one start, that is Lanczos.
     if unconverged:
-        residual = residuals[unconverged[0]]
         if top_open or not settings.preconditioner:
-            return _expand(state, residual)
-        return _expand_preconditioned(A, with_top_margin(settings, state), residual)
+            return _along_residual(state, unconverged[0])
+        return _along_preconditioned(A, with_top_margin(settings, state), unconverged[0])
     # 4. Converged by its residual, but perhaps to the second smallest.
     if bottom_needs_steps(settings, state):
-        return _expand(state, residuals[-1])
+        return _along_residual(state, -1)
     # 5. Nothing is left to improve: check what was missed, or finish.
     state = conclude_search(settings, state)
     return begin_check(settings, state) if check_is_due(settings, state) else _finish(settings, state)
@@ -101,21 +101,27 @@ def _structured_due(settings: KrylovSettings, state: KrylovImage, *, bottom_open
     return bottom_open and state.steps >= state.tried_at + _PATIENCE
 
 
-def _expand(state: KrylovImage, direction: Tensor) -> KrylovImage:
-    """Ask for the product with the new part of a direction, or with a random one where nothing is new."""
-    t = state.space.orthogonal_part(direction)
-    rng = state.rng
-    # The space may be invariant under F; then only a random vector leads out of it.
-    if t is None:
-        t, rng = random_orthogonal(state.space.V.rows, state.n, rng)
-    return replace(state, request=Request("fisher", t[None]), rng=rng)
+def _along_residual(state: KrylovImage, i: int) -> KrylovImage:
+    """Expand by the residual of sought pair i."""
+    return _wait(state, state.space.along_residual(state.coefficients[i]))
 
 
-def _expand_preconditioned(A: Operator, state: KrylovImage, residual: Tensor) -> KrylovImage:
-    """Expand by the direction to which the preconditioner turns a residual; first comes what it is made of."""
+def _along_preconditioned(A: Operator, state: KrylovImage, i: int) -> KrylovImage:
+    """Expand by the direction to which the preconditioner turns the residual of pair i; first comes what it is made of."""
     if state.preconditioner is None:
         return _probe(A, replace(state, phase="probe"))
-    return _expand(replace(state, assisted=True), precondition(state.preconditioner, A, residual))
+    residual = state.space.residual(state.coefficients[i], float(state.values[i]))
+    return _wait(replace(state, assisted=True), state.space.along(precondition(state.preconditioner, A, residual)))
+
+
+def _wait(state: KrylovImage, space: KrylovSpace | None) -> KrylovImage:
+    """Ask for the product that the space waits for, or that with a random direction where none was new to it."""
+    rng = state.rng
+    # The space may be invariant under F; then only a random vector leads out of it.
+    while space is None:
+        draw, rng = gaussian_rows(1, state.n, rng, state.space.locked)
+        space = state.space.along(draw[0])
+    return changed(state, space=space, request=Request("fisher", space.direction), rng=rng)
 
 
 def _probe(A: Operator, state: KrylovImage) -> KrylovImage:
@@ -129,14 +135,14 @@ def _finish(settings: KrylovSettings, state: KrylovImage) -> KrylovImage:
     met = converged(settings, state)
     top_met, bottom_met = bool(met[: settings.sought_top].all()), bool(met[settings.sought_top :].all())
     # Weight of the random start on Ritz vectors of value zero: a random unit vector has dim / n of its square in a null space.
-    null = state.space.vectors[state.space.values < _NULL_RTOL * state.largest, 0].square().sum()
+    null = np.square(state.space.vectors[state.space.values < _NULL_RTOL * state.largest, 0]).sum()
     return replace(
         state,
         request=None,
         phase="finished",
         status="converged" if top_met and bottom_met else "budget",
         space=state.space.restart(state.coefficients, state.values),
-        coefficients=torch.eye(len(state.values), dtype=torch.float64),
+        coefficients=np.eye(len(state.values)),
         check=None,
         queue=state.queue[:0].clone(),
         quotients=state.quotients[:0].clone(),

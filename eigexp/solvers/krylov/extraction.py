@@ -6,13 +6,14 @@ is asked of a bottom pair: both z^T F z and the residual ||F z - theta z|| are a
 1997, which minimise ||F z - theta z|| for a given theta.)
 """
 
+import math
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from eigexp.solvers.both_ends import Wanted
-from eigexp.solvers.krylov.space import KrylovSpace
+from eigexp.solvers.krylov.space import Array, KrylovSpace
 
 
 @dataclass(frozen=True)
@@ -21,13 +22,13 @@ class Extraction:
 
     Attributes:
         eigenindex: (k,).
-        coefficients: of their vectors in the space (k, d), float64.
-        values: Rayleigh quotients (k,), float64.
+        coefficients: of their vectors in the space (k, d).
+        values: Rayleigh quotients (k,).
     """
 
-    eigenindex: Tensor
-    coefficients: Tensor
-    values: Tensor
+    eigenindex: NDArray[np.int64]
+    coefficients: Array
+    values: Array
 
 
 def ritz_pairs(space: KrylovSpace, wanted: Wanted) -> Extraction:
@@ -42,20 +43,20 @@ def shrunk_pairs(space: KrylovSpace, wanted: Wanted) -> tuple[Extraction, float]
     The bottom is sought among the Ritz vectors outside the wanted top, so that it is orthogonal to it in both inner products.
 
     Args:
-        space: with its Gram matrix, and at least as large as what is wanted.
+        space: at least as large as what is wanted.
         wanted: bottom > 0.
     """
     pairs = ritz_pairs(space, wanted)
     tops = int((pairs.eigenindex < wanted.top).sum())
     k = len(pairs.eigenindex) - tops
     others, values = space.vectors[tops:], space.values[tops:]
-    # For z = c V, ||F z||^2 = c G G^T c^T: the smallest eigenvectors of G G^T are what F shrinks most.
-    squares, columns = torch.linalg.eigh(others @ space.gram @ others.T)
+    # For z = c V, ||F z||^2 = c S c^T with S = <F V, F V>: its smallest eigenvectors are what F shrinks most.
+    squares, columns = np.linalg.eigh(others @ space.squares() @ others.T)
     span = columns.T[:k]
     # Rayleigh-Ritz once more, within those: the pairs must be orthogonal with respect to F too.
-    theta, rotation = torch.linalg.eigh((span * values) @ span.T)
-    bottom = rotation.T.flip(0) @ span @ others
+    theta, rotation = np.linalg.eigh((span * values) @ span.T)
+    bottom = rotation.T[::-1] @ span @ others
     extraction = Extraction(
-        pairs.eigenindex, torch.cat([pairs.coefficients[:tops], bottom]), torch.cat([pairs.values[:tops], theta.flip(0)])
+        pairs.eigenindex, np.concatenate([pairs.coefficients[:tops], bottom]), np.concatenate([pairs.values[:tops], theta[::-1]])
     )
-    return extraction, float(squares[k - 1].clamp(min=0.0).sqrt())
+    return extraction, math.sqrt(max(float(squares[k - 1]), 0.0))

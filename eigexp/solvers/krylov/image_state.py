@@ -3,14 +3,18 @@
 from dataclasses import dataclass
 from typing import Any, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from eigexp.pairs import Evidence
 from eigexp.solvers.base import ImageState, Request
 from eigexp.solvers.krylov.complement import Complement
 from eigexp.solvers.krylov.preconditioners import PRECONDITIONERS, Preconditioner
-from eigexp.solvers.krylov.space import KrylovSpace
+from eigexp.solvers.krylov.space import Array, KrylovSpace
+
+_ARRAYS = ("eigenindex", "coefficients", "values", "residuals")
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,9 @@ class KrylovImage(ImageState):
         top_margin, bottom_margin: how far beyond them that conclusion leaves room, in units of the eigenvalues.
         next_top, next_bottom: value and residual of the check's best pair beyond those found, or None.
         eigenindex: ranks of the sought pairs that the space holds (k,).
-        coefficients: of their vectors in the space (k, d), float64.
-        values: their Rayleigh quotients (k,), float64.
-        residuals: their residual norms (k,), float64; NaN before they are all there.
+        coefficients: of their vectors in the space (k, d).
+        values: their Rayleigh quotients (k,).
+        residuals: their residual norms (k,); NaN before they are all there.
         n: coordinates of a vector.
         restarts: of the space.
         evidence_top, evidence_bottom: what the solver can say of an end, once it has finished.
@@ -59,10 +63,10 @@ class KrylovImage(ImageState):
     bottom_margin: float
     next_top: tuple[float, float] | None
     next_bottom: tuple[float, float] | None
-    eigenindex: Tensor
-    coefficients: Tensor
-    values: Tensor
-    residuals: Tensor
+    eigenindex: NDArray[np.int64]
+    coefficients: Array
+    values: Array
+    residuals: Array
     n: int
     restarts: int
     evidence_top: Evidence | None
@@ -73,16 +77,16 @@ class KrylovImage(ImageState):
     @classmethod
     def begin(cls, direction: Tensor, *, num_sought: int, rounds: int, rng: Tensor) -> Self:
         """Return the state that asks for the product with a first direction (n,), and knows nothing."""
-        n = len(direction)
-        none = direction.new_empty(0, n)
-        unknown = torch.empty(0, dtype=torch.float64)
+        none = direction.new_empty(0, len(direction))
+        space = KrylovSpace.empty(none).along(direction)
+        assert space is not None
         return cls(
-            request=Request("fisher", direction[None]),
+            request=Request("fisher", space.direction),
             phase="krylov",
-            space=KrylovSpace.empty(n, direction.dtype, direction.device),
+            space=space,
             check=None,
             queue=none,
-            quotients=unknown,
+            quotients=torch.empty(0, dtype=torch.float64),
             rounds=rounds,
             tried_at=0,
             probes=none,
@@ -94,11 +98,11 @@ class KrylovImage(ImageState):
             bottom_margin=0.0,
             next_top=None,
             next_bottom=None,
-            eigenindex=torch.empty(0, dtype=torch.int64),
-            coefficients=torch.empty(0, 0, dtype=torch.float64),
-            values=unknown,
-            residuals=torch.full((num_sought,), torch.nan, dtype=torch.float64),
-            n=n,
+            eigenindex=np.empty(0, np.int64),
+            coefficients=np.empty((0, 0)),
+            values=np.empty(0),
+            residuals=np.full(num_sought, np.nan),
+            n=len(direction),
             restarts=0,
             evidence_top=None,
             evidence_bottom=None,
@@ -114,6 +118,7 @@ class KrylovImage(ImageState):
     def to_dict(self) -> dict[str, Any]:
         """Return a flat dict: space, check and preconditioner as their tensors."""
         flat = super().to_dict()
+        flat |= {name: torch.from_numpy(flat[name]) for name in _ARRAYS}
         parts = {"space": flat.pop("space").to_dict()}
         check, preconditioner = flat.pop("check"), flat.pop("preconditioner")
         if check is not None:
@@ -129,6 +134,7 @@ class KrylovImage(ImageState):
         made = [made(**part) for kind, made in PRECONDITIONERS.items() if (part := _part(values, kind))]
         return super().from_dict(
             values
+            | {name: values[name].numpy() for name in _ARRAYS}
             | {
                 "space": KrylovSpace.from_dict(space),
                 "check": Complement.from_dict(check) if check else None,

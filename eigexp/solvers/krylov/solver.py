@@ -30,7 +30,7 @@ from eigexp.linalg.basis import rows_at_most
 from eigexp.linalg.orthonormal import random_orthogonal
 from eigexp.operators.base import Operator
 from eigexp.pairs import RitzPairs
-from eigexp.solvers.base import Answer, ImageState, Progress
+from eigexp.solvers.base import Answer, ImageState, ProductKind, Progress
 from eigexp.solvers.krylov.deciding import decide
 from eigexp.solvers.krylov.growing import take_answer
 from eigexp.solvers.krylov.image_state import KrylovImage
@@ -52,10 +52,9 @@ class Krylov(KrylovSettings):
     image_state: ClassVar[type[ImageState]] = KrylovImage
 
     def vectors(self, n: int) -> int:
-        """Return the vectors of the space, V and G, and of the one that checks it."""
+        """Return the vectors of the space, and of the one that checks it."""
         storage, copied = rows_at_most(min(self.limit, self.max_steps, n))
-        # V and G for each space.
-        return (4 if self.may_check else 2) * storage + copied
+        return (2 if self.may_check else 1) * storage + copied
 
     def memory_hint(self, vectors: int) -> str:
         """Return the hint with the largest `max_basis` that fits, if it is of any use."""
@@ -75,6 +74,11 @@ class Krylov(KrylovSettings):
         rounds = 0 if self.structured_vectors and self.num_bottom else ROUNDS
         return KrylovImage.begin(direction, num_sought=len(self.sought(n).eigenindex), rounds=rounds, rng=rng)
 
+    def check_product(self, kind: ProductKind, product: Tensor) -> None:
+        """Refuse a product that is not finite; of F v a space sees that in the numbers that it reads anyway."""
+        if kind != "fisher":
+            super().check_product(kind, product)
+
     def advance(self, A: Operator, image: int, state: KrylovImage, answer: Answer) -> KrylovImage:
         """Take the product into the space at hand, then decide on the next."""
         return decide(self, A, image, take_answer(self, A, state, answer))
@@ -83,8 +87,8 @@ class Krylov(KrylovSettings):
         """Return the wanted pairs that the space holds."""
         asked = self._asked(state)
         return RitzPairs(
-            state.eigenindex[asked],
-            state.values[asked],
+            torch.from_numpy(state.eigenindex[asked]),
+            torch.from_numpy(state.values[asked]),
             state.space.combine(state.coefficients[asked]),
             state.evidence_top,
             state.evidence_bottom,
@@ -97,13 +101,12 @@ class Krylov(KrylovSettings):
 
     def image_progress(self, state: KrylovImage) -> Progress:
         """Return the progress in plain numbers; nothing is known before the space holds every wanted pair."""
-        asked = self._asked(state)
-        if len(state.eigenindex) < len(state.residuals):
-            asked = asked[:0]
+        complete = len(state.eigenindex) == len(state.residuals)
+        asked = self._asked(state) if complete else slice(0)
         pairs = (state.eigenindex[asked], state.values[asked], state.residuals[asked])
         return Progress.of(state, state.phase, pairs, state.largest, self.tol)
 
-    def _asked(self, state: KrylovImage) -> Tensor:
+    def _asked(self, state: KrylovImage) -> slice:
         """Return the positions of the pairs asked for: all that are sought, but for a lambda_1 that is sought as the scale alone."""
-        wanted = self.wanted(state.n).eigenindex
-        return torch.isin(state.eigenindex, wanted).nonzero().flatten()
+        as_scale = not self.num_top and state.n > self.num_bottom
+        return slice(1 if as_scale else 0, None)

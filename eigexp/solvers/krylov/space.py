@@ -1,89 +1,214 @@
-"""A subspace with its image under F, as a value: expand, Rayleigh-Ritz, residuals, restart."""
+"""A subspace that grows by products with F, as a value: propose a direction, take its product, Rayleigh-Ritz, residuals, restart.
 
-from dataclasses import dataclass, replace
+Orthonormal rows V (d, n) with F V = H V + C^T R: the rows R (r, n), orthogonal to V, are what F adds to the space, and C (r, d) how much of
+each. A Lanczos process has one row R, its next vector, which a thick restart keeps (Stewart 2001); a direction from elsewhere adds one. So
+the residual of a Ritz pair with coefficients c is R^T C c: its norm costs no work of length n, and F V needs no memory.
+"""
+
+import math
+from dataclasses import dataclass
 from typing import Any, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from eigexp.linalg.basis import Basis
-from eigexp.linalg.orthonormal import inner, norm, orthogonal_to
-from eigexp.linalg.rayleigh_ritz import ritz
+from eigexp.linalg.orthonormal import orthogonal_to, outside, read
+from eigexp.solvers.base import changed, overflow
 
-_FIELDS = ("V", "G", "H", "gram")
+Array = NDArray[np.float64]
+
+_FIELDS = ("V", "H", "R", "C", "leans_from", "locked", "coupling")
+_NEGLIGIBLE = 1e-3  # of the largest coefficient: a smaller one is left to the pass over the whole basis
+_ROUNDINGS = 10  # units of precision of F v, in which its new part is rounding alone
 
 
 @dataclass(frozen=True)
 class KrylovSpace:
-    """Orthonormal rows V (d, n), G = F V, and the projection H = V F V^T in float64, so that every residual is free of products.
+    """The space, and the direction whose product it waits for, if any. Tensors are on the device, arrays on the host.
 
     Attributes:
-        V: orthonormal basis.
-        G: F of each row of V.
-        H: (d, d), float64, on the CPU.
-        gram: G G^T of the first rows of G, as far as it was asked for: (e, e), e <= d, float64, on the CPU.
+        V: orthonormal basis, with that direction as its last row, if any.
+        H: V F V^T (d, d).
+        R: orthonormal rows (r, n), orthogonal to V.
+        C: their coefficients in F V (r, d).
+        leans_from: first row of V on which F of that direction leans noticeably.
+        locked: orthonormal rows (e, n) to which the space is orthogonal.
+        coupling: <locked, F V> (e, d).
         values, vectors: Ritz values (d,), decreasing, and their coefficient rows (d, d).
     """
 
     V: Basis
-    G: Basis
-    H: Tensor
-    gram: Tensor
-    values: Tensor
-    vectors: Tensor
+    H: Array
+    R: Tensor
+    C: Array
+    leans_from: int
+    locked: Tensor
+    coupling: Array
+    values: Array
+    vectors: Array
 
     @classmethod
-    def of(cls, V: Basis, G: Basis, H: Tensor, gram: Tensor) -> Self:
-        """Return the space with its Ritz values and vectors."""
-        return cls(V, G, H, gram, *ritz(H))
-
-    @classmethod
-    def empty(cls, n: int, dtype: torch.dtype, device: torch.device) -> Self:
-        """Return the space {0} in n coordinates."""
-        rows = Basis.of(torch.empty(0, n, dtype=dtype, device=device))
-        none = torch.empty(0, 0, dtype=torch.float64)
-        return cls(rows, rows, none, none, none.flatten(), none)
+    def empty(cls, locked: Tensor) -> Self:
+        """Return the space {0} in the coordinates, dtype and device of rows (e, n) to which it stays orthogonal; e may be 0."""
+        none = np.empty((0, 0))
+        return cls(Basis.of(locked[:0]), none, locked[:0], none, 0, locked, np.empty((len(locked), 0)), none[0:0].ravel(), none)
 
     def __len__(self) -> int:
-        return self.V.size
+        return self.H.shape[0]
 
-    def expand(self, v: Tensor, g: Tensor, quotient: float) -> Self:
-        """Return the space with a further direction v (n,), orthogonal to V, given g = F v and the Rayleigh quotient <A v, A v>."""
-        d = len(self)
-        H = torch.empty(d + 1, d + 1, dtype=torch.float64)
-        # <A v, A v> for the diagonal: never negative, and more precise than <v, F v> for small values.
-        H[:d, :d], H[d, d] = self.H, quotient
-        H[d, :d] = H[:d, d] = inner(self.V.rows, g)
-        return self.of(self.V.append(v), self.G.append(g), H, self.gram)
+    @property
+    def rows(self) -> Tensor:
+        """Return the basis (d, n), without the direction whose product is waited for."""
+        return self.V.rows[: len(self)]
 
-    def with_gram(self) -> Self:
-        """Return the space with the whole of G G^T."""
-        d, known = len(self), len(self.gram)
-        if known == d:
-            return self
-        gram = torch.empty(d, d, dtype=torch.float64)
-        gram[:known, :known] = self.gram
-        gram[:, known:] = inner(self.G.rows, self.G.rows[known:])
-        gram[known:, :known] = gram[:known, known:].T
-        return replace(self, gram=gram)
+    @property
+    def direction(self) -> Tensor:
+        """Return the direction whose product is waited for, as a block (1, n)."""
+        return self.V.rows[-1:]
 
-    def residual(self, i: int) -> tuple[Tensor, float]:
-        """Return the residual F z - theta z (n,) of Ritz pair i (from the end if negative), and its norm."""
-        (r,) = self.residuals(self.vectors[[i]], self.values[[i]])
-        return r, norm(r)
+    def along_residual(self, coefficients: Array) -> Self | None:
+        """Return the space that waits for the product with the new part of a vector's residual, or None.
 
-    def residuals(self, coefficients: Tensor, values: Tensor) -> Tensor:
-        """Return the residuals F z - theta z (k, n) of vectors z given by coefficient rows (k, d), and values theta (k,)."""
-        scaled = values[:, None] * coefficients
-        return coefficients.to(self.G.rows) @ self.G.rows - scaled.to(self.V.rows) @ self.V.rows
+        Args:
+            coefficients: of the vector (d,).
+        """
+        return self._along_new(self.C @ coefficients)
 
-    def combine(self, coefficients: Tensor) -> Tensor:
+    def along_latest(self) -> Self | None:
+        """Return the space that waits for the product with what F has added to it last, in a Lanczos process the next vector, or None."""
+        return self._along_new(np.eye(len(self.R))[-1:].sum(0))
+
+    def _along_new(self, weights: Array) -> Self | None:
+        """Return the space that waits for the product with a combination of the rows R, of any length, given by weights (r,)."""
+        if not np.any(weights):
+            return None
+        R, C = self.R, self.C
+        # One row is the direction itself. Of several, a reflection makes the first of them the direction.
+        if len(weights) > 1:
+            turn = _reflection(weights)
+            R, C = torch.from_numpy(turn).to(R) @ R, turn @ C
+        return changed(self, V=self.V.extend(R[:1]), R=R[1:], C=C[1:], leans_from=_first_of_note(C[0]))
+
+    def along(self, t: Tensor) -> Self | None:
+        """Return the space that waits for the product with what is new in t (n,), or None."""
+        new = orthogonal_to(self.rows, outside(self.locked, t)[0])
+        if new is None:
+            return None
+        new = outside(self.locked, new)[0]
+        space = self._without(new)
+        return changed(space, V=space.V.append(new))
+
+    def _without(self, t: Tensor) -> Self:
+        """Return the space with R orthogonal to a unit row t (n,) as well, and the first row on which F t leans."""
+        shares = read(self.R @ t)
+        if not np.any(shares):
+            return changed(self, leans_from=len(self))
+        # After a reflection t leans on the first row of R alone.
+        turn = _reflection(shares)
+        R, C = torch.from_numpy(turn).to(self.R) @ self.R, turn @ self.C
+        leans_from = _first_of_note(C[0])
+        # Against everything: a first row almost along t leaves little, in which rounding would grow from step to step.
+        first = orthogonal_to(torch.cat([self.rows, t[None], R[1:]]), R[0])
+        if first is None:
+            return changed(self, R=R[1:], C=C[1:], leans_from=leans_from)
+        C[0] *= read(R[:1] @ first)[0]
+        return changed(self, R=torch.cat([first[None], R[1:]]), C=C, leans_from=leans_from)
+
+    def expand(self, forward: Tensor, back: Tensor) -> Self:
+        """Return the space with the direction that it waits for, t, given forward = A t (m,) and back = F t (n,).
+
+        Classical Gram-Schmidt in two passes of matrix-vector products: over the rows on which F t is known to lean, then over all. Nothing
+        is read back from the device but one vector of coefficients and norms.
+
+        Raises:
+            OperatorError: if the product is not finite.
+        """
+        rows, R = self.V.rows, self.R
+        # F V = H V + C^T R and F is symmetric: so it is known on which rows F t leans.
+        near, d = rows[self.leans_from :], len(self) + 1
+        first = near @ back
+        w = torch.addmv(back, near.T, first, alpha=-1)
+        aside = [R @ w] if len(R) else []
+        if aside:
+            w.addmv_(R.T, aside[0], alpha=-1)
+        second = rows @ w
+        # Locked rows last, in float64: what rounding leaves of them would grow back to the largest eigenvalues.
+        w, coupling = outside(self.locked, w.addmv_(rows.T, second, alpha=-1))
+        numbers = read(torch.cat([second, first, *aside, *coupling, _norm(w), _norm(forward)]))
+        if not np.isfinite(numbers).all():
+            raise overflow(back.dtype)
+        h, first, aside, coupling, (norm, stretch) = np.split(numbers, np.cumsum([d, len(near), len(R), len(self.locked)]))
+        # R was taken out before V, so that a remainder much shorter than its part in R leans on R again.
+        removed = max(math.hypot(*h), math.hypot(*coupling), 0.1 * math.hypot(*aside))
+        h[d - len(near) :] += first
+        row = self._next_row(w, np.concatenate([h, aside, coupling]), removed, norm)
+        return self._grown(h, stretch**2, aside, coupling, row)
+
+    def _next_row(self, w: Tensor, known: Array, removed: float, norm: float) -> tuple[Tensor, float]:
+        """Return what F adds as a row of unit length, and its length; no row where it is rounding alone.
+
+        Further passes over all rows follow while one removes much (Daniel, Gragg, Kaufman and Stewart 1976).
+
+        Args:
+            w: what is left of F t (n,) after the passes of `expand`, of length `norm`.
+            known: coefficients of what they removed.
+            removed: length of what the last of them removed.
+            norm: of w.
+        """
+        size = math.hypot(*known, norm)
+        while norm <= removed:
+            rows = torch.cat([self.V.rows, self.R])
+            again = rows @ w
+            w, _ = outside(self.locked, torch.addmv(w, rows.T, again, alpha=-1))
+            *change, left = read(torch.cat([again, _norm(w)]))
+            if left <= 0.1 * norm:
+                return w[None][:0], 0.0
+            removed, norm = math.hypot(*change), left
+        if norm <= _ROUNDINGS * torch.finfo(w.dtype).eps * size:
+            return w[None][:0], 0.0
+        return w.mul_(1 / norm)[None], norm
+
+    def _grown(self, h: Array, quotient: float, aside: Array, coupling: Array, row: tuple[Tensor, float]) -> Self:
+        """Return the space with <V, F t> = h, <t, F t> = quotient, <R, F t> = aside, and a further row of R with its coefficient."""
+        d, (new, length) = len(self), row
+        H, C = np.empty((d + 1, d + 1)), np.zeros((len(self.R) + len(new), d + 1))
+        H[:d, :d] = self.H
+        # <A t, A t> for the diagonal: never negative, and more precise than <t, F t> for small values.
+        H[d, :], H[:d, d], H[d, d] = h, h[:d], quotient
+        C[: len(self.R), :d], C[: len(self.R), d] = self.C, aside
+        C[len(self.R) :, d] = length
+        R = torch.cat([self.R, new]) if len(self.R) else new
+        return self._of(self.V, H, R, C, np.column_stack([self.coupling, coupling]))
+
+    def _of(self, V: Basis, H: Array, R: Tensor, C: Array, coupling: Array) -> Self:
+        """Return a space that waits for nothing, with its Ritz values and vectors."""
+        return type(self)(V, H, R, C, 0, self.locked, coupling, *_ritz(H))
+
+    def residual_norms(self, coefficients: Array, values: Array) -> Array:
+        """Return the norms (k,) of F z - theta z for vectors z given by coefficient rows (k, d), and values theta (k,)."""
+        within = coefficients @ self.H - values[:, None] * coefficients
+        parts = (within, coefficients @ self.C.T, coefficients @ self.coupling.T)
+        return np.sqrt(sum(np.square(part).sum(1) for part in parts))
+
+    def residual_norm(self, i: int) -> float:
+        """Return the residual norm of Ritz pair i, from the end if negative."""
+        return float(self.residual_norms(self.vectors[[i]], self.values[[i]])[0])
+
+    def residual(self, coefficients: Array, value: float) -> Tensor:
+        """Return F z - theta z (n,), locked rows aside, of a vector z given by coefficients (d,), and a value theta."""
+        within, new = coefficients @ self.H - value * coefficients, self.C @ coefficients
+        return torch.from_numpy(within).to(self.rows) @ self.rows + torch.from_numpy(new).to(self.R) @ self.R
+
+    def squares(self) -> Array:
+        """Return <F v_i, F v_j> of all rows of the basis (d, d)."""
+        return self.H @ self.H.T + self.C.T @ self.C
+
+    def combine(self, coefficients: Array) -> Tensor:
         """Return the vectors (k, n) of coefficient rows (k, d)."""
-        return coefficients.to(self.V.rows) @ self.V.rows
-
-    def orthogonal_part(self, t: Tensor) -> Tensor | None:
-        """Return the unit vector along the part of t that is new to the space, or None."""
-        return orthogonal_to(self.V.rows, t)
+        return torch.from_numpy(coefficients).to(self.rows) @ self.rows
 
     def weight_bound(self, c: float, start: int = 0) -> float:
         """Return a bound of |<w, y>| for unit eigenvectors y with eigenvalue c beyond all Ritz values; see `complement`.
@@ -94,22 +219,15 @@ class KrylovSpace:
         """
         # (H - c)^-1 e_last in the Ritz basis; its unknown factor cancels in the quotient.
         x = self.vectors[:, -1] / (self.values - c)
-        return float((self.vectors[:, start] @ x).abs() / x.norm())
+        return float(abs(self.vectors[:, start] @ x) / np.linalg.norm(x))
 
-    def last_image(self) -> Tensor:
-        """Return F of the latest direction: the next vector of a Lanczos process."""
-        return self.G.rows[-1]
-
-    def restart(self, coefficients: Tensor, values: Tensor) -> Self:
+    def restart(self, coefficients: Array, values: Array) -> Self:
         """Return the space of vectors that are orthonormal, orthogonal with respect to F, and have Rayleigh quotients `values`.
 
-        With Ritz vectors: the thick restart of Wu and Simon (2000).
+        With Ritz vectors, whose residuals lie in R: the thick restart of Wu and Simon (2000). Others lose what F adds to them.
         """
-        # G is rotated with V: a restart costs no products.
-        V, G = (Basis.of(coefficients.to(B.rows) @ B.rows) for B in (self.V, self.G))
-        complete = len(self.gram) == len(self)
-        gram = coefficients @ self.gram @ coefficients.T if complete else self.gram[:0, :0]
-        return self.of(V, G, torch.diag(values), gram)
+        V = Basis.of(self.combine(coefficients))
+        return self._of(V, np.diag(values), self.R, self.C @ coefficients.T, self.coupling @ coefficients.T)
 
     def restarted(self, top: int, bottom: int) -> Self:
         """Return the space of its extreme Ritz vectors."""
@@ -117,11 +235,37 @@ class KrylovSpace:
         return self.restart(self.vectors[keep], self.values[keep])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return V, G, H and the Gram matrix as plain tensors."""
-        return {"V": self.V.rows.clone(), "G": self.G.rows.clone(), "H": self.H, "gram": self.gram}
+        """Return the fields as plain tensors and numbers."""
+        flat = {name: getattr(self, name) for name in _FIELDS} | {"V": self.V.rows.clone(), "R": self.R.clone()}
+        return {name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value for name, value in flat.items()}
 
     @classmethod
     def from_dict(cls, flat: dict[str, Any]) -> Self:
         """Return the space that `to_dict` described."""
-        V, G, H, gram = (flat[key] for key in _FIELDS)
-        return cls.of(Basis.of(V), Basis.of(G), H, gram)
+        H, C, coupling = (flat[name].numpy() for name in ("H", "C", "coupling"))
+        return cls(Basis.of(flat["V"]), H, flat["R"], C, flat["leans_from"], flat["locked"], coupling, *_ritz(H))
+
+
+def _ritz(H: Array) -> tuple[Array, Array]:
+    """Return the eigenvalues (d,) of a symmetric matrix, decreasing, and its eigenvectors as rows (d, d)."""
+    values, columns = np.linalg.eigh(H)
+    return values[::-1].copy(), np.ascontiguousarray(columns.T[::-1])
+
+
+def _norm(vector: Tensor) -> Tensor:
+    """Return the norm of a vector, summed in float64, as a tensor (1,) on its device."""
+    return torch.linalg.vector_norm(vector, dtype=torch.float64, keepdim=True)
+
+
+def _first_of_note(coefficients: Array) -> int:
+    """Return the index of the first coefficient (d,) that is not small beside the largest, or d."""
+    sizes = np.abs(coefficients)
+    found = np.flatnonzero(sizes > _NEGLIGIBLE * sizes.max(initial=0.0))
+    return int(found[0]) if len(found) else len(sizes)
+
+
+def _reflection(vector: Array) -> Array:
+    """Return a symmetric orthogonal matrix whose first row is along a vector (r,) that is not zero (Householder 1958)."""
+    u = vector / np.linalg.norm(vector)
+    u[0] += math.copysign(1.0, u[0])
+    return np.eye(len(u)) - 2 * np.outer(u, u) / (u @ u)
