@@ -93,7 +93,7 @@ def test_a_krylov_space_begins_where_factors_of_the_jacobian_would_be_too_large(
 
 
 def test_a_krylov_space_that_takes_long_gives_way_to_the_jacobian(caplog):
-    n = 130
+    n = 310  # more than a space holds before it restarts
     problem = Problem(n, n, (tuple(torch.logspace(0, -8, n, dtype=torch.float64).tolist()),))
     A, solver = CountedOperator(problem.operator()), Auto(tol=1e-12)
     state = solver.init(A, 0)
