@@ -51,12 +51,14 @@ def run(tmp_path, caplog):
     return caplog.text
 
 
+@pytest.mark.slow(2)
 def test_a_checkpoint_is_taken_up(checkpoint, interrupted, tmp_path, caplog):
     assert "Starting this task again" not in run(tmp_path, caplog)
     assert steps_begun_at(tmp_path)[0] > 0
     assert same_numbers(Store("results"), interrupted[2]) and not checkpoint.exists()
 
 
+@pytest.mark.slow(2)
 def test_a_kill_before_the_end_of_a_stored_task_leaves_a_checkpoint_that_the_next_command_removes(
     checkpoint, interrupted, tmp_path, caplog
 ):

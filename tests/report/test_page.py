@@ -126,6 +126,7 @@ def test_every_figure_has_the_command_that_draws_it(tmp_path, monkeypatch):
     assert tags.tags.count("figure") - 2 * 2 == 1 + 2 * 3  # beside the pictures, which have one command together
 
 
+@pytest.mark.slow(3)
 def test_the_commands_of_the_page_draw_its_figures(tmp_path, monkeypatch, capsys):
     from eigexp import cli
 

@@ -34,6 +34,7 @@ def processor_seconds(work):
     return found, time.process_time() - began
 
 
+@pytest.mark.slow(3)
 def test_a_plan_sees_what_is_done(store):
     ids = store.ids()
     standings, seconds = processor_seconds(lambda: [StatusReader(store, Queues({})).of(id, (id,)).state for id in ids])
@@ -41,6 +42,7 @@ def test_a_plan_sees_what_is_done(store):
     assert seconds <= 2.0
 
 
+@pytest.mark.slow(7)
 def test_a_table_of_all(store):
     first, seconds = processor_seconds(lambda: eigexp.results.load(store.root))
     again, faster = processor_seconds(lambda: eigexp.results.load(store.root, "model=onoff"))

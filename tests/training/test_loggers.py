@@ -105,6 +105,7 @@ def test_tensorboard_has_400_rows_after_two_kills(tmp_path):
     assert [event.step for event in read.Scalars("top/1/eigenvalue")] == list(range(1, 401))
 
 
+@pytest.mark.slow(7)
 @pytest.mark.filterwarnings("ignore:The ..noload.. loader strategy is deprecated")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:mlflow", "ignore::DeprecationWarning:alembic")
 def test_mlflow_has_one_run_of_400_rows_after_two_kills(tmp_path):

@@ -42,6 +42,7 @@ def fit(logger, tasks, *callbacks):
     return work
 
 
+@pytest.mark.slow(2)
 def test_offline_wandb_has_every_eigenvalue_in_one_run_a_result(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "disabled")  # the setting wins
     from PIL import Image
@@ -127,6 +128,7 @@ def sent(tmp_path_factory):
     return [(store.read(path.name), closed(folder, path.name)) for path in outcome.folders]
 
 
+@pytest.mark.slow(2)
 def test_curves_are_those_of_the_store(sent):
     for result, path in sent:
         rows = [row for row in history(path) if "solver/step" in row]
@@ -218,6 +220,7 @@ trainer(EigenvalueCurves(), logger=[WandbRuns(save_dir=sys.argv[1], mode=sys.arg
 """
 
 
+@pytest.mark.slow(15)
 def test_an_offline_run_calls_no_other_machine(tmp_path):
     """Every program that would call out is sent to a proxy here, which counts; its name would be looked up there too."""
     called, closed = [], threading.Event()
