@@ -30,6 +30,7 @@ def runs_of(results):
     return {run["method"]: run for run in results["cases"][0]["runs"]}
 
 
+@pytest.mark.slow(1)
 def test_eigexp_comes_first_and_is_right(results):
     assert [run["method"] for run in results["cases"][0]["runs"]] == ["eigexp", *METHODS]
     eigexp = runs_of(results)["eigexp"]

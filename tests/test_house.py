@@ -100,6 +100,7 @@ def test_words_are_plain():
     assert found == []
 
 
+@pytest.mark.slow(1)
 def test_docstrings_of_functions_are_imperative():
     assert [text for text in first_lines() if NOT_A_VERB.match(text.partition(": ")[2])] == []
 

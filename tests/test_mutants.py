@@ -56,6 +56,7 @@ def test_killed_and_surviving_slips_are_counted(tree):
     assert run(tree, "--record", str(tree / "outcomes")).returncode == 0  # another test: what was known holds no longer
 
 
+@pytest.mark.slow(1)
 def test_tests_that_fail_by_themselves_kill_nothing(tree):
     with (tree / "tests/test_sums.py").open("a") as file:
         file.write("    assert False\n")

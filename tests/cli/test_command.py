@@ -69,6 +69,7 @@ def test_the_command_of_the_report_runs_a_result_again(tmp_path):
     assert (other.eigenvalues == result.eigenvalues).all() and (other.eigendistortions == result.eigendistortions).all()
 
 
+@pytest.mark.slow(1)
 def test_budget_exits_with_3_and_is_stored_as_such(tmp_path):
     done = eigexp("run", *TINY, "solver.max_steps=5", cwd=tmp_path)
     assert done.returncode == 3, done.stderr
@@ -140,6 +141,7 @@ class NotFinite(torch.nn.Module):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow(1)
 def test_a_model_of_ones_own_in_training_mode_is_put_to_eval_with_a_note(tmp_path):
     write(
         tmp_path / "mynet.py",

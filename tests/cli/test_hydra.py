@@ -169,6 +169,7 @@ def test_parts_of_ones_own_by_target(here, capsys):
     assert "salut" in capsys.readouterr().out
 
 
+@pytest.mark.slow(1)
 def test_tensors_and_datasets(here):
     import numpy as np
 

@@ -81,6 +81,7 @@ def test_the_command_line_wins_and_picks_among_them(named):
         list(configurations(["model=lgg"]))
 
 
+@pytest.mark.slow(1)
 def test_the_papers_experiment():
     points = [c for _, c in configurations(["experiment=berardino2017", "images.size=64"])]
     assert [c.model.name for c in points] == ["ln", "lg", "lgg", "onoff", "vgg16", "efficientnet_lite0"]

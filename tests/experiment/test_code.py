@@ -57,6 +57,7 @@ def test_an_edited_forward_is_computed_again_and_a_comment_elsewhere_is_not(comp
     assert len({record["settings"]["model.code"] for record in records}) == 2
 
 
+@pytest.mark.slow(1)
 def test_what_the_code_does_not_show_is_seen_in_the_response(computed, tmp_path, caplog):
     ids, _ = computed()
     assert computed() == (ids, ids)

@@ -115,6 +115,7 @@ def test_a_table_needs_all_its_layers(tmp_path):
     assert len(outcome.folders) == 1 and not outcome.tables and not cross_tables(Store(tmp_path))
 
 
+@pytest.mark.slow(1.0)
 def test_batches_of_images_noise_and_a_mask(tmp_path):
     words = ["model.layer=[stem,head]", "images.names=[camera,coins,moon]", "noise.variance=4", "subspace=mask", "dtype=float64"]
     outcome = run(config(tmp_path, *words, "images.batch_size=2"))

@@ -98,6 +98,7 @@ def test_a_model_that_stays_in_float32_is_asked_in_float32_with_a_note(networks,
     assert row.measured == pytest.approx(row.predicted, rel=0.02)
 
 
+@pytest.mark.slow(1.0)
 def test_a_layer_is_asked_itself(tmp_path):
     result = result_of(tmp_path, "model=resnet18", "model.layer=layer1", "model.weights=random", "images.grey=false", "solver.max_steps=40")
     responses = Responses(result, trust=True)
@@ -105,6 +106,7 @@ def test_a_layer_is_asked_itself(tmp_path):
     assert responses.distance(changed, result.image) == pytest.approx(1e-3 * result.eigenvalues[0] ** 0.5, rel=0.02)
 
 
+@pytest.mark.slow(1)
 def test_the_files_and_the_words(onoff, tmp_path):
     lines = write_linearity(onoff, tmp_path / "new", Responses(onoff, trust=True))
     stem = f"camera_onoff_{onoff.id[:8]}_linearity"

@@ -96,6 +96,7 @@ def tampered(path):
     return "digest differs"
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("spoil", [other_settings, other_version, torn_off, tampered])
 def test_a_checkpoint_that_does_not_fit_is_set_aside_and_the_task_starts_anew(checkpoint, interrupted, tmp_path, caplog, spoil):
     reason = spoil(checkpoint)
@@ -106,6 +107,7 @@ def test_a_checkpoint_that_does_not_fit_is_set_aside_and_the_task_starts_anew(ch
     assert same_numbers(Store("results"), interrupted[2])
 
 
+@pytest.mark.slow(1)
 def test_a_result_that_was_changed_is_set_aside_and_made_again(checkpoint, interrupted, tmp_path, caplog):
     run(tmp_path, caplog)
     store = Store("results")

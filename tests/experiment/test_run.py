@@ -74,6 +74,7 @@ def test_a_logger_that_fails_costs_its_log_alone(store, stage, caplog):
     assert stage == "closed" or f"could not be {stage} (OSError: no space)" in note_of(store)
 
 
+@pytest.mark.slow(1)
 def test_a_folder_of_logs_that_cannot_be_written_costs_the_log_alone(store, tmp_path):
     (tmp_path / "file").write_text("")
     assert main(["run", *SMALL[:2], SMALL[3], "store=results", "logger=csv", "logger.csv.save_dir=file/logs"]) == 0

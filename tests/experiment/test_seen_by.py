@@ -35,6 +35,7 @@ def results(store, model):
     return [result for id in store.ids() if (result := store.read(id)).record["model"] == model]
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize("noise", [None, PoissonNoise()], ids=["gaussian", "poisson"])
 def test_values_are_those_of_the_dense_matrix(store, noise):
     (result,) = results(store, "onoff")
@@ -83,6 +84,7 @@ def test_the_command(store, tmp_path, capsys):
     assert "no result in" in capsys.readouterr().err
 
 
+@pytest.mark.slow(1)
 def test_a_chart_has_a_row_for_each_distortion(store):
     rows = seen_by(results(store, "onoff"), networks(["ln", "lg"]))
     chart = seen_by_chart(rows)

@@ -184,6 +184,7 @@ def test_arguments_of_a_library_network_and_an_honest_message_of_a_wrong_size():
         build_network({**node, "arguments": {"image_sise": 32}})
 
 
+@pytest.mark.slow(1)
 def test_transformers():
     """Networks of another library, with random weights: their outputs hold None and several tensors."""
     transformers = pytest.importorskip("transformers")

@@ -148,6 +148,7 @@ def test_norms_are_generalised_problems(dtype, subspace, tmp_path):
         model.double()
 
 
+@pytest.mark.slow(1)
 def test_a_run_of_a_pair(tmp_path):
     words = ("experiment=pair", "model=onoff", "against=lg", "images.size=20")
     plain = small(tmp_path, *words)

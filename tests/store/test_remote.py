@@ -60,6 +60,7 @@ def fake(tmp_path_factory):
     return Store(folder).read(write_fake(folder))
 
 
+@pytest.mark.slow(1)
 def test_a_result_goes_there_and_back_unchanged(bucket, fake, tmp_path):
     remote, there = Remote(bucket), Store(tmp_path / "other")
     assert remote.push(Store(fake.folder.parents[1]), fake.id) and not remote.push(Store(fake.folder.parents[1]), fake.id)
@@ -69,6 +70,7 @@ def test_a_result_goes_there_and_back_unchanged(bucket, fake, tmp_path):
     assert (there.path(fake.id) / "record.json").read_bytes() == (fake.folder / "record.json").read_bytes()
 
 
+@pytest.mark.slow(1)
 def test_a_store_at_a_url_is_shared_by_machines(bucket, fake, tmp_path, monkeypatch):
     first = Store(bucket)
     assert first.remote is not None and first.location == bucket
@@ -131,6 +133,7 @@ def test_a_lease_excludes_others_and_ends_after_its_holder_s_death(bucket, clock
         assert late
 
 
+@pytest.mark.slow(1.0)
 def test_a_living_holder_renews_its_lease(bucket, clock):
     def expiry():
         return json.loads(remote.read("locks/task/00000001"))["expires"]

@@ -64,6 +64,7 @@ def test_a_task_that_fails_says_why_and_the_next_is_computed(store, kind, messag
     assert compute(store, good).state == "done" and store.has(good.id) and not store.has(bad.id)
 
 
+@pytest.mark.slow(1)
 def test_a_task_that_allocates_without_end_stops_at_its_limit_and_the_next_is_computed(store):
     taken = int(re.search(r"VmData:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
     plan = make_plan([*SMALL, "+model.kind=eats_memory_for_real,none", "store=results"])
@@ -82,6 +83,7 @@ def test_limits_of_a_task_that_make_no_sense_are_refused(words):
         make_plan([*SMALL, "+model.kind=none", *words])
 
 
+@pytest.mark.slow(1)
 def test_what_a_task_changes_for_the_whole_process_does_not_reach_the_next(store, tmp_path):
     bad, good = tasks_of("changes_everything", "none")
     draws = [torch.rand(1), np.random.rand(1)]

@@ -40,6 +40,7 @@ def test_kinds_of_failures(error, memory, transient, broken):
     assert (is_out_of_memory(error), is_transient(error), breaks_device(error)) == (memory, transient, broken)
 
 
+@pytest.mark.slow(1)
 def test_out_of_memory_is_tried_with_fewer_images_at_once():
     sizes = []
 

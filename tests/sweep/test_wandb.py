@@ -54,6 +54,7 @@ def test_offline_runs_of_a_sweep_are_found_and_handed_to_wandb(tmp_path, monkeyp
     assert asked == [[sys.executable, "-P", "-m", "wandb", "sync", "--include-synced", *map(str, runs)]]
 
 
+@pytest.mark.slow(1)
 def test_wandb_itself_takes_the_command(tmp_path):
     run = tmp_path / "outputs" / "wandb" / "offline-run-20260101_000000-abc"
     run.mkdir(parents=True)

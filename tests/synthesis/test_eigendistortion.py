@@ -80,6 +80,7 @@ def test_outputs_that_are_tuples_lists_and_dicts(function):
     torch.testing.assert_close(eig.compute_jacobian(), TALL)
 
 
+@pytest.mark.slow(1.0)
 def test_several_images_get_a_leading_axis():
     images = picture(3, 1, 6, 6)
     model = Bare(lambda x: (x.flatten(1) ** 2) @ TALL.T).eval()  # J depends on the image

@@ -22,6 +22,7 @@ def test_the_figure_is_that_of_a_result(eig):
     figure.canvas.draw()
 
 
+@pytest.mark.slow(0.9)
 def test_the_figure_of_chosen_ranks(eig):
     eig.synthesize(k=2, progress=False)
     assert len(eig.plot([0, 1, -2, -1]).axes) > len(eig.plot(-1).axes)
