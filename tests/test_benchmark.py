@@ -2,6 +2,7 @@
 
 import copy
 import json
+import sys
 
 import pytest
 
@@ -96,6 +97,17 @@ def test_a_bottom_relative_to_itself_is_measured_against_dense_truth(results):
     assert len(rows) == 1
     late = relative_bottom(Case.of("eff0-12"), 0.0, ["krylov", "ARPACK"])
     assert [(run["stopped"], run["value"]) for run in late["runs"]] == [(True, None)] * 2
+
+
+def test_a_peer_that_is_not_installed_is_named_and_left_out(results, monkeypatch):
+    monkeypatch.setitem(sys.modules, "primme", None)  # importing it raises what a missing package raises
+    case = run_case(Case.of("ln16"), ["PRIMME"], 10.0, lambda _: None)
+    assert [(run["method"], run["seconds"]) for run in case["runs"][1:]] == [("PRIMME", None)]
+    assert case["runs"][1]["note"] == "not installed"
+    record = relative_bottom(Case.of("eff0-12"), 10.0, ["exact", "PRIMME"])
+    rows = markdown(results | {"cases": [case], "relative": [record]}).splitlines()
+    assert "| PRIMME | not installed | – | – | – |" in rows
+    assert "| case | n | m | eigexp |" in rows
 
 
 def test_every_listed_case_has_a_model():

@@ -46,6 +46,9 @@ def relative_lines(record: Record) -> list[str]:
     head = f"{head}, time limit {record['cap']:g} s:"
     lines = ["", head, "", "| method | FVPs | seconds | error / λₙ | residual / λₙ |", "|---|---|---|---|---|"]
     for run in record["runs"]:
+        if "note" in run:
+            lines.append(f"| {run['method']} | {run['note']} | – | – | – |")
+            continue
         known = "– | –" if run["value"] is None else f"{run['error']:.0e} | {run['residual']:.0e}"
         seconds = f"> {run['seconds']:.0f}" if run["stopped"] else f"{run['seconds']:.1f}"
         lines.append(f"| {run['method']} | {run['fvps']:.0f} | {seconds} | {known} |")
@@ -62,6 +65,8 @@ def _timed(method: str, solve: Solve, A: Operator, cap: float) -> Record:
         run |= {"value": value, "residual": fresh_residual(A, vector) / value}
     except (Stopped, ArithmeticError, RuntimeError):  # the last two are how SciPy and PRIMME say it
         run["stopped"] = True
+    except ModuleNotFoundError:
+        run["note"] = "not installed"
     return run | {"seconds": time.perf_counter() - start, "fvps": float(limited.fisher_vector_products[0])}
 
 
