@@ -96,7 +96,7 @@ def test_every_public_name_is_in_the_reference():
     assert not undocumented(), "docs/api has no page for these"
 
 
-@pytest.mark.slow
+@pytest.mark.slow(71)
 def test_the_site(tmp_path):
     """One test, so that workers side by side do not build it twice."""
     site = build(tmp_path)
