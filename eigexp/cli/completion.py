@@ -12,7 +12,7 @@ from eigexp.errors import MissingDependencyError
 
 SHELLS = ("bash", "zsh", "fish")
 _OVERRIDES = ("run", "sweep", "models", "doctor")  # commands that take overrides
-_IDS = ("plot", "export", "cancel", "linearity")
+_IDS = ("plot", "export", "cancel")
 
 
 def add(commands: Commands) -> None:
