@@ -50,6 +50,8 @@ class Soak:
 
     def round(self) -> None:
         """Start a worker on all tasks in some order, disturb it, and perhaps damage a file that it left."""
+        if self.rng.random() < 0.3:  # as people do
+            prune(self.store, yes=True)
         ids = [task.id for task in self.plan]
         self.rng.shuffle(ids)
         kind = self.rng.choice((KILL, KILL, KILL, FULL, CLOCK, PLAIN))

@@ -5,6 +5,7 @@ with a record is complete, and a kill at any moment leaves at most temporary fil
 fail, are added after the numbers are safe.
 """
 
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 JOB = "job.json"
 ERROR = "error.json"
 _KINDS = {JOB: Job, ERROR: Failure}
+log = logging.getLogger(__name__)
 
 
 class Store(Folders):
@@ -139,6 +141,14 @@ class Store(Folders):
             return parse(read_bytes(path), _KINDS[name])
         except ValueError as error:
             raise StoreError(f"{path} is damaged: {error}. Delete it.") from error
+
+    def known_json(self, id: str, name: str) -> dict[str, Any]:
+        """Return job.json or error.json of a result; empty where it does not exist, and with a warning in the log where it is damaged."""
+        try:
+            return self.read_json(id, name) or {}
+        except StoreError as error:
+            log.warning("%s Until then it counts as missing.", error)
+            return {}
 
     # -- writing -------------------------------------------------------------------------------------------------------
 

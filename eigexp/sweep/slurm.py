@@ -44,7 +44,7 @@ _PROFILE: dict[str, Any] = {
     "submit": "sbatch --parsable {script}",
     "status": "squeue --noheader --array --format='%F %K %T %r'",
     "listed": r"^(?P<job>\d+) (?:(?P<index>\d+)|\S+) (?P<state>\S+.*)$",
-    "states": {"held": "Held|HOLD|SPECIAL_EXIT", "queued": "^(PENDING|REQUEUED|RESV_DEL_HOLD)", "running": ""},
+    "states": {"held": "Held|HOLD|SPECIAL_EXIT", "queued": "^(PENDING|CONFIGURING|REQUEUED|RESV_DEL_HOLD)", "running": ""},
     "cancel": "scancel {jobs}",
     "format": "{job}_{index}",
     "first": 0,

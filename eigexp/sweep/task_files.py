@@ -39,7 +39,7 @@ def write_job(store: Store, task: PlannedTask, job: Mapping[str, Any], submitted
     content = {"ids": list(task.ids), "names": list(task.names), "model": task.model, "overrides": list(task.overrides), **job}
     if task.tables:
         content["tables"] = list(task.tables)
-    before = jobs_of(store.read_json(task.id, JOB) or {})
+    before = jobs_of(store.known_json(task.id, JOB))
     content |= _with_job(before, submitted)
     for id in task.ids:
         store.write_json(id, JOB, content)
@@ -53,7 +53,7 @@ def write_worker(store: Store, id: str, job: Mapping[str, Any], running: Job | N
 
 def halve_batch(store: Store, task: PlannedTask) -> bool:
     """Let the task's next attempt take half as many images at once. Returns False where it is one image already."""
-    job = store.read_json(task.id, JOB) or {}
+    job = store.known_json(task.id, JOB)
     size = min(len(task.ids), int(job.get("batch_size") or task.config["images"].get("batch_size") or 1))
     if size < 2:
         return False

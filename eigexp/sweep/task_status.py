@@ -66,7 +66,7 @@ class StatusReader:
 
     def of_each(self, tasks: Sequence[tuple[str, Sequence[str], Sequence[str]]]) -> list[TaskStatus]:
         """Return the status of several tasks, each given as id, ids and cross tables."""
-        return self._found([_Asked(id, ids or (id,), tables, self.store.read_json(id, JOB) or {}) for id, ids, tables in tasks])
+        return self._found([_Asked(id, ids or (id,), tables, self.store.known_json(id, JOB)) for id, ids, tables in tasks])
 
     def all(self) -> list[TaskStatus]:
         """Return the status of every task that a sweep wrote, by its first id, and of every complete result besides.
@@ -114,7 +114,7 @@ class StatusReader:
 
     def _at_rest(self, task: _Asked, jobs: Sequence[Job], queues: Queues) -> TaskStatus:
         """Return the status of a task that no process and no job in a queue has."""
-        error = next((found for each in task.ids if (found := self.store.read_json(each, ERROR))), None) or {}
+        error = next((found for each in task.ids if (found := self.store.known_json(each, ERROR))), {})
         message = str(error.get("message", ""))
         if error and not error.get("transient"):
             return TaskStatus(task.id, FAILED, task.job, message)

@@ -232,7 +232,7 @@ def output_to_log(store: Store, id: str) -> Iterator[None]:
 @contextmanager
 def time_limit(store: Store, id: str, rest: Sequence[str]) -> Iterator[None]:
     """Give the task `task_seconds` of its job.json; one that takes longer is recorded as failed, and a new process does the rest."""
-    seconds = (store.read_json(id, JOB) or {}).get("task_seconds")
+    seconds = store.known_json(id, JOB).get("task_seconds")
     if seconds is None:
         yield
         return

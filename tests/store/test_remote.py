@@ -6,19 +6,26 @@ import os
 import sys
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from eigexp import cli
+from eigexp.cli.sweep import plan_status
 from eigexp.errors import MissingDependencyError, StoreError
+from eigexp.experiment.run import run
 from eigexp.store import Store
 from eigexp.store.maintenance import verify
 from eigexp.store.remote import Remote
 from eigexp.sweep.lock import task_lock
+from eigexp.sweep.plan import make_plan
+from eigexp.sweep.task_files import write_tasks
+from eigexp.sweep.worker import work
 from tests.docs.documented import arguments, commands
 from tests.slurm.cluster import wait_until
 from tests.store.fakes import write_fake
+from tests.sweep.sweeps import own_handlers, same_numbers, serial
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +100,47 @@ def test_documented_commands(bucket, tmp_path, monkeypatch, capsys):
     for words in documented:
         assert cli.main([word.replace("s3://bucket/lab", bucket) for word in words] + small.get(words[0], [])) == 0, capsys.readouterr()
     assert len(documented) == 4 and Store("outputs/results").ids() == Store(bucket).ids() != []
+
+
+SWEEP = ["model=ln", "images.names=[camera,coins]", "images.size=16", "solver.k=1,2", "logger=none", "callbacks.progress.mode=quiet"]
+
+
+def shown(capsys, command, *words):
+    """What a command that succeeds prints."""
+    assert cli.main([command, *words]) == 0
+    return capsys.readouterr().out
+
+
+def test_a_whole_sweep_at_a_url_is_seen_by_all_machines(bucket, tmp_path, monkeypatch, capsys, handlers):
+    monkeypatch.chdir(tmp_path)
+    plan = make_plan([*SWEEP, f"store={bucket}"])
+    write_tasks(plan.store, list(plan), {"launcher": "local"})
+    ids, reports = [task.id for task in plan], []
+
+    def states():
+        return {task["id"]: task["state"] for task in json.loads(shown(capsys, "status", "--format", "json", "--store", bucket))}
+
+    assert states() == dict.fromkeys(ids, "to do")
+    assert work(Store(bucket), ids[:3], lambda config, ids, cache: run(config, only=ids, cache=cache), reports.append) == 0
+    assert [report.state for report in reports] == ["done"] * 3
+    assert states() == {**dict.fromkeys(ids[:3], "done"), ids[3]: "to do"} and Remote(bucket).ids() == set(ids[:3])
+    assert os.listdir(plan.store.root / "checkpoints") == [] and not (tmp_path / "s3:").exists()
+
+    monkeypatch.setenv("EIGEXP_CACHE", str(tmp_path / "another machine"))
+    again = make_plan([*SWEEP, f"store={bucket}"])
+    assert [found.state for found in plan_status(again)] == ["done"] * 3 + ["to do"]
+    write_tasks(again.store, [again.tasks[3]], {"launcher": "local"})
+    assert work(again.store, ids[3:], lambda config, ids, cache: run(config, only=ids, cache=cache), reports.append) == 0
+    assert len(json.loads(shown(capsys, "results", "--format", "json", "--store", bucket))) == 4
+    assert "camera" in Path(shown(capsys, "report", "--store", bucket, "--output", str(tmp_path / "page.html")).strip()).read_text()
+    assert cli.main(["store", "verify", "--store", bucket]) == 0
+    assert same_numbers(Store(bucket), serial(SWEEP, tmp_path / "serial"))
+
+
+@pytest.fixture
+def handlers():
+    with own_handlers():
+        yield
 
 
 def test_of_many_writers_at_once_one_creates_an_object(bucket):

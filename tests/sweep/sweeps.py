@@ -1,8 +1,10 @@
 """Small sweeps in processes of their own, and what a serial run of the same gives."""
 
 import os
+import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from eigexp.experiment.run import run
 from eigexp.store import Store
 from eigexp.store.maintenance import verify
 from eigexp.sweep.plan import make_plan
+from eigexp.sweep.worker import SIGNALS
 from tests.warm import commands as warm
 from tests.warm.process import Process
 
@@ -49,6 +52,17 @@ def serial(words: Sequence[str], store: Path) -> Store:
     for task in make_plan([*words, f"store='{store}'"]):
         run(task.config, only=task.ids)
     return Store(store)
+
+
+@contextmanager
+def own_handlers() -> Iterator[None]:
+    """Restore the handlers of signals after the block, in which a worker sets its own."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def same_numbers(store: Store, expected: Store) -> bool:

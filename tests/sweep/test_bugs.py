@@ -19,8 +19,8 @@ from eigexp.sweep.launcher import task_limits
 from eigexp.sweep.local import WorkerPool
 from eigexp.sweep.plan import make_plan
 from eigexp.sweep.task_files import write_tasks
-from eigexp.sweep.worker import run_task
-from tests.sweep.sweeps import eigexp
+from eigexp.sweep.worker import run_task, work
+from tests.sweep.sweeps import eigexp, own_handlers
 
 SMALL = [
     "images.size=8",
@@ -35,10 +35,8 @@ SMALL = [
 @pytest.fixture
 def store(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)}
-    yield Store(tmp_path / "results")
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    with own_handlers():
+        yield Store(tmp_path / "results")
 
 
 def tasks_of(*kinds: str):
@@ -97,6 +95,16 @@ def test_what_a_task_changes_for_the_whole_process_does_not_reach_the_next(store
     run(alone.config, only=alone.ids)
     expected = Store("alone").read(good.id).arrays
     assert all(np.array_equal(value, expected[name]) for name, value in store.read(good.id).arrays.items())
+
+
+def test_a_damaged_file_of_a_task_stops_no_worker_and_no_sweep(store, caplog):
+    damaged, good = tasks_of("changes_everything", "none")
+    (store.path(damaged.id) / "job.json").write_text('{"ids": [')
+    reports = []
+    code = work(store, [damaged.id, good.id], lambda config, ids, cache: run(config, only=ids, cache=cache), reports.append)
+    assert code == 1 and [report.state for report in reports] == ["failed", "done"]
+    assert "is damaged" in reports[0].message and main(["sweep", *SMALL, "+model.kind=changes_everything,none", "store=results"]) == 1
+    assert store.has(good.id) and store.read_json(damaged.id, "job.json")["ids"] == [damaged.id]
 
 
 def test_a_sweep_goes_on_where_a_task_kills_its_process(tmp_path, monkeypatch):

@@ -17,6 +17,7 @@ from eigexp.sweep.failures import breaks_device, is_transient
 from eigexp.sweep.job_script import TOO_EARLY
 from eigexp.sweep.task_files import halve_batch, with_batch_size
 from eigexp.sweep.worker import SIGNALS, SignalReceived, work
+from tests.sweep.sweeps import own_handlers
 
 CPU = RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes")
 CUBLAS = RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
@@ -77,10 +78,8 @@ def test_a_task_whose_process_was_killed_takes_half_as_many_images(tmp_path):
 
 @pytest.fixture
 def handlers():
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    with own_handlers():
+        yield
 
 
 def test_a_task_that_hangs_is_recorded_and_a_new_process_does_the_rest(tmp_path, monkeypatch, capfd):

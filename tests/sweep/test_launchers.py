@@ -33,6 +33,7 @@ CONTRACT = {
     "lsf": (template.Template, no_cluster),
     "oar": (template.Template, no_cluster),
     "condor": (template.Template, no_cluster),
+    "torque": (template.Template, no_cluster),
 }
 
 

@@ -21,8 +21,8 @@ from eigexp.sweep.template import clock, seconds
 # What the schedulers' manuals show, and the real ones print where one was at hand (Slurm, Grid Engine).
 QUEUES = {
     "slurm": (
-        "7 0 RUNNING None\n7 1 PENDING Resources\n8 N/A PENDING JobHeldUser\n9 0 COMPLETING None\n",
-        {"7_0": "running", "7_1": "queued", "8": "held", "9_0": "running"},
+        "7 0 RUNNING None\n7 1 PENDING Resources\n8 N/A PENDING JobHeldUser\n9 0 COMPLETING None\n9 1 CONFIGURING None\n",
+        {"7_0": "running", "7_1": "queued", "8": "held", "9_0": "running", "9_1": "queued"},
     ),
     "sge": (
         "job-ID  prior   name       user         state submit/start at     queue                          slots ja-task-ID\n-----\n"
@@ -39,10 +39,26 @@ QUEUES = {
         "12.pbs            eigexp           lab               00:00:04 R workq\n"
         "13.pbs            eigexp           lab                      0 Q workq\n"
         "14.pbs            eigexp           lab                      0 H workq\n"
-        "15.pbs            eigexp           lab               00:00:04 F workq\n",
-        {"12": "running", "13": "queued", "14": "held"},
+        "15.pbs            eigexp           lab               00:00:04 F workq\n"
+        "16.pbs            eigexp           lab                      0 T workq\n"
+        "17.pbs            eigexp           lab               00:00:04 E workq\n"
+        "18.pbs            eigexp           lab               00:00:04 S workq\n",
+        {"12": "running", "13": "queued", "14": "held", "16": "queued", "17": "running", "18": "running"},
     ),
-    "lsf": ("12 1 RUN\n12 2 PEND\n12 3 PSUSP\n12 4 DONE\n", {"12[1]": "running", "12[2]": "queued", "12[3]": "held"}),
+    "torque": (
+        "Job ID                    Name             User            Time Use S Queue\n------------------------- ----------------\n"
+        "12.server                  eigexp           lab             00:00:04 R batch\n"
+        "13.server                  eigexp           lab                    0 Q batch\n"
+        "14.server                  eigexp           lab             00:00:04 C batch\n",
+        {"12": "running", "13": "queued"},
+    ),
+    "lsf": (
+        "12 1 RUN\n12 2 PEND\n12 3 PSUSP\n12 4 DONE\n12 5 SSUSP\n12 6 WAIT\n12 7 PROV\n12 8 UNKWN\n",
+        {
+            **{"12[1]": "running", "12[2]": "queued", "12[3]": "held", "12[5]": "running"},
+            **{"12[6]": "queued", "12[7]": "queued", "12[8]": "running"},
+        },
+    ),
     "oar": (
         "Job id     Name           User           Submission Date     S Queue\n---------- --------------\n"
         "12         eigexp         lab            2026-11-25 10:00:00 R default\n"
@@ -57,6 +73,7 @@ SUBMITTED = {
     "slurm": ("7\n", 2, ["7_0", "7_1"]),
     "sge": ("1.1-4:1\n", 4, ["1.1", "1.2", "1.3", "1.4"]),
     "pbs": ("12.pbs\n", 1, ["12"]),
+    "torque": ("12.server.example.org\n", 1, ["12"]),
     "lsf": ("Job <12> is submitted to queue <normal>.\n", 2, ["12[1]", "12[2]"]),
     "oar": ("[ADMISSION RULE] Modify resource description\nOAR_JOB_ID=12\nOAR_JOB_ID=13\n", 2, ["12", "13"]),
     "condor": ("12.0 - 12.1\n", 2, ["12.0", "12.1"]),
@@ -88,7 +105,7 @@ def test_the_jobs_that_were_submitted_are_read(name):
     assert replace(launcher.scheduler, submit=printing(text)).send("x", count, launcher._first) == wanted
 
 
-@pytest.mark.parametrize("name", ["slurm", "template", "sge", "pbs", "lsf", "oar", "condor"])
+@pytest.mark.parametrize("name", ["slurm", "template", "sge", "pbs", "torque", "lsf", "oar", "condor"])
 def test_scripts_are_those_of_a_shell_and_ask_for_what_was_given(name, tmp_path):
     given = ["launcher.cpus=3", "launcher.memory=7", "launcher.gpus=2", "launcher.time=2:00:00", "launcher.account=lab"]
     queue = "launcher.partition=long" if name == "slurm" else "launcher.queue=long"
@@ -102,6 +119,25 @@ def test_scripts_are_those_of_a_shell_and_ask_for_what_was_given(name, tmp_path)
     assert script.with_suffix(".tasks").read_text() == "aa bb\ncc\n"
     if name != "condor":
         subprocess.run(["bash", "-n", script], check=True)
+
+
+HEADS = {  # as in the templates of Parsl, PSI/J and dask-jobqueue: all on one machine
+    "slurm": ["#SBATCH --nodes=1", "#SBATCH --cpus-per-task=3", "#SBATCH --gpus-per-node=2", "#SBATCH --mem=7", "#SBATCH --time=120"],
+    "sge": ["#$ -pe smp 3", "#$ -l gpu=2", "#$ -l h_vmem=7", "#$ -l h_rt=7200", "#$ -P lab"],
+    "pbs": ["#PBS -l select=1:ncpus=3:ngpus=2:mem=7", "#PBS -l walltime=2:00:00", "#PBS -A lab", "#PBS -q long", "#PBS -m n"],
+    "torque": ["#PBS -l nodes=1:ppn=3:gpus=2", "#PBS -l mem=7", "#PBS -l walltime=2:00:00", "#PBS -A lab", "#PBS -q long"],
+    "lsf": ['#BSUB -n 3 -R "span[hosts=1]"', '#BSUB -gpu "num=2"', "#BSUB -W 120", "#BSUB -P lab", "#BSUB -q long"],
+    "oar": ["#OAR -l /nodes=1/gpu=2,walltime=2:00:00", "#OAR --project lab", "#OAR -q long"],
+    "condor": ["request_cpus = 3", "request_gpus = 2", "request_memory = 7", "allowed_job_duration = 7200", "queue 2"],
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_each_scheduler_is_asked_in_its_own_words(name, tmp_path):
+    given = ["launcher.cpus=3", "launcher.memory=7", "launcher.gpus=2", "launcher.time=2:00:00", "launcher.account=lab"]
+    queue = "launcher.partition=long" if name == "slurm" else "launcher.queue=long"
+    lines = profile(name, *given, queue).write_script([["aa", "bb"], ["cc"]], Store(tmp_path)).read_text().splitlines()
+    assert [line for line in HEADS[name] if line not in lines] == []
 
 
 def test_a_scheduler_that_fails_is_quoted_and_is_no_empty_queue(tmp_path):

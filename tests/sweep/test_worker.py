@@ -1,6 +1,5 @@
 """What a worker reports of a task: done, failed, or without a result, each with its true reason."""
 
-import signal
 from dataclasses import dataclass
 
 import pytest
@@ -11,7 +10,8 @@ from eigexp.sweep.plan import make_plan
 from eigexp.sweep.scheduler import Queues
 from eigexp.sweep.task_files import write_tasks
 from eigexp.sweep.task_status import FAILED, PARTIAL, TO_DO, StatusReader
-from eigexp.sweep.worker import SIGNALS, exit_code, run_task
+from eigexp.sweep.worker import exit_code, run_task
+from tests.sweep.sweeps import own_handlers
 
 
 @dataclass
@@ -28,8 +28,6 @@ def planned(tmp_path):
     """A store, and a function that plans a task in it and runs it."""
     store = Store(tmp_path)
 
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-
     def report(run, *overrides):
         (task,) = make_plan(
             ["model=ln", "images.size=16", "logger=none", "callbacks.progress.mode=quiet", f"store='{tmp_path}'", *overrides]
@@ -38,9 +36,8 @@ def planned(tmp_path):
         found, _ = run_task(store, task.id, run, None)  # type: ignore[arg-type]
         return found, StatusReader(store, Queues({})).of(task.id, task.ids)
 
-    yield report
-    for number, handler in before.items():  # a worker keeps its own handlers until it ends
-        signal.signal(number, handler)
+    with own_handlers():  # a worker keeps its own until it ends
+        yield report
 
 
 @pytest.mark.parametrize("limit", ["trainer.max_steps=1", "+trainer.limit_train_batches=0", "+trainer.fast_dev_run=true"])
