@@ -14,6 +14,7 @@ import tempfile
 import time
 import warnings
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,14 +40,20 @@ class Soak:
     Args:
         folder: for both stores.
         seed: of what happens.
+        sweep: the overrides of its tasks.
     """
 
-    def __init__(self, folder: Path, seed: int):
+    def __init__(self, folder: Path, seed: int, sweep: Sequence[str] = SWEEP):
         self.rng, self.done = random.Random(seed), Counter[str]()
         os.chdir(folder)
-        self.expected = self._serial(make_plan([*SWEEP, "store=expected"]))
-        self.plan = make_plan([*SWEEP, "store=soaked"])
+        self.expected = self._serial(make_plan([*sweep, "store=expected"]))
+        self.plan = make_plan([*sweep, "store=soaked"])
         self.store = self.plan.store
+
+    @property
+    def rounds(self) -> int:
+        """How often a worker was started."""
+        return sum(self.done[kind] for kind in (KILL, FULL, CLOCK, PLAIN))
 
     def round(self) -> None:
         """Start a worker on all tasks in some order, disturb it, and perhaps damage a file that it left."""

@@ -44,6 +44,8 @@ def staged_file(temporary: Path) -> Iterator[BinaryIO]:
     """
     temporary.parent.mkdir(parents=True, exist_ok=True)
     try:
+        if os.path.lexists(temporary) and not stat.S_ISREG(os.lstat(temporary).st_mode):
+            os.unlink(temporary)  # a pipe of this name would block the writer for ever
         # A link under this name, left by another user, must not lead the write out of the folder.
         with open(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o666), "wb") as file:
             yield file

@@ -6,6 +6,7 @@ import os
 import time
 
 import pytest
+import torch
 
 from eigexp.cli import main
 from eigexp.errors import StoreError
@@ -17,6 +18,7 @@ from eigexp.store.schema import is_bare_name
 from eigexp.store.seal import sealed
 from eigexp.store.table import table
 from eigexp.sweep.task_status import StatusReader
+from eigexp.training import AtomicCheckpointIO
 from tests.store.fakes import fake_table, write_fake
 
 
@@ -63,6 +65,17 @@ def test_a_pipe_in_the_place_of_a_file_hangs_nothing(stores, name, caplog):
     assert verify(store) and (len(rows), len(found)) == (1 if name == "record.json" else 2, 1 if name in ("job.json", "error.json") else 2)
     prune(store, yes=True)
     assert verify(store) == []
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+def test_a_pipe_or_a_link_in_the_place_of_a_temporary_file_is_replaced(tmp_path, kind):
+    """As the fixed name of a checkpoint that is being written would let somebody prepare one."""
+    victim, temporary, target = tmp_path / "victim", tmp_path / ".a.ckpt.tmp", tmp_path / "a.ckpt"
+    victim.write_text("precious")
+    os.mkfifo(temporary) if kind == "pipe" else temporary.symlink_to(victim)
+    AtomicCheckpointIO().save_checkpoint({"a": torch.zeros(100_000)}, target)
+    assert AtomicCheckpointIO().load_checkpoint(target)["a"].shape == (100_000,)
+    assert victim.read_text() == "precious" and not os.path.lexists(temporary)
 
 
 def test_links_out_of_a_store_are_not_followed(stores, tmp_path, caplog):
