@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch.accelerators import CPUAccelerator
 from torch import distributed
 
 from eigexp.training import trainer
@@ -42,7 +43,9 @@ def test_a_collective_between_gpus_ends_after_minutes_and_the_others_see_deaths(
     monkeypatch.setattr(distributed, "new_group", lambda timeout: asked.update(step=timeout) or "steps")
     monkeypatch.setattr(distributed, "all_gather", lambda parts, mine, group: asked.update(group=group))
     monkeypatch.setattr(distributed, "broadcast_object_list", lambda values, source, device: asked.update(device=device))
-    strategy = BlockStrategy(2, "cpu", Processes(0, 2, 0, True, LightningEnvironment()))
+    for name in ("MASTER_ADDR", "MASTER_PORT"):  # which it sets
+        monkeypatch.setenv(name, "1")
+    strategy = BlockStrategy(2, "cpu", Processes(0, 2, 0, True, LightningEnvironment()), accelerator=CPUAccelerator())
     strategy.setup_environment()
     strategy._connected = False
     strategy._gather(torch.zeros(1))
