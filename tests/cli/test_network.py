@@ -28,7 +28,7 @@ def addresses(folder, *words):
     return {address for address in found if not address.startswith(("127.", "::1", "::ffff:127.", "0.0.0.0")) and address != "::"}
 
 
-@pytest.mark.slow
+@pytest.mark.slow(15)
 def test_a_default_run_sends_nothing_to_another_machine(tmp_path):
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")

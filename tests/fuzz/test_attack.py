@@ -15,11 +15,11 @@ import pytest
 from scripts.attack import ATTACKS
 from scripts.soak import SWEEP, Soak
 
-SCALE = float(os.environ.get("EIGEXP_ATTACK_SCALE", "0.01"))
+SCALE = float(os.environ.get("EIGEXP_ATTACK_SCALE", "0.005"))
 SHORT = ("model=ln", "images.names=[camera,coins]", "images.size=16", "solver=krylov,power", *SWEEP[-3:])
 
 
-@pytest.mark.slow
+@pytest.mark.slow(5)
 @pytest.mark.parametrize("name", ATTACKS)
 def test_an_attack_finds_no_fault(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -29,7 +29,7 @@ def test_an_attack_finds_no_fault(name, tmp_path, monkeypatch):
         assert act(random.Random(0), max(1, round(count * SCALE))) == []
 
 
-@pytest.mark.slow
+@pytest.mark.slow(5)
 def test_a_sweep_that_is_disturbed_has_the_bits_of_one_that_is_not(tmp_path, monkeypatch):
     """Some rounds of `scripts/soak.py`, or as many minutes of it as EIGEXP_SOAK_MINUTES says."""
     monkeypatch.chdir(tmp_path)

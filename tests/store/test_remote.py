@@ -111,6 +111,7 @@ def shown(capsys, command, *words):
     return capsys.readouterr().out
 
 
+@pytest.mark.slow(10)
 def test_a_whole_sweep_at_a_url_is_seen_by_all_machines(bucket, tmp_path, monkeypatch, capsys, handlers):
     monkeypatch.chdir(tmp_path)
     plan = make_plan([*SWEEP, f"store={bucket}"])

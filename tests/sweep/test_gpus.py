@@ -26,7 +26,7 @@ def test_each_worker_gets_one_of_the_devices_that_are_visible(monkeypatch, given
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False) if given is None else monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
     assert visible_devices() == names
     workers = [Local().environment(number, 4, names).get("CUDA_VISIBLE_DEVICES") for number in range(4)]
-    assert workers == [names[number % len(names)] if names else given for number in range(4)]
+    assert workers == [names[number % len(names)] if names else None for number in range(4)]
 
 
 @pytest.fixture

@@ -45,7 +45,8 @@ def test_a_collective_between_gpus_ends_after_minutes_and_the_others_see_deaths(
     monkeypatch.setattr(distributed, "broadcast_object_list", lambda values, source, device: asked.update(device=device))
     for name in ("MASTER_ADDR", "MASTER_PORT"):  # which it sets
         monkeypatch.setenv(name, "1")
-    strategy = BlockStrategy(2, "cpu", Processes(0, 2, 0, True, LightningEnvironment()), accelerator=CPUAccelerator())
+    strategy = BlockStrategy(2, "cpu", Processes(0, 2, 0, True, LightningEnvironment()))
+    strategy.accelerator = CPUAccelerator()
     strategy.setup_environment()
     strategy._connected = False
     strategy._gather(torch.zeros(1))
