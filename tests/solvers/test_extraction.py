@@ -13,14 +13,14 @@ from eigexp.solvers.krylov.space import KrylovSpace
 from tests.solvers.spectra import run
 
 
-def random_space(n: int = 60, d: int = 20) -> tuple[KrylovSpace, torch.Tensor]:
-    """A random subspace of a random positive semidefinite F (n, n), in float64."""
+def random_space(n: int = 60, d: int = 20, locked: int = 0) -> tuple[KrylovSpace, torch.Tensor]:
+    """A random subspace of a random positive semidefinite F (n, n), in float64, orthogonal to some random rows."""
     generator = torch.Generator().manual_seed(3)
     A = torch.randn(n, n, generator=generator, dtype=torch.float64)
     F = A.T @ A / n
-    rows = torch.linalg.qr(torch.randn(n, d, generator=generator, dtype=torch.float64)).Q.T
-    space = KrylovSpace.empty(torch.empty(0, n, dtype=torch.float64))
-    for v in rows:
+    rows = torch.linalg.qr(torch.randn(n, d + locked, generator=generator, dtype=torch.float64)).Q.T
+    space = KrylovSpace.empty(rows[d:])
+    for v in rows[:d]:
         space = grown(space, F, v)
     return space, F
 
@@ -107,6 +107,14 @@ def test_residuals_come_from_the_coefficients_alone():
     assert all(torch.allclose(space.residual(c[i], float(values[i])), residuals[i]) for i in range(3))
     (last,) = space.combine(space.vectors[-1:])
     assert space.residual_norm(-1) == pytest.approx(float((F @ last - space.values[-1] * last).norm()))
+
+
+def test_residuals_count_what_leads_into_locked_rows():
+    space, F = random_space(d=6, locked=2)
+    z = space.combine(space.vectors)
+    residuals = (z @ F - torch.from_numpy(space.values)[:, None] * z).norm(dim=1)
+    assert np.allclose(space.residual_norms(space.vectors, space.values), residuals)
+    assert float((z @ F @ space.locked.T).norm(dim=1).max()) > 0.1
 
 
 def test_a_direction_that_the_space_holds_is_not_new():
