@@ -56,8 +56,8 @@ class Power(Solver):
         return replace(state, request=request, steps=steps, fisher_vector_products=float(steps))
 
     def image_pairs(self, state: Any) -> RitzPairs:
-        """Not needed here."""
-        raise NotImplementedError
+        """Return two unit vectors, which the bar shows at the end."""
+        return RitzPairs(torch.tensor([0, 15]), torch.ones(2, dtype=torch.float64), torch.eye(16)[:2], "budget", "budget")
 
     def image_progress(self, state: Any) -> Progress:
         """Return two pairs with arbitrary values."""

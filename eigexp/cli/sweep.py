@@ -144,14 +144,13 @@ def plan_status(plan: "Plan") -> "list[TaskStatus]":
 
 
 def _show_plan(plan: "Plan", found: "Sequence[TaskStatus]", tasks: Sequence["PlannedTask"], *, dry_run: bool) -> None:
-    from eigexp.cli.task_tables import count_line, print_table, status_table
+    from eigexp.cli.task_tables import cost_line, count_line, print_table, status_table
     from eigexp.sweep.cost import CostEstimates
 
     if not dry_run:
         print(count_line(found), file=sys.stderr)
         return
     estimates = CostEstimates(plan.store)
-    print_table(status_table(found, {task.id: estimates.of_all(task.identities) for task in tasks}))
-    total, unknown = estimates.total(identity for task in tasks for identity in task.identities)
-    costs = [f"about {total:.0f} FVPs"] * (total > 0) + [f"{unknown} result{'s' * (unknown > 1)} of unknown cost"] * (unknown > 0)
-    print("; ".join([count_line(found), *([" and ".join(costs)] if costs else [])]))
+    costs = {task.id: estimates.of(task) for task in tasks}
+    print_table(status_table(found, costs))
+    print("; ".join(filter(None, [count_line(found), cost_line(list(costs.values()))])))

@@ -9,31 +9,33 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from eigexp.store.labels import counted
+from eigexp.store.labels import counted, duration
+from eigexp.sweep.cost import Cost, total
 from eigexp.sweep.scheduler import HELD, QUEUED, RUNNING
 from eigexp.sweep.task_status import DONE, ENDED, FAILED, NOT_MET, PARTIAL, STATES, UNKNOWN, TaskStatus
 
 _STYLES = {DONE: "green", RUNNING: "cyan", QUEUED: "cyan", HELD: "yellow", UNKNOWN: "red", ENDED: "red", FAILED: "red", PARTIAL: "yellow"}
+_COSTS = ("FVPs", "time")
 _MAX_ROWS = 40
 _MAX_CELL = 50  # characters
 _LOG_WIDTH = 200  # characters, where the output is not a terminal
 
 
-def status_table(tasks: Sequence[TaskStatus], costs: Mapping[str, float | None] | None = None) -> Table:
+def status_table(tasks: Sequence[TaskStatus], costs: Mapping[str, Cost | None] | None = None) -> Table:
     """Return a table with one row per task, grouped by state; of more than 40, the first that are not done.
 
     Args:
         tasks: to show.
-        costs: estimated Fisher-vector products by id, None where unknown; None for no such column.
+        costs: expected ones by id, None where unknown; None for no such columns.
     """
     rows = list(tasks) if len(tasks) <= _MAX_ROWS else [task for task in tasks if task.state != DONE][:_MAX_ROWS]
     rows = rows if costs is not None else sorted(rows, key=lambda task: STATES.index(task.state))  # a plan keeps its order
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("task", "model", "images", *(("FVPs",) if costs is not None else ()), "state", "", "sweep"):
+    for name in ("task", "model", "images", *(_COSTS if costs is not None else ()), "state", "", "sweep"):
         # In a narrow terminal the details wrap and the overrides are cut; the rest stays.
-        table.add_column(name, no_wrap=name not in ("", "sweep"), justify="right" if name == "FVPs" else "left")
+        table.add_column(name, no_wrap=name not in ("", "sweep"), justify="right" if name in _COSTS else "left")
     for task in rows:
-        cost = () if costs is None else (_cost_text(costs.get(task.id)),)
+        cost = () if costs is None else _cost_texts(costs.get(task.id))
         images, overrides = ", ".join(task.job.get("names", ())), " ".join(task.job.get("overrides", ()))
         cells = (task.id, task.job.get("model", ""), _cut(images), *cost, task.state, _cut(task.detail))
         table.add_row(*(Text(cell, _STYLES.get(cell, "")) for cell in cells), Text(_cut(overrides), no_wrap=True, overflow="ellipsis"))
@@ -69,6 +71,18 @@ def count_line(tasks: Sequence[TaskStatus]) -> str:
     return f"{counted(len(tasks), 'task')}: " + (", ".join(f"{number[s]} {s}{note.get(s, '')}" for s in STATES if number[s]) or "none")
 
 
+def cost_line(costs: Sequence[Cost | None]) -> str:
+    """Return one line on the cost of tasks, such as "about 150 FVPs, 12 s on one process"; empty for no task."""
+    known = [cost for cost in costs if cost]
+    guessed, unknown = sum(not cost.measured for cost in known), len(costs) - len(known)
+    parts = []
+    if known:
+        sum_ = total((cost, 1) for cost in known)
+        how = f" ({counted(guessed, 'task')} by a formula, without stored results)" if guessed else ""
+        parts.append(f"about {sum_.products:.0f} FVPs, {duration(sum_.seconds)} on one process{how}")
+    return " and ".join([*parts, *([f"{counted(unknown, 'task')} of unknown cost"] if unknown else [])])
+
+
 def print_table(table: Table) -> None:
     """Print a table as wide as the terminal, and 200 characters wide elsewhere."""
     console = Console()
@@ -82,8 +96,8 @@ def as_json(tasks: Sequence[TaskStatus]) -> str:
     return json.dumps([{"id": t.id, "state": t.state, "detail": t.detail, **t.job} for t in tasks], indent=1, ensure_ascii=False)
 
 
-def _cost_text(cost: float | None) -> str:
-    return "?" if cost is None else f"~{cost:.0f}"
+def _cost_texts(cost: Cost | None) -> tuple[str, str]:
+    return ("?", "?") if cost is None else (f"~{cost.products:.0f}", f"~{duration(cost.seconds)}")
 
 
 def _cut(text: str) -> str:

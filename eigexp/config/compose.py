@@ -1,5 +1,6 @@
 """From the overrides of a command line to one composed configuration, with errors that name the override and what to write instead."""
 
+import copy
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,9 @@ from typing import Any
 import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_module
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
@@ -23,19 +26,22 @@ from eigexp.errors import ConfigurationError, nearest, printable
 from eigexp.store.secrets import marked
 
 CONF = "eigexp.conf"
+Bases = dict[tuple[str, ...], DictConfig]  # composed configurations by their overrides
 SWEEP_KEY = "sweep"
 _MAY_BE_NULL = ("experiment", "debug", "hparams_search")
 _LIST_GROUPS = ("callbacks", "logger")  # whose options merge
 _WITHOUT_EFFECT = ("hydra.run.dir", "hydra.job.chdir", "hydra.output_subdir")  # keys of Hydra for folders that are not made here
 _AGAINST = re.compile(r"^against=(?!null$)")  # takes the options of model
+_VALUE_KEY = re.compile(r"[\w.]+")
 _LIST = re.compile(r"\+*(?P<group>[\w/]+)=(?P<value>\[.*\])")
 
 
-def compose(overrides: Sequence[str] = ()) -> DictConfig:
+def compose(overrides: Sequence[str] = (), bases: Bases | None = None) -> DictConfig:
     """Return the configuration that `eigexp run <overrides>` uses, checked. Its interpolations are resolved where it is read, once.
 
     Args:
         overrides: in Hydra's syntax: "solver.k=5", "model=resnet18", "+trainer.limit_train_batches=3".
+        bases: for the points of a sweep: what one of them has composed serves those with the same options of groups.
 
     Raises:
         ConfigurationError: if an override names an unknown group, option or key, or has a wrong form or type.
@@ -44,7 +50,7 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
         check_overrides(overrides)
         overrides = with_free_keys(overrides)
         with explained(overrides):
-            config = _compose(overrides)
+            config = _compose(overrides) if bases is None else _from_base(overrides, bases)
             drop_foreign_settings(config, overrides)
             check(config)
     return config
@@ -170,6 +176,25 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
     GlobalHydra.instance().clear()
     with initialize_config_module(CONF, version_base="1.3", job_name="eigexp"):
         return hydra_compose("config", overrides=_with_second_model(overrides))
+
+
+def _from_base(overrides: Sequence[str], bases: Bases) -> DictConfig:
+    """Return what `_compose` does: composed without the overrides of values, which Hydra then applies in the same way."""
+    values = [override for override in overrides if _is_of_a_value(override)]
+    chosen = tuple(override for override in overrides if override not in values)
+    if chosen not in bases:
+        bases[chosen] = _compose(chosen)
+    config = copy.deepcopy(bases[chosen])
+    ConfigLoaderImpl._apply_overrides_to_config(OverridesParser.create().parse_overrides(values), config)
+    return config
+
+
+def _is_of_a_value(override: str) -> bool:
+    """Return whether an override gives a key a value; the others choose files, or say where those are."""
+    key = override.partition("=")[0].lstrip("+")
+    if not _VALUE_KEY.fullmatch(key) or key.startswith("hydra.") or _AGAINST.match(override):
+        return False
+    return "." in key or key in _main_config()["own"]
 
 
 def _with_second_model(overrides: Sequence[str]) -> list[str]:

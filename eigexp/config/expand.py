@@ -12,7 +12,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from eigexp.config.compose import CONF, SWEEP_KEY, compose
+from eigexp.config.compose import CONF, SWEEP_KEY, Bases, compose
 from eigexp.config.failure import configuration_failures, one_line
 from eigexp.errors import ConfigurationError
 
@@ -97,15 +97,15 @@ def configurations(overrides: Sequence[str]) -> Iterator[tuple[list[str], DictCo
     points = expand(overrides)
     if not points:
         raise ConfigurationError(f"{' '.join(overrides)} gives no configuration: a choice or glob is empty. `eigexp models` lists models.")
-    limit, count = max_tasks(overrides), 0
+    limit, count, bases = max_tasks(overrides), 0, Bases()
     for point in points:
-        config = compose(point)
+        config = compose(point, bases)
         for more in _chosen(sweeps_of(config), point):
             inner_points = expand([*more, *point])
             count += len(inner_points)
             check_count(count, limit)
             for inner in inner_points:
-                yield inner, without_sweep(compose(inner))
+                yield inner, without_sweep(compose(inner, bases))
         if not sweeps_of(config):
             yield point, without_sweep(config)
 

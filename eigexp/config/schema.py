@@ -25,6 +25,7 @@ _WANTED = {
     "extras": "a group of settings",
     "extras.print_config": "true or false",
     "figure": "null or a group of settings",
+    "figure.draw": "true or false",
     "figure.scale": "a positive number, or null",
 }
 
@@ -43,6 +44,7 @@ Node = dict[str, Any]
 class Figure(TypedDict, total=False):
     """The settings of figures."""
 
+    draw: bool
     scale: Annotated[float, Field(gt=0), AllowInfNan(False)] | None
 
 

@@ -77,11 +77,14 @@ class StoreWriter:
 
     def _adorn(self, task: Task, i: int, record: dict[str, Any], pairs: EigenPairs, curves: list[dict[str, Any]]) -> dict[str, Any]:
         """Add the figure to a stored result and mark it as computed here. What fails costs a note, never the result."""
-        id, arrays = task.ids[i], arrays_of(pairs, task.images[i])
+        id, arrays, figure = task.ids[i], arrays_of(pairs, task.images[i]), (task.config or {}).get("figure") or {}
         folder = self.store.path(id)
         shown: dict[str, Any] = {"record": record, "files": [folder / name for name in (PAIRS, RECORD, CURVES, CONFIG)]}
+        if not figure.get("draw", True):
+            mark_as_own(self.store, id)
+            return shown
         try:
-            scale = ((task.config or {}).get("figure") or {}).get("scale")
+            scale = figure.get("scale")
             self.store.add(id, {FIGURE: figure_png(distortion_figure(arrays, record, curves, scale=scale))})
             shown |= {"figures": {"distortions": folder / FIGURE}, "pictures": captioned_pictures(View.of(arrays, record), scale)}
         except Exception as error:  # whatever a figure, a name or a font does

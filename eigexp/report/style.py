@@ -59,8 +59,20 @@ def figure_bytes(figure: Figure, form: str, dpi: int = 300) -> bytes:
     with house_style(), warnings.catch_warnings():
         # A name in a script that the font lacks shows as boxes in the picture: no reason to fail a result.
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
-        figure.savefig(content, format=form, dpi=dpi, metadata=_UNDATED[form])
+        if form == "png":
+            _draw_png(figure, content, dpi)
+        else:
+            figure.savefig(content, format=form, dpi=dpi, metadata=_UNDATED[form])
     return content.getvalue()
+
+
+def _draw_png(figure: Figure, content: io.BytesIO, dpi: int) -> None:
+    """Write a PNG as `savefig` does, which draws twice to know the layout; one drawing places everything as well."""
+    before, figure.dpi = figure.dpi, dpi
+    try:
+        FigureCanvasAgg(figure).print_png(content, metadata=_UNDATED["png"])
+    finally:
+        figure.dpi = before
 
 
 @cache

@@ -6,7 +6,6 @@ do not survive a fork, and there are none yet.
 """
 
 import atexit
-import importlib
 import json
 import os
 import select
@@ -21,15 +20,13 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from eigexp.store import Store
-from eigexp.sweep.worker import SIGNALS
+from eigexp.sweep.worker import SIGNALS, preload
 
 if TYPE_CHECKING:
     from eigexp.sweep.plan import PlannedTask
 
 Main = Callable[[Sequence[str]], int]
 
-# What every task needs: the Trainer, the writer of results, and the painter of their figures.
-_PRELOADED = ("eigexp.experiment.fitting", "matplotlib.backends.backend_agg", "matplotlib.figure", "torch.func")
 _PRIVATE: Any = threading  # its `_shutdown` is what the interpreter calls before it ends
 
 
@@ -165,8 +162,7 @@ def _serve(connection: socket.socket, main: Main) -> NoReturn:
         if not data:
             os._exit(0)
         if not files:
-            for name in _PRELOADED:
-                importlib.import_module(name)
+            preload()
         elif os.fork() == 0:
             connection.close()
             _keep(json.loads(data), files, main)

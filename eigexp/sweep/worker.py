@@ -1,6 +1,8 @@
 """A worker: a process that computes planned tasks one after the other, and continues when one fails."""
 
+import functools
 import gc
+import importlib
 import json
 import os
 import resource
@@ -144,6 +146,7 @@ def _run_locked(store: Store, id: str, run: RunTask, cache: "PlanCache") -> Task
     if not ids:  # another process finished it between the plan and our lock
         remove_spent_checkpoints(store, job["ids"])
         return TaskReport(id, "done")
+    preload()
     write_worker(store, id, job, this_job())
     from eigexp.sweep.isolation import isolated
 
@@ -264,6 +267,15 @@ def replace_worker(store: Store, ids: Sequence[str]) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     command = worker_command(store.location, ids)
     os.execv(command[0], command)
+
+
+@functools.cache
+def preload() -> None:
+    """Import what every task needs, once, and spare it the garbage collector, which runs after each task and would search it all again."""
+    for name in ("eigexp.experiment.fitting", "matplotlib.backends.backend_agg", "matplotlib.figure"):
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
 
 
 def free_memory() -> None:

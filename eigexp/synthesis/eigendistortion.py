@@ -22,12 +22,15 @@ from eigexp.synthesis.checks import check_image, check_model, respond
 from eigexp.synthesis.jacobian import check_exact, check_jacobian_memory, compute_jacobian, warn_of_size
 from eigexp.synthesis.methods import Method, solver_for
 from eigexp.synthesis.results import SynthesisResults
-from eigexp.synthesis.saving import load_into, save_object
+from eigexp.synthesis.saving import OBJECT, Kind, load_into, save_object
 from eigexp.synthesis.solving import Mode, fit
 from eigexp.training.settings import SolveSettings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+_OWN = {"_image", "_model", "_noise", "_subspace", "_num_responses", "_jacobian", "_results"}  # attributes of every object
 
 
 class Eigendistortion(Attributes):
@@ -206,7 +209,7 @@ class Eigendistortion(Attributes):
         """
         output = respond(self._model, self._image).detach()
         solved = self._results.solved if self._results else ()
-        save_object(file_path, image=self._image, model=self._model, output=output, solved=solved, jacobian=self._jacobian)
+        save_object(file_path, self._kind(), image=self._image, model=self._model, output=output, solved=solved, jacobian=self._jacobian)
 
     def load(
         self,
@@ -223,8 +226,8 @@ class Eigendistortion(Attributes):
         Args:
             file_path: the file.
             map_location: the device to load to; that of `image` by default.
-            raise_on_checks: False warns instead of raising where the image, the model's output or name, the kind of object, or its
-                attributes differ. The saved image is then used, with this object's model.
+            raise_on_checks: False warns instead of raising where the image, the model's output or name, the class of the object, or
+                its attributes differ. The saved image is then used, with this object's model.
             tensor_equality_atol: absolute tolerance for equal images and model outputs.
             tensor_equality_rtol: relative tolerance.
 
@@ -237,6 +240,7 @@ class Eigendistortion(Attributes):
         """
         loaded = load_into(
             file_path,
+            self._kind(),
             image=self._image,
             model=self._model,
             fresh=self._results is None,
@@ -285,6 +289,12 @@ class Eigendistortion(Attributes):
         images = self._image if self._image.ndim > 1 else [self._image]
         shown = zip(images, self._results.solved, strict=True)
         return "".join(object_html(as_array(image), solved.pairs) for image, solved in shown)
+
+    def _kind(self) -> Kind:
+        """Return the class, and the attributes that a user or a subclass has added."""
+        kind = type(self)
+        name = OBJECT if kind is Eigendistortion else f"{kind.__module__}.{kind.__qualname__}"
+        return Kind(name, tuple(sorted(vars(self).keys() - _OWN)))
 
     def __repr__(self) -> str:
         model = repr(self._model).replace("\n", "\n  ")

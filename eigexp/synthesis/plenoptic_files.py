@@ -42,7 +42,7 @@ def import_plenoptic(path: str | Path) -> SavedObject:
     metadata: dict[str, Any] = {
         "object": OBJECT if kind.rpartition(".")[2] == "Eigendistortion" else kind,
         "records": [],
-        **{key: None for key in saved if key not in _KNOWN},
+        "attributes": [str(key) for key in saved if key not in _KNOWN],
     }
     if isinstance(saved.get("_image"), Tensor):
         arrays["image"] = as_array(saved["_image"])

@@ -21,7 +21,15 @@ from eigexp.synthesis.solving import Solved, model_name
 
 OBJECT = "eigexp.Eigendistortion"
 _PAIRS = tuple(name for name in ARRAYS if name != "image")
-_METADATA = {"format", "object", "model", "versions", "device", "records", "curves"}
+_METADATA = {"format", "object", "attributes", "model", "versions", "device", "records", "curves"}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What an object is beside its image, model and results: its class, and the attributes that a user or a subclass gave it."""
+
+    name: str
+    attributes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -33,8 +41,13 @@ class Loaded:
     solved: tuple[Solved, ...]
 
 
-def save_object(path: str | Path, *, image: Tensor, model: Any, output: Tensor, solved: Sequence[Solved], jacobian: Tensor | None) -> None:
-    """Write an object: arrays "image", "model_output", "jacobian", and "<image number>.<name>" for each array of a stored result."""
+def save_object(
+    path: str | Path, kind: Kind, *, image: Tensor, model: Any, output: Tensor, solved: Sequence[Solved], jacobian: Tensor | None
+) -> None:
+    """Write an object: arrays "image", "model_output", "jacobian", and "<image number>.<name>" for each array of a stored result.
+
+    Of the attributes that a user or a subclass gave it, the names are written, for the check when it is loaded.
+    """
     arrays = {"image": as_array(image), "model_output": as_array(output)}
     if jacobian is not None:
         arrays["jacobian"] = as_array(jacobian)
@@ -43,7 +56,8 @@ def save_object(path: str | Path, *, image: Tensor, model: Any, output: Tensor, 
         found = arrays_of(one.pairs, Image(f"image {i}", pixels))
         arrays |= {f"{i}.{name}": found[name] for name in _PAIRS}
     metadata = {
-        "object": OBJECT,
+        "object": kind.name,
+        "attributes": list(kind.attributes),
         "model": model_name(model),
         "versions": environment()["versions"],
         "device": str(image.device),
@@ -55,6 +69,7 @@ def save_object(path: str | Path, *, image: Tensor, model: Any, output: Tensor, 
 
 def load_into(
     path: str | Path,
+    kind: Kind,
     *,
     image: Tensor,
     model: Any,
@@ -76,7 +91,7 @@ def load_into(
     if there != image.device:
         raise LoadError(f"the saved tensors would be on {there}, but the image is on {image.device}. Move the object with to() first.")
     saved = import_plenoptic(path) if Path(path).exists() and is_plenoptic(path) else read_object(path)
-    checks.kind(saved)
+    checks.kind(saved, kind)
     tensors = {name: torch.from_numpy(array.copy()).to(there) for name, array in saved.arrays.items()}
     checks.equal("image", tensors["image"], image)
     checks.equal("model output", tensors["model_output"], checks.output(model, tensors["image"]))
@@ -97,18 +112,22 @@ class _Checks:
             raise LoadError(f"{message} eigexp.io.examine({self._path!r}) shows the file; raise_on_checks=False loads it anyway.")
         warnings.warn(message, LoadWarning, stacklevel=5)
 
-    def kind(self, saved: SavedObject) -> None:
-        """Check the type of the object, and its attributes."""
-        if saved.metadata.get("object") != OBJECT:
-            self.fail(f"the saved object is a {saved.metadata.get('object')}, not an {OBJECT}.")
+    def kind(self, saved: SavedObject, here: Kind) -> None:
+        """Check the class of the object, and its attributes."""
+        if saved.metadata.get("object") != here.name:
+            self.fail(f"the saved object is a {saved.metadata.get('object')}, not an {here.name}.")
         records = saved.metadata.setdefault("records", [])
         wanted = {"image", "model_output", *(f"{i}.{name}" for i in range(len(records)) for name in _PAIRS)}
         missing = sorted(wanted - set(saved.arrays))
         if missing:
             raise LoadError(f"{self._path} lacks {', '.join(missing)}. Save the object again.")
-        extra = sorted(({*saved.arrays} - wanted - {"jacobian"}) | ({*saved.metadata} - _METADATA))
+        given = saved.metadata.get("attributes")
+        theirs, ours = set(map(str, given if isinstance(given, list) else ())), set(here.attributes)
+        extra = sorted(({*saved.arrays} - wanted - {"jacobian"}) | ({*saved.metadata} - _METADATA) | (theirs - ours))
         if extra:
             self.fail(f"the saved object has attributes that this one does not have and that are ignored: {', '.join(extra)}.")
+        if ours - theirs:
+            self.fail(f"this object has attributes that the saved one did not have: {', '.join(sorted(ours - theirs))}.")
 
     def output(self, model: Any, image: Tensor) -> Tensor | Exception:
         """Return the model's output for the saved image, or its error."""

@@ -131,6 +131,7 @@ class WandbRuns(ResultLogger):
                 init_timeout=self._init_timeout,
                 x_disable_stats=True,
                 disable_git=True,
+                x_save_requirements=False,  # it reads every installed package, for each run; records have the versions that matter
                 x_transaction_log_flush_interval=1.0,
             ),
             **settings,

@@ -2,10 +2,12 @@
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from eigexp.cli import main
 from eigexp.store import Store
@@ -199,3 +201,54 @@ def test_resuming_from_a_checkpoint_that_is_named(here):
     for key in ("eigenvalues", "residuals", "steps", "fisher_vector_products"):
         assert json.dumps(one[key]) == json.dumps(two[key])
     assert main(["run", *TINY, "seed=1", f"ckpt_path='{path}'", "store=third"]) == 2
+
+
+def searched(*words):
+    return ["run", "-m", *TINY, "subspace=band", "optimized_metric=top/1/eigenvalue", "hydra.sweeper.direction=maximize", *words]
+
+
+@pytest.mark.filterwarnings("ignore")  # optuna 2 and its dependencies are old
+def test_optuna_searches_by_the_objective(here):
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    assert main(searched("hydra/sweeper=optuna", "hydra.sweeper.n_trials=4", "subspace.orientation=interval(0,180)")) == 0
+    tried = [record["identity"]["subspace"]["orientation"] for record in records()]
+    assert len(set(tried)) == 4 and all(0 <= orientation <= 180 for orientation in tried)
+    best = yaml.safe_load((here / "outputs/multirun/optimization_results.yaml").read_text())
+    assert best["best_value"] == pytest.approx(max(record["eigenvalues"][0] for record in records()), rel=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_search_by_name_needs_no_flag(here):
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    assert main(["run", "hparams_search=orientation", *TINY, "hydra.sweeper.n_trials=2"]) == 0
+    found = records()
+    assert len(found) == 2 and all(record["evidence"]["bottom"] is None for record in found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+def test_launchers_of_hydra_run_each_point_in_a_process_of_its_own(here, launcher):
+    pytest.importorskip({"joblib": "hydra_plugins.hydra_joblib_launcher"}.get(launcher, "hydra_plugins.hydra_submitit_launcher"))
+    own = ["hydra.launcher.n_jobs=2"] if launcher == "joblib" else []
+    done = subprocess.run(
+        [sys.executable, "-m", "eigexp", "run", "-m", "model=ln,lg", *TINY[1:], f"hydra/launcher={launcher}", *own],
+        cwd=here,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {record["model"] for record in records()} == {"ln", "lg"}
+
+
+def test_a_checkpoint_of_lightnings_own_callback_is_resumed_bit_for_bit(here):
+    saver = "callbacks.saver._target_=lightning.pytorch.callbacks.ModelCheckpoint"
+    every = ["callbacks.saver.dirpath=saved", "callbacks.saver.every_n_train_steps=1", "callbacks.saver.save_top_k=-1"]
+    assert main(["run", *TINY, "store=first", saver, *every, "trainer.max_steps=5"]) == 3
+    saved = here / "saved/epoch=0-step=3.ckpt"
+    assert main(["run", *TINY, "store=resumed", f"ckpt_path='{saved}'"]) == 0
+    assert main(["run", *TINY, "store=whole"]) == 0
+    (id,) = Store("whole").ids()
+    resumed, whole = (Store(folder).read(id) for folder in ("resumed", "whole"))
+    assert all((resumed.arrays[name] == whole.arrays[name]).all() for name in whole.arrays)
+    assert resumed.record["steps"] == whole.record["steps"] and resumed.curves[2]["seconds"] != whole.curves[2]["seconds"]

@@ -82,7 +82,7 @@ def test_a_derivative_that_float32_does_not_have_is_a_warning():
 @pytest.mark.parametrize(
     ("overrides", "code", "lines"),
     [
-        (["model=ln"], 0, ["n = 256 pixels, m = 256 responses", "unknown until a similar result is stored", "first of 2 images"]),
+        (["model=ln"], 0, ["n = 256 pixels, m = 256 responses", "about 46 products per image", "first of 2 images"]),
         (["model._target_=tests.cli.test_model_checks.Random"], 1, ["function problem", "-> "]),
         (["model._target_=tests.cli.test_model_checks.StraightThrough"], 1, ["derivative problem", "straight-through"]),
     ],

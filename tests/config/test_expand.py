@@ -1,7 +1,9 @@
 """Words of a sweep."""
 
 import pytest
+from omegaconf import OmegaConf
 
+from eigexp.config.compose import Bases, compose
 from eigexp.config.expand import configurations, expand
 from eigexp.errors import ConfigurationError
 
@@ -36,6 +38,36 @@ def test_what_cannot_be_a_sweep_is_refused(word):
         list(configurations([word]))
 
 
+POINTS = [
+    ["model=ln", "seed=3", "solver.k=2"],
+    ["model=onoff", "+callbacks.who._target_=tests.sweep.slow.Who", "+callbacks.who.path=x"],
+    ["model=lg", "against=ln", "against.layer=null", "floor=0.1"],
+    ["~model.name", "model=ln", "model._target_=tests.models.Any", "solver.tol=1e-3"],
+    ["experiment=frontends", "images.size=32"],
+    ["images.names=[camera,coins]", "tags=[a,b]", "store='a b'"],
+    ["callbacks=default", "logger=[csv]", "noise=poisson", "trainer.max_steps=3", "model.layer=null"],
+    ["subspace=band", "subspace.low=0.1", "dtype=float64", "debug=overfit"],
+    ["images=folder", "images.path=${paths.data_dir}/x"],
+    ["solver.kk=3"],
+    ["seed=abc"],
+    ["modle=ln"],
+    ["solver.k=[1"],
+]
+
+
+def test_points_with_the_same_options_are_composed_once_and_are_what_hydra_composes():
+    def outcome(*arguments):
+        try:
+            return OmegaConf.to_yaml(compose(*arguments))
+        except ConfigurationError as error:
+            return str(error)
+
+    bases: Bases = {}
+    for point in POINTS * 2:
+        assert outcome(point, bases) == outcome(point), point
+    assert len(bases) < len(POINTS) and outcome(["model=ln", "seed=4", "solver.k=2"], bases) != outcome(POINTS[0], bases)
+
+
 def test_an_experiment_brings_its_sweep():
     points = list(configurations(["experiment=frontends"]))
     assert [c.model.name for _, c in points] == ["ln", "lg", "lgg", "onoff"]
@@ -58,8 +90,8 @@ def named(monkeypatch):
 
     real = eigexp.config.expand.compose
 
-    def compose(words=()):
-        config = real(words)
+    def compose(words=(), bases=None):
+        config = real(words, bases)
         OmegaConf.set_struct(config, False)
         config.sweep = NAMED
         return config

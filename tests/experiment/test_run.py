@@ -65,6 +65,15 @@ def test_a_figure_is_part_of_the_result(store):
     assert store.read(id).content("distortions.png").startswith(b"\x89PNG") and "could not" not in note_of(store)
 
 
+@pytest.mark.slow
+def test_a_run_without_figures_stores_the_same_numbers(store, monkeypatch):
+    monkeypatch.setattr(writer, "distortion_figure", lambda *args, **more: pytest.fail("a figure was drawn"))
+    assert main(["run", *SMALL, "store=results", "figure.draw=false"]) == 0
+    assert note_of(store) == "" or "figure" not in note_of(store)
+    (id,) = store.ids()
+    assert not (store.path(id) / "distortions.png").exists() and main(["plot", "distortions", id, "--store", "results"]) == 0
+
+
 @pytest.mark.slow(0.6)
 @pytest.mark.parametrize("stage", ["opened", "written to", "given the result", "closed"])
 def test_a_logger_that_fails_costs_its_log_alone(store, stage, caplog):

@@ -177,6 +177,36 @@ def test_extra_attributes_are_a_value_error(saved, where):
     assert eig.status == "converged"
 
 
+class Mine(Eigendistortion):
+    """A class of a user's, with an attribute more."""
+
+    def __init__(self, *args, **settings):
+        super().__init__(*args, **settings)
+        self.note = "mine"
+
+
+def test_attributes_and_classes_of_a_users_own_are_checked(saved, tmp_path):
+    eig, path = saved
+    mine = Mine(eig.image, eig.model)
+    with pytest.raises(ValueError, match=r"is a eigexp.Eigendistortion, not an .*Mine"):
+        mine.load(path)
+    with pytest.warns(LoadWarning) as told:
+        mine.load(path, raise_on_checks=False)
+    assert ["Mine" in str(w.message) or "did not have: note" in str(w.message) for w in told] == [True, True]
+    assert mine.note == "mine" and torch.equal(mine.eigenvalues, eig.eigenvalues)
+    mine.save(tmp_path / "mine")
+    again = Mine(eig.image, eig.model)
+    again.load(tmp_path / "mine")  # its own kind
+    eig.remark = "good"
+    eig.save(tmp_path / "remarked")
+    with pytest.raises(ValueError, match=r"does not have and that are ignored: remark"):
+        linear_object(TALL).load(tmp_path / "remarked")
+    other = linear_object(TALL)
+    other.remark = "better"
+    other.load(tmp_path / "remarked")
+    assert other.remark == "better"
+
+
 def test_missing_attributes_are_a_value_error_in_any_case(saved):
     path = rewritten(saved[1], lambda header, tensors: tensors.pop("0.residuals"))
     with pytest.raises(ValueError, match=r"lacks 0.residuals"):

@@ -1,0 +1,68 @@
+"""What a plan says that a task will cost, against what it takes. Seconds are printed by scripts/costs.py: a test cannot hold them."""
+
+import pytest
+
+from eigexp.cli.task_tables import cost_line
+from eigexp.experiment.run import run
+from eigexp.sweep.cost import Cost, CostEstimates, expected_products, total
+from eigexp.sweep.plan import make_plan
+from scripts import costs
+
+COLOUR = ["images.grey=false", "images.names=[coffee]", "model.weights=random"]
+CASES = [
+    ["model=ln"],
+    ["model=lg"],
+    ["model=lgg"],
+    ["model=onoff"],
+    ["model=ln", "solver.k=3"],
+    ["model=onoff", "solver.k=5"],
+    ["model=lg", "solver.tol=1e-2"],
+    ["model=lgg", "dtype=float64", "solver.tol=1e-6"],
+    ["model=onoff", "solver.k_bottom=0"],
+    ["model=resnet18", "model.layer=layer2", *COLOUR],
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=" ".join)
+def test_products_are_within_a_factor_of_two(tmp_path, case):
+    expected, taken = costs.costs([*costs.COMMON, "images.size=32", *case], tmp_path)
+    assert expected and not expected.measured and expected.seconds > 0
+    assert 0.5 <= expected.products / taken.products <= 2, (expected, taken)
+
+
+def test_a_stored_result_of_the_same_kind_says_more_than_the_formula(tmp_path):
+    words = [*costs.COMMON, "images.size=16", "model=ln", f"store='{tmp_path}'"]
+    (first,) = plan = make_plan(words)
+    run(first.config)
+    record = plan.store.read(first.id).record
+    (other,) = make_plan([*words, "images.names=[coins]"])
+    assert CostEstimates(plan.store).of(other) == Cost(record["fisher_vector_products"], record["seconds"], measured=True)
+    (third,) = make_plan([*words, "solver=power"])
+    assert CostEstimates(plan.store).of(third) is None  # of another solver, which no formula knows
+    (fourth,) = make_plan([*words, "solver.k=2"])
+    more = CostEstimates(plan.store).of(fourth)
+    usual = [expected_products(task.identity) for task in (first, fourth)]
+    assert more and more.measured and more.products / record["fisher_vector_products"] == pytest.approx(usual[1] / usual[0])
+    assert more.seconds / record["seconds"] == pytest.approx(usual[1] / usual[0])
+
+
+def test_a_batch_costs_as_much_as_its_images(tmp_path):
+    words = [*costs.COMMON, "images.size=16", "model=ln", f"store='{tmp_path}'", "images.names=[camera,coins]"]
+    one, _ = make_plan(words)
+    (both,) = plan = make_plan([*words, "images.batch_size=2"])
+    single, double = (CostEstimates(plan.store).of(task) for task in (one, both))
+    assert single and double and double.products == 2 * single.products
+
+
+def test_a_model_that_fails_has_no_expected_cost(tmp_path):
+    (task,) = plan = make_plan([*costs.COMMON, "images.size=8", "model=ln", f"store='{tmp_path}'"])
+    assert CostEstimates(plan.store).of(task) is None  # LN takes images of at least 16 pixels
+
+
+def test_the_line_under_a_plan():
+    measured, guessed = Cost(100, 90, measured=True), Cost(50, 4, measured=False)
+    assert cost_line([measured, guessed, None]) == (
+        "about 150 FVPs, 1 min 34 s on one process (1 task by a formula, without stored results) and 1 task of unknown cost"
+    )
+    assert cost_line([None, None]) == "2 tasks of unknown cost" and cost_line([]) == ""
+    assert total([(guessed, 3)]) == Cost(150, 12, measured=False)
