@@ -65,7 +65,7 @@ def test_a_figure_is_part_of_the_result(store):
     assert store.read(id).content("distortions.png").startswith(b"\x89PNG") and "could not" not in note_of(store)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(1)
 def test_a_run_without_figures_stores_the_same_numbers(store, monkeypatch):
     monkeypatch.setattr(writer, "distortion_figure", lambda *args, **more: pytest.fail("a figure was drawn"))
     assert main(["run", *SMALL, "store=results", "figure.draw=false"]) == 0

@@ -28,7 +28,7 @@ def processes(folder):
     return [json.loads(line) for line in (folder / "processes").read_text().splitlines()]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(15)
 def test_forked_workers_compute_the_same_and_one_that_is_killed_is_replaced(tmp_path):
     expected = serial([*BUGGY[:-1], "+model.kind=none", *SMALL], tmp_path / "serial")
     sweep = begin(tmp_path, *BUGGY)
@@ -42,7 +42,7 @@ def test_forked_workers_compute_the_same_and_one_that_is_killed_is_replaced(tmp_
     assert not list((tmp_path / "outputs/results/jobs").iterdir())  # logs of workers
 
 
-@pytest.mark.slow
+@pytest.mark.slow(12)
 def test_a_signal_reaches_forked_workers_and_nothing_is_left_running(tmp_path):
     sweep = begin(tmp_path, "model=ln", "images.size=16", "+callbacks.slow._target_=tests.sweep.slow.Slow", "+callbacks.slow.seconds=0.2")
     while not (tmp_path / "processes").exists() and sweep.poll() is None:
