@@ -31,7 +31,6 @@ MAY: dict[str, tuple[list[str], set[str]]] = {
     "plot": (["plot", "compare", "--output", "compare.svg"], {"numpy", "matplotlib"}),
     "report": (["report"], {"numpy", "matplotlib", "jinja2"}),
 }
-BESIDE_LIGHTNING = {"hydra"}
 # Commands that take seconds, and what a person is shown meanwhile.
 SLOW = [["run"], ["run", "-m", "model=ln"], ["sweep"], ["models", "ln"], ["doctor"], ["cross", "--models", "ln"]]
 SLOW += [["principal", "--models", "ln,lg", "--floor", "1"]]
@@ -68,9 +67,7 @@ for name, words in commands.items():
         except Exception:
             traceback.print_exc()
             code = None
-        new = {module.partition(".")[0] for module in set(sys.modules) - before} - sys.stdlib_module_names
-        new = [name for name in new if "site-packages" in str(getattr(sys.modules.get(name), "__file__", None))]
-        os.write(writing, json.dumps([code, [module for module in watched if module in set(sys.modules) - before], new]).encode())
+        os.write(writing, json.dumps([code, [module for module in watched if module in set(sys.modules) - before]]).encode())
         os._exit(0)
     os.close(writing)
     os.waitpid(child, 0)
@@ -85,13 +82,13 @@ def imported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("imports")
     done = subprocess.run([sys.executable, "-c", FORKS], cwd=folder, env=environment(), input=asked, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return {name: (code, set(modules), set(new)) for name, code, modules, new in map(json.loads, done.stdout.splitlines())}
+    return {name: (code, set(modules)) for name, code, modules in map(json.loads, done.stdout.splitlines())}
 
 
 @pytest.mark.slow(2)
 @pytest.mark.parametrize("name", MAY)
 def test_a_command_imports_what_it_needs(imported, name):
-    code, modules, _ = imported[name]
+    code, modules = imported[name]
     assert code == 0
     assert modules <= MAY[name][1]
 
@@ -110,11 +107,6 @@ def test_the_script_that_measures_starts_prints_a_row_for_each_command(monkeypat
     rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
     assert [row[0] for row in rows] == ["`nothing`", "`a loop`"]
     assert rows[0][2] == "1.00" and float(rows[1][1]) > float(rows[0][1])
-
-
-def test_a_run_imports_little_beside_lightning(imported):
-    """So its start takes as long as that of Lightning, within a few percent, on any machine."""
-    assert imported["run"][2] <= BESIDE_LIGHTNING
 
 
 def test_the_first_command_computes(imported):
