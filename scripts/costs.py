@@ -48,7 +48,7 @@ def main() -> None:
                 expected, taken = costs([*COMMON, *case, f"seed={seed}", *sys.argv[1:]], Path(folder))
                 assert expected is not None
                 pairs = [(getattr(expected, name), getattr(taken, name)) for name in ("products", "seconds")]
-                row = " | ".join(f"{guess:.3g} | {truth:.3g} | {guess / truth:.2f}" for guess, truth in pairs)
+                row = " | ".join(f"{predicted:.3g} | {truth:.3g} | {predicted / truth:.2f}" for predicted, truth in pairs)
                 print(f"| {' '.join(case)} | {source} | {row} |", flush=True)
 
 

@@ -74,11 +74,11 @@ def count_line(tasks: Sequence[TaskStatus]) -> str:
 def cost_line(costs: Sequence[Cost | None]) -> str:
     """Return one line on the cost of tasks, such as "about 150 FVPs, 12 s on one process"; empty for no task."""
     known = [cost for cost in costs if cost]
-    guessed, unknown = sum(not cost.measured for cost in known), len(costs) - len(known)
+    without, unknown = sum(not cost.measured for cost in known), len(costs) - len(known)
     parts = []
     if known:
         sum_ = total((cost, 1) for cost in known)
-        how = f" ({counted(guessed, 'task')} by a formula, without stored results)" if guessed else ""
+        how = f" ({counted(without, 'task')} by a formula, without stored results)" if without else ""
         parts.append(f"about {sum_.products:.0f} FVPs, {duration(sum_.seconds)} on one process{how}")
     return " and ".join([*parts, *([f"{counted(unknown, 'task')} of unknown cost"] if unknown else [])])
 

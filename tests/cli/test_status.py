@@ -64,8 +64,8 @@ def test_a_plan_says_what_is_done_partial_and_to_do_and_what_it_will_cost(tmp_pa
     cost = f"~{record['fisher_vector_products']:.0f}"
     rows = {tuple(line.split()[1:3]): line.split()[3] for line in first.stdout.splitlines()[1:5]}
     usual = expected_products({"solver": {"name": "krylov"}})
-    guessed = f"~{usual:.0f}"
-    assert rows == {("ln", "camera"): "?", ("ln", "coins"): cost, ("lg", "camera"): guessed, ("lg", "coins"): guessed}
+    by_formula = f"~{usual:.0f}"
+    assert rows == {("ln", "camera"): "?", ("ln", "coins"): cost, ("lg", "camera"): by_formula, ("lg", "coins"): by_formula}
     total = f"4 tasks: 1 done, 3 to do; about {record['fisher_vector_products'] + 2 * usual:.0f} FVPs, "
     last = first.stdout.splitlines()[-1]
     assert last.startswith(total) and last.endswith(" on one process (2 tasks by a formula, without stored results)")

@@ -60,9 +60,9 @@ def test_a_model_that_fails_has_no_expected_cost(tmp_path):
 
 
 def test_the_line_under_a_plan():
-    measured, guessed = Cost(100, 90, measured=True), Cost(50, 4, measured=False)
-    assert cost_line([measured, guessed, None]) == (
+    measured, by_formula = Cost(100, 90, measured=True), Cost(50, 4, measured=False)
+    assert cost_line([measured, by_formula, None]) == (
         "about 150 FVPs, 1 min 34 s on one process (1 task by a formula, without stored results) and 1 task of unknown cost"
     )
     assert cost_line([None, None]) == "2 tasks of unknown cost" and cost_line([]) == ""
-    assert total([(guessed, 3)]) == Cost(150, 12, measured=False)
+    assert total([(by_formula, 3)]) == Cost(150, 12, measured=False)
