@@ -7,8 +7,11 @@ import torch
 
 from eigexp.certificates import certify
 from eigexp.errors import ConfigurationError, MemoryLimitError
+from eigexp.images import SkimageImages
 from eigexp.linalg.orthonormal import independent_rows
-from eigexp.operators import DenseOperator
+from eigexp.models import prepare_model
+from eigexp.models.zoo import efficientnet_lite0
+from eigexp.operators import DenseOperator, dense_matrix, linearise
 from eigexp.solvers import base
 from eigexp.solvers.exact import Exact
 from eigexp.solvers.krylov import Krylov
@@ -219,6 +222,19 @@ def test_front_ends_cost_no_more_than_a_tenth_above_the_prototype(name, side, fi
     assert certified.status == "converged"
     assert certified.fisher_vector_products == state.images[0].fisher_vector_products + 2
     assert certified.fisher_vector_products <= 1.1 * figure
+
+
+@pytest.mark.slow(5)
+def test_fifty_largest_pairs_of_a_network_layer_take_at_most_a_hundred_products():
+    model = prepare_model(efficientnet_lite0(), layer="_blocks.9", weights="imagenet")
+    J = dense_matrix(linearise(model, SkimageImages("coffee", 32, grey=False)[0].pixels[None]))[0].double()
+    truth = torch.linalg.svd(J, full_matrices=False).Vh[:50]
+    solver = Krylov(k_top=50, k_bottom=0, tol=3e-8, check_multiplicity=0)
+    state = run(solver, DenseOperator(J[None]))
+    (pairs,) = solver.pairs(state)
+    assert state.images[0].fisher_vector_products <= 100
+    signs = (pairs.vectors * truth).sum(1, keepdim=True).sign()
+    assert float((signs * pairs.vectors - truth).norm(dim=1).max()) <= 1e-6
 
 
 @pytest.mark.parametrize("name", ["onoff", "ln", "lgg"])
