@@ -21,6 +21,7 @@ from eigexp.cli import (
     run,
     status,
     sweep,
+    thresholds,
     wandb_sync,
     work,
 )
@@ -50,6 +51,7 @@ _COMMANDS = (
     cross,
     principal,
     export,
+    thresholds,
     maintenance,
     doctor,
     models,

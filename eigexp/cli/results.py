@@ -31,6 +31,8 @@ def add(commands: Commands) -> None:
         examples=["eigexp report", "eigexp report --where model=onoff --output onoff.html"],
     )
     report.add_argument("--output", default="outputs/report.html", metavar="FILE", help="file of the page")
+    cross = "also show how other models see the distortions: a file of `eigexp cross --format json`"
+    report.add_argument("--cross", metavar="FILE", help=cross)
     for parser in (results, report):
         add_where(parser)
         add_store(parser)
@@ -74,5 +76,5 @@ def _report(options: argparse.Namespace, overrides: list[str]) -> int:
     from eigexp.report.page import write_page
     from eigexp.store import Store
 
-    print(write_page(Store(options.store), options.output, where=options.where))
+    print(write_page(Store(options.store), options.output, where=options.where, cross=options.cross))
     return 0

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from eigexp.errors import ConfigurationError, ModelError
-from eigexp.experiment.networks import build_network
+from eigexp.experiment.networks import Network, build_network
 from eigexp.experiment.parts import build
 from eigexp.noise import EarlyLateNoise, GaussianNoise, Noise
 from eigexp.operators.jacobian import LinearisationPoint
@@ -45,24 +45,8 @@ class Responses:
     """
 
     def __init__(self, result: Result, *, trust: bool):
-        if not trust:
-            raise ConfigurationError(
-                f"Result {result.id} was not computed here, and building its model runs the code that its configuration names. "
-                f"Read {result.folder / CONFIG}, then add --trust; --no-check exports without the model."
-            )
-        if not result.config.get("model"):
-            raise ConfigurationError(
-                f"Result {result.id} has no stored configuration, so its model cannot be built. Use --no-check to export without the model."
-            )
-        config = thawed(result.config)
-        network = build_network({**config["model"], "layer": _one_layer(result)})
-        (model,), (digest,) = network.layers.models.values(), network.digests.values()
-        known = (result.record.get("identity") or {}).get("weights")
-        if known and digest != known:
-            raise ModelError(
-                f"The weights of {network.name} are not those of result {result.id}: they have changed since. "
-                "Use --no-check to export without them."
-            )
+        network, config = rebuilt(result, trust=trust)
+        (model,) = network.layers.models.values()
         self.result = result
         self._measured = bool(config.get("against") or (config.get("norm") or {}).get("_target_"))
         self.noise: Noise = build(config.get("noise"), "noise") or GaussianNoise()
@@ -148,6 +132,33 @@ def write_linearity(
     for form in ("pdf", "png"):
         write_output(stem.with_name(f"{stem.name}.{form}"), figure_bytes(figure, form))
     return linearity_words(rows)
+
+
+def rebuilt(result: Result, *, trust: bool) -> tuple[Network, dict[str, Any]]:
+    """Return the network of a stored result at its layer, and its configuration.
+
+    Raises:
+        ConfigurationError, ModelError: as `Responses`.
+    """
+    if not trust:
+        raise ConfigurationError(
+            f"Result {result.id} was not computed here, and building its model runs the code that its configuration names. "
+            f"Read {result.folder / CONFIG}, then add --trust; --no-check exports without the model."
+        )
+    if not result.config.get("model"):
+        raise ConfigurationError(
+            f"Result {result.id} has no stored configuration, so its model cannot be built. Use --no-check to export without the model."
+        )
+    config = thawed(result.config)
+    network = build_network({**config["model"], "layer": _one_layer(result)})
+    (digest,) = network.digests.values()
+    known = (result.record.get("identity") or {}).get("weights")
+    if known and digest != known:
+        raise ModelError(
+            f"The weights of {network.name} are not those of result {result.id}: they have changed since. "
+            "Use --no-check to export without them."
+        )
+    return network, config
 
 
 def _one_layer(result: Result) -> Any:

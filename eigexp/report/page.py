@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup, escape
@@ -23,6 +24,7 @@ from eigexp.report.cross_table import cross_charts
 from eigexp.report.embed import LONGEST_SIDE, embed_image, longest_side
 from eigexp.report.page_grid import Grid, make_grid
 from eigexp.report.pixels import check_scale, is_picture
+from eigexp.report.seen_by import read_seen_by, seen_by_chart
 from eigexp.report.separation import LEGEND, comparison_chart, groups
 from eigexp.report.svg import chart_svg, key_svg
 from eigexp.store.cross_table import cross_tables
@@ -59,7 +61,13 @@ class Failure:
 
 
 def write_page(
-    store: Store, target: str | os.PathLike[str], *, where: Sequence[str] = (), scale: float | None = None, title: str = "eigexp report"
+    store: Store,
+    target: str | os.PathLike[str],
+    *,
+    where: Sequence[str] = (),
+    cross: str | Path | None = None,
+    scale: float | None = None,
+    title: str = "eigexp report",
 ) -> Path:
     """Write the page of a store's results and return its path. A damaged result is left out, with a warning in the log.
 
@@ -67,14 +75,16 @@ def write_page(
         store: the results.
         target: the HTML file; replaced whole.
         where: conditions as in `eigexp results --where`.
+        cross: a file of `eigexp cross --format json`, whose distortions of results on the page are shown as other models see them.
         scale: norm at which distortions are shown first; chosen so that they are visible by default.
         title: of the page.
 
     Raises:
         StoreError: if there is no result to show, or the page cannot be written.
-        ConfigurationError: if a condition or the scale cannot work.
+        ConfigurationError: if a condition, the scale or the file of `cross` cannot work.
     """
     check_scale(scale)
+    seen = read_seen_by(cross) if cross is not None else []
     chosen = Selection.of_store(store, where)
     side = longest_side(sum(len(row["pairs"]) for row in chosen.rows), PICTURES)
     cards = list(_cards(store, chosen, side))
@@ -84,7 +94,7 @@ def write_page(
     kept = {card.id for card in cards}
     selection = Selection(tuple(row for row in chosen.rows if row["id"] in kept), chosen.beside)
     grid = make_grid(cards, chosen.images, _images(store, selection, cards, side))
-    sections = [*overview(selection, store.root, where), *_layers(store, list(kept))]
+    sections = [*overview(selection, store.root, where), *_layers(store, list(kept)), *_seen_by([row for row in seen if row["id"] in kept])]
     content = page_html(cards, grid, sections, selection, title=title, source=store.root.name, failures=_failures(store), scale=scale)
     write_output(target, content.encode())
     return Path(target)
@@ -120,6 +130,20 @@ def _layers(store: Store, ids: Sequence[str]) -> list[Section]:
         "most noticeable distortion. All values are from one forward product through all layers; point at a cell to see more digits."
     )
     return [Section("layers", "Layers against each other", charts, note)] if charts else []
+
+
+def _seen_by(rows: Sequence[dict[str, Any]]) -> list[Section]:
+    """Return the chart of distortions as other models see them; none without rows."""
+    chart = seen_by_chart(rows)
+    words = "Each row is a distortion, each mark a model: from which norm on it is predicted to see the distortion, 1/\u221a(v\u1d40F v)."
+    figure = PageFigure(
+        words,
+        Markup(chart_svg(chart)),
+        "eigexp cross --models NAME,.. --output cross.png",
+        phone="" if chart.empty else Markup(chart_svg(chart, phone=True)),
+        legend=[(Markup(key_svg(role, shape, hollow=False)), name) for role, shape, name in chart.legend],
+    )
+    return [Section("seen-by", "Distortions as other models see them", [figure])] if rows else []
 
 
 def page_html(

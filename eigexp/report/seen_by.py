@@ -1,10 +1,15 @@
 """The sensitivity of other models to stored distortions, as a chart with a row for each distortion and a mark for each model."""
 
+import json
+import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from eigexp.errors import ConfigurationError
 from eigexp.report.chart import Chart, Mark, empty_chart, log_axis, row_axis
-from eigexp.store.labels import number
+from eigexp.store.files import read_bytes
+from eigexp.store.labels import number, shortest
 
 _MOST_MODELS = 7  # that have a colour and a shape of their own
 _DODGE = 0.56  # of a row's height, between the marks of the first and of the last model
@@ -21,15 +26,18 @@ def seen_by_chart(rows: Sequence[Mapping[str, Any]]) -> Chart:
     unit = "threshold 1/√(vᵀFv)  (norm in pixels)"
     if not rows:
         return empty_chart(title, label, unit, "distortion", "no distortions")
-    names = list(dict.fromkeys(_name(row) for row in rows))
+    known = _names(rows)
+    names = list(dict.fromkeys(known.values()))
     models = list(dict.fromkeys(row["seen_by"] for row in rows))
     marks = [
         Mark(
             _threshold(row),
-            names.index(_name(row)) + (_DODGE * (models.index(row["seen_by"]) / (len(models) - 1) - 0.5) if len(models) > 1 else 0.0),
+            names.index(known[row["id"], row["eigenindex"]])
+            + (_DODGE * (models.index(row["seen_by"]) / (len(models) - 1) - 0.5) if len(models) > 1 else 0.0),
             f"m{models.index(row['seen_by']) % _MOST_MODELS}",
-            f"{_name(row)} seen by {row['seen_by']}: {number(_threshold(row), 3)}",
+            f"{known[row['id'], row['eigenindex']]} seen by {row['seen_by']}: {number(_threshold(row), 3)}",
             models.index(row["seen_by"]) % _MOST_MODELS,
+            id=row["id"],
         )
         for row in rows
     ]
@@ -46,9 +54,46 @@ def seen_by_chart(rows: Sequence[Mapping[str, Any]]) -> Chart:
     )
 
 
-def _name(row: Mapping[str, Any]) -> str:
-    layer = f" {row['layer']}" if row["layer"] else ""
-    return f"{row['model']}{layer}, {row['image']}, {row['eigenindex']}"
+def read_seen_by(path: str | Path) -> list[dict[str, Any]]:
+    """Return the rows of a file of `eigexp cross --format json`.
+
+    Raises:
+        ConfigurationError: if it is another file.
+        StoreError: if it cannot be read.
+    """
+    try:
+        rows = json.loads(read_bytes(Path(path), follow=True))
+        if not (isinstance(rows, list) and rows):
+            raise ValueError("it has no rows")
+        for row in rows:
+            _check(row)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ConfigurationError(
+            f"{path} is not a table of `eigexp cross` ({error}). Make one: eigexp cross --models ln,lg --format json > {path}"
+        ) from error
+    return rows
+
+
+def _check(row: Mapping[str, Any]) -> None:
+    """Refuse a row without what a chart shows."""
+    texts = [row[name] for name in ("id", "model", "image", "seen_by")]
+    if not (all(isinstance(text, str) for text in texts) and isinstance(row["layer"], str | None) and isinstance(row["eigenindex"], int)):
+        raise ValueError("a name is not text, or an eigenindex no whole number")
+    if isinstance(row["value"], bool) or not isinstance(row["value"], int | float) or not math.isfinite(row["value"]):
+        raise ValueError(f"value={row['value']!r} is not a number")
+
+
+def _names(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, int], str]:
+    """Return what each distortion is called: results of one model and image, of other settings, carry the first digits of their ids."""
+    plain = {}
+    for row in rows:
+        layer = f" {row['layer']}" if row["layer"] else ""
+        plain[row["id"], row["eigenindex"]] = f"{row['model']}{layer}, {row['image']}"
+    owners: dict[str, set[str]] = {}
+    for (id, _), name in plain.items():
+        owners.setdefault(name, set()).add(id)
+    short = shortest(id for id, _ in plain)
+    return {(id, i): f"{name}{f' {short[id]}' if len(owners[name]) > 1 else ''}, {i}" for (id, i), name in plain.items()}
 
 
 def _threshold(row: Mapping[str, Any]) -> float:

@@ -45,6 +45,7 @@ def export_stimuli(
     folder: str | Path,
     *,
     alphas: Sequence[float] | None = None,
+    dprimes: Sequence[float] = (),
     eigenindex: Sequence[int] | None = None,
     bits: Sequence[int] = (8, 16),
     record: Mapping[str, Any] | None = None,
@@ -61,26 +62,30 @@ def export_stimuli(
         result: a stored Result, or arrays by the names of pairs.safetensors.
         folder: where the files go; created if necessary. Its manifest keeps rows of other results.
         alphas: norms of the distortions, in pixel units (image values are in [0, 1]); one at which both ends are visible by default.
+        dprimes: further norms, in predicted thresholds: that of d' is d' / sqrt(eigenvalue) of each distortion. One whose eigenvalue may
+            be zero has no predicted threshold; it is shown at `alphas` alone.
         eigenindex: of the distortions, negative from the end; both ends by default.
         bits: depths to write, 8 and 16.
         record: of the result, where arrays are given.
         distance: of the model's responses to two images, for `measured_dprime`; empty without.
 
     Raises:
-        ConfigurationError: if an alpha is not positive, a depth is unknown, or the image is neither grey nor colour.
+        ConfigurationError: if a norm is not positive, a depth is unknown, a distortion has no predicted threshold, or the image is neither
+            grey nor colour.
         StoreError: if the folder cannot be written.
     """
     view = View.of(result, record)
     positions = view.positions(eigenindex)
-    alphas = list(alphas) if alphas is not None else [default_scale(view.distortions[positions])]
-    _check(view, alphas, bits)
+    alphas = list(alphas) if alphas is not None else [] if dprimes else [default_scale(view.distortions[positions])]
+    _check(view, [*alphas, *dprimes], bits)
+    norms = {position: [*alphas, *_norms_of(dprimes, view, position, needed=not alphas)] for position in positions}
     folder = Path(folder)
     rows = []
     for depth in bits:
         reference = quantise(view.image.astype(np.float64), depth)
         rows.append(_write(folder, view, depth, reference, reference, None, 0.0)[0])
         for position in positions:
-            for alpha in (sign * size for size in alphas for sign in (1, -1)):
+            for alpha in (sign * size for size in dict.fromkeys(norms[position]) for sign in (1, -1)):
                 values = view.image.astype(np.float64) + alpha * view.distortions[position]
                 row, shown = _write(folder, view, depth, values, reference, position, alpha)
                 rows.append(row | {"measured_dprime": distance(shown, reference) if distance else None})
@@ -131,6 +136,20 @@ def file_stem(view: View) -> str:
     return "_".join(part for part in parts if part)
 
 
+def _norms_of(dprimes: Sequence[float], view: View, position: int, *, needed: bool) -> list[float]:
+    """Return the norms at which these d' are predicted; none, unless `needed`, where the model predicts no threshold."""
+    value, low = float(view.eigenvalues[position]), float(view.intervals[position][0])
+    if not is_ratio(view.record) and value > 0 and low > 0:
+        return [dprime / value**0.5 for dprime in dprimes]
+    if needed and dprimes:
+        why = "is a ratio" if is_ratio(view.record) else "may be zero"
+        raise ConfigurationError(
+            f"The eigenvalue of {view.record.get('id')}, eigenindex {int(view.eigenindex[position])}, {why}: it predicts no threshold. "
+            "Give norms, too: --alpha 0.5"
+        )
+    return []
+
+
 def _file_name(view: View, bits: int, position: int | None, alpha: float) -> str:
     what = "reference" if position is None else f"eigenindex{int(view.eigenindex[position])}_{alpha:+g}"
     return f"{file_stem(view)}_{what}_{bits}bit.png"
@@ -163,7 +182,7 @@ def _write_manifest(path: Path, rows: list[dict[str, Any]]) -> None:
 def _check(view: View, alphas: Sequence[float], bits: Sequence[int]) -> None:
     bad = [alpha for alpha in alphas if not (np.isfinite(alpha) and alpha > 0)]
     if bad or not alphas:
-        raise ConfigurationError(f"alphas={list(alphas)} must be positive numbers: norms in pixel units. Both signs are written for each.")
+        raise ConfigurationError(f"alphas={list(alphas)} must be positive norms in pixel units, or d'. Both signs are written for each.")
     if unknown := [depth for depth in bits if depth not in _DEPTHS]:
         raise ConfigurationError(f"bits={unknown[0]} must be 8, 16 or both.")
     if view.image.ndim < 2 or int(np.prod(view.image.shape[:-2])) not in (1, 3):

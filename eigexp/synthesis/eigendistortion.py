@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from eigexp.certificates import Precision
 from eigexp.errors import ConfigurationError, InputTypeError
 from eigexp.noise import Noise
+from eigexp.norm import Norm
 from eigexp.solvers.base import Solver
 from eigexp.solvers.exact import Exact
 from eigexp.store.result import as_array
@@ -49,6 +50,8 @@ class Eigendistortion(Attributes):
             response may depend on another image.
         noise: response noise from `eigexp.noise`, or your own; None for unit Gaussian noise.
         subspace: pixel subspace to which distortions are restricted, such as `eigexp.subspace.Mask()`; None for all pixels.
+        norm: of distortions, from `eigexp.norm`; None for the Euclidean one. Eigenvalues are then those of F v = lambda M v, so that a
+            threshold is a norm ||v||_M; distortions are stored with unit Euclidean norm.
 
     Attributes are None until `synthesize` or `load`. With one image they are as described; **with several images** `eigendistortions`,
     `eigenvalues`, `intervals`, `residuals` and `jacobian` have a leading axis over images, and `fisher_vector_products`, `status`,
@@ -58,18 +61,27 @@ class Eigendistortion(Attributes):
         InputTypeError: (a TypeError) if the image is not float32 or float64, or the model changes that.
         ImageError: (a ValueError) if the image is empty or not finite.
         ModelError: (a ValueError) if the model cannot be differentiated, or a parameter requires gradients.
-        ConfigurationError: (a ValueError) if `noise` or `subspace` has a wrong type.
+        ConfigurationError: (a ValueError) if `noise`, `subspace` or `norm` has a wrong type.
         DeviceError: (a RuntimeError) if the model changes the device of its input.
 
     Warns:
         UserWarning: if the image is not 4-D or exceeds [0, 1], or the model is in training mode.
     """
 
-    def __init__(self, image: Tensor, model: Callable[[Tensor], Any], *, noise: Noise | None = None, subspace: PixelSubspace | None = None):
+    def __init__(
+        self,
+        image: Tensor,
+        model: Callable[[Tensor], Any],
+        *,
+        noise: Noise | None = None,
+        subspace: PixelSubspace | None = None,
+        norm: Norm | None = None,
+    ):
         check_image(image)
         _check_kind("noise", noise, Noise)
         _check_kind("subspace", subspace, PixelSubspace)
-        self._noise, self._subspace = noise, subspace
+        _check_kind("norm", norm, Norm)
+        self._noise, self._subspace, self._norm = noise, subspace, norm
         self._num_responses = check_model(model, image.detach()).shape[1]
         self._image = image.detach().clone()
         self._model = model
@@ -140,7 +152,7 @@ class Eigendistortion(Attributes):
             check_exact(self._image, self._num_responses)
         linearise = "dense" if isinstance(solver, Exact) else linearise
         settings = SolveSettings(solver, linearise, certify, self._noise, self._subspace, seed)
-        found = fit(self._image, self._model, settings, trainer=trainer, callbacks=callbacks, progress=progress)
+        found = fit(self._image, self._model, settings, norm=self._norm, trainer=trainer, callbacks=callbacks, progress=progress)
         for i, error in enumerate(found.range_errors):
             which = f" of image {i}" if self._is_batch else ""
             warnings.warn(

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from eigexp.errors import ConfigurationError
 from eigexp.images import Image
 from eigexp.models import Features, weights_digest
+from eigexp.norm import Norm, measured_by
 from eigexp.operators.explicit import ExplicitJacobian
 from eigexp.pairs import EigenPairs
 from eigexp.solvers.exact import Exact
@@ -60,6 +61,7 @@ def fit(
     model: Callable[[Tensor], Any],
     settings: SolveSettings,
     *,
+    norm: Norm | None,
     trainer: Trainer | None,
     callbacks: Sequence[Callback] | None,
     progress: bool | Mode,
@@ -74,8 +76,8 @@ def fit(
     trainer = trainer or _trainer(image.device, [*(callbacks or ())], progress)
     module = EigenModule(**vars(settings))
     module.keep_results = False  # the collector has them
-    task = _task(image, model, settings)
-    collector = _Collector(image, model)
+    task = _task(image, model, settings, norm)
+    collector = _Collector(image, model, norm)
     trainer.callbacks.append(collector)  # pyright: ignore[reportAttributeAccessIssue]
     try:
         with _interruptible():
@@ -95,8 +97,8 @@ def fit(
 class _Collector(TaskCallback):
     """Certifies the results at the end of the fit, while the model is still on the trainer's device."""
 
-    def __init__(self, image: Tensor, model: Callable[[Tensor], Any]):
-        self._image, self._model = image, model
+    def __init__(self, image: Tensor, model: Callable[[Tensor], Any], norm: Norm | None):
+        self._image, self._model, self._norm = image, model, norm
         self.fit: Fit | None = None
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
@@ -115,16 +117,15 @@ class _Collector(TaskCallback):
 
     def _jacobian(self, module: EigenModule) -> Tensor | None:
         """Return the Jacobian of "exact". Other solvers may have one only because it makes the fastest products."""
-        plain = (
-            module.settings.noise is None and module.settings.subspace is None
-        )  # else it is that of whitened responses, or of coordinates
+        around = (module.settings.noise, module.settings.subspace, self._norm)
+        plain = all(part is None for part in around)  # else it is that of whitened responses, or of coordinates
         if plain and isinstance(module.solver, Exact) and isinstance(module.operator, ExplicitJacobian):
             return module.operator.matrix.to(self._image.device)
         return None
 
     def _solved(self, module: EigenModule, i: int, pairs: EigenPairs, rows: list[dict[str, Any]], seconds: float) -> Solved:
         assert module.task is not None
-        settings, parts = module.settings, _parts(self._model, module.settings)
+        settings, parts = module.settings, _parts(self._model, module.settings, self._norm)
         record = build_record(
             pairs,
             module.task.images[i],
@@ -162,7 +163,7 @@ def model_name(model: Any) -> str:
     return getattr(model, "__name__", None) or type(model).__name__
 
 
-def _task(image: Tensor, model: Callable[[Tensor], Any], settings: SolveSettings) -> Task:
+def _task(image: Tensor, model: Callable[[Tensor], Any], settings: SolveSettings, norm: Norm | None) -> Task:
     bare = image.ndim == 1
     rows = [image] if bare else list(image)
     names = ["image"] if len(rows) == 1 else [f"image {i}" for i in range(len(rows))]
@@ -171,16 +172,18 @@ def _task(image: Tensor, model: Callable[[Tensor], Any], settings: SolveSettings
     certify = {} if settings.certify == "float64" else {"certify": settings.certify}
     about = {"seed": settings.seed, "dtype": _dtype(image), **certify}
     weights = {"layer": _layers(model), "weights": weights_digest(module)}
-    identities = tuple(identity_of(_parts(model, settings), **about, **weights, image=i.sha256) for i in images)
+    identities = tuple(identity_of(_parts(model, settings, norm), **about, **weights, image=i.sha256) for i in images)
     ids = tuple(result_id(identity) for identity in identities)
-    return Task(images, module, ids=ids, identities=identities, model_name=model_name(model))
+    metric = None if norm is None else lambda pixels, noise, subspace: measured_by(norm, subspace, tuple(pixels.shape[1:]))
+    return Task(images, module, ids=ids, identities=identities, model_name=model_name(model), metric=metric)
 
 
-def _parts(model: Any, settings: SolveSettings) -> dict[str, Part | None]:
+def _parts(model: Any, settings: SolveSettings, norm: Norm | None) -> dict[str, Part | None]:
     own = Part.of_instance(model)
     if own and not own.registered and isinstance(model, nn.Module):
         own = replace(own, code=code_digest([type(model), *model_code(model)]))
     others = {"noise": settings.noise, "subspace": settings.subspace, "solver": settings.solver}
+    others |= {} if norm is None else {"norm": norm}  # it is in no id unless it is used
     return {"model": own, **{name: Part.of_instance(part) for name, part in others.items()}}
 
 

@@ -68,7 +68,7 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
     "scripts/run.sh": Script(["model=ln", *TINY]),
     "scripts/test.sh": Script(["-n", "0", "-p", "no:cacheprovider", "tests/test_nothing.py"]),
     "pip install .": Install(),
-    **{f"pip install -e '.[{extra}]'": Install() for extra in ("docs", "dev", "remote")},
+    **{f"pip install -e '.[{extra}]'": Install() for extra in ("docs", "dev", "remote", "psychophysics")},
     "python -m venv .venv && source .venv/bin/activate": Shell("python -m venv --without-pip .venv && source .venv/bin/activate"),
     "pre-commit install": Shell("python -m pre_commit install"),
     "python -m pytest tests/solvers/test_contract.py -k krylov": Shell(
@@ -124,7 +124,11 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
         ["model=ln", "against=lg,onoff", "logger=csv"], RESULT
     ),
     "eigexp run model=onoff norm=csf norm.distance=70 images.size=64": Run(TINY, RESULT),
+    "eigexp sweep model=lg,onoff images.size=32": Run(["model=lg", *TINY], RESULT),
+    "eigexp principal --models lg,onoff --floor 1e-2 images.size=32": Run(["images.size=16"], "outputs/principal/camera.json"),
     "eigexp cross --where model=onoff --models ln,lg": Run(),
+    "eigexp cross --where model=onoff --models ln,lg --format json > cross.json": Elsewhere("tests/experiment/test_seen_by.py"),
+    "eigexp report --cross cross.json": Elsewhere("tests/experiment/test_seen_by.py"),
     "eigexp cross --where model=onoff --models lg,lgg --noise poisson --format csv": Run(),
     "eigexp cross --where model=onoff --models ln,lg --output cross_models.png": Run([], "cross_models.png"),
     "eigexp principal --models lg,onoff --floor 1e-3 images.size=64 subspace=band subspace.high=0.1": Run(
@@ -164,6 +168,21 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
     "eigexp plot grid --scale 5 --width 2 --format pdf": Run([], "outputs/figures/grid.pdf"),
     "eigexp plot cross --output cross.png": Run(["--dpi", "60"], "cross.png"),
     "eigexp export 3f2a9c --alpha 0.5 --alpha 5": Run([], "outputs/stimuli/*_linearity.pdf"),
+    "eigexp export --where image=camera --dprime 0.5 --dprime 1 --dprime 2 --dprime 4 --experiment two_interval": Elsewhere(
+        "tests/psychophysics/test_loop.py"
+    ),
+    "eigexp export 3f2a9c --dprime 0.02 --dprime 0.05 --dprime 0.1 --alpha 5 --experiment odd_one_out --models ln,lg": Run(
+        ["--bits", "8", "--alpha", "1"], "outputs/stimuli/experiment.html"
+    ),
+    **{
+        f"eigexp thresholds {rest}": Elsewhere("tests/psychophysics/test_loop.py")
+        for rest in (
+            "fit trials_a.csv trials_b.csv --predictions outputs/stimuli/predictions.csv",
+            "simulate outputs/stimuli --observer onoff --scale 0.04 --output trials.csv",
+            "fit trials.csv --predictions outputs/stimuli/predictions.csv",
+        )
+    },
+    "python -m scripts.coverage": Elsewhere("tests/psychophysics/test_fit.py"),
     "eigexp doctor": Run(),
     "eigexp doctor model=lg images.size=64": Run(["images.size=24"]),
     "eigexp models": Run(),
@@ -225,6 +244,8 @@ PYTHON: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "from eigexp import Store\nfrom eigexp.store.cross_table import cross_tables": ("", {}),
     "from eigexp import Store\nfrom eigexp.experiment.seen_by import networks, seen_by": ("", {}),
+    "from eigexp import Eigendistortion, certify": ("", {"size=32": "size=16"}),
+    "import numpy as np\n\nfrom eigexp.psychophysics": ("", {"thresholds = ": "table = thresholds = "}),
 }
 
 RETINA = """

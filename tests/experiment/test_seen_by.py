@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 
 import numpy as np
 import pytest
@@ -14,10 +15,11 @@ from eigexp.experiment.seen_by import networks, seen_by
 from eigexp.models import LuminanceGainControl, prepare_model
 from eigexp.noise import EarlyLateNoise, PoissonNoise
 from eigexp.operators import dense_matrix, linearise
-from eigexp.report.seen_by import seen_by_chart
+from eigexp.report.seen_by import read_seen_by, seen_by_chart
 from eigexp.report.svg import chart_svg
 from eigexp.store import Store
 from eigexp.store.cross_table import cross_tables
+from tests.docs.documented import arguments, commands
 from tests.noise.test_runs import small
 
 
@@ -84,6 +86,37 @@ def test_the_command(store, tmp_path, capsys):
     assert "no result in" in capsys.readouterr().err
 
 
+def test_the_report_shows_a_table_of_results_that_it_has(store, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    cross, report = (command for command in commands() if "cross.json" in command)
+    redirected, target = arguments(cross)[1:-2], arguments(cross)[-1]
+    assert main([*redirected, "--store", str(store.root)]) == 0
+    (tmp_path / target).write_text(capsys.readouterr().out)
+    assert main([*arguments(report)[1:], "--store", str(store.root)]) == 0
+    page = (tmp_path / "outputs/report.html").read_text()
+    assert "Distortions as other models see them" in page and "onoff, camera, 0 seen by lg" in page
+    assert main([*arguments(report)[1:], "--where", "model=small", "--store", str(store.root), "--output", "small.html"]) == 0
+    assert "Distortions as other models see them" not in (tmp_path / "small.html").read_text()
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '[{"id": "a"}]', "[1]"])
+def test_a_report_refuses_another_file(store, tmp_path, capsys, text):
+    (tmp_path / "cross.json").write_text(text)
+    assert main(["report", "--cross", str(tmp_path / "cross.json"), "--store", str(store.root), "--output", str(tmp_path / "a.html")]) == 2
+    assert "is not a table of `eigexp cross`" in capsys.readouterr().err and not (tmp_path / "a.html").exists()
+
+
+def test_rows_of_a_file_have_the_types_of_a_chart(tmp_path):
+    row = {"id": "a", "model": "m", "layer": None, "image": "i", "eigenindex": 0, "seen_by": "o", "value": 1.0}
+    path = tmp_path / "cross.json"
+    path.write_text(json.dumps([row]))
+    assert read_seen_by(path) == [row]
+    for wrong in ({"value": "1"}, {"value": True}, {"eigenindex": 0.5}, {"model": None}, {"layer": 3}, {"value": float("inf")}):
+        path.write_text(json.dumps([row | wrong]))
+        with pytest.raises(ConfigurationError, match="is not a table"):
+            read_seen_by(path)
+
+
 @pytest.mark.slow(1)
 def test_a_chart_has_a_row_for_each_distortion(store):
     rows = seen_by(results(store, "onoff"), networks(["ln", "lg"]))
@@ -91,6 +124,13 @@ def test_a_chart_has_a_row_for_each_distortion(store):
     assert len(chart.marks) == 8 and len(chart.y.ticks) == 4 and len(chart.legend) == 2
     assert "seen by lg" in chart_svg(chart)
     assert seen_by_chart([]).empty
+
+
+def test_results_of_one_model_and_image_are_told_apart():
+    row = {"model": "onoff", "layer": None, "image": "camera", "eigenindex": 0, "seen_by": "lg", "value": 1.0}
+    chart = seen_by_chart([row | {"id": id * 16} for id in "ab"])
+    assert [text for _, text in chart.y.ticks] == ["onoff, camera aaaaaaaa, 0", "onoff, camera bbbbbbbb, 0"]
+    assert [mark.id for mark in chart.marks] == ["a" * 16, "b" * 16]  # by which the page filters
 
 
 def test_what_cannot_be_shown_is_refused(store):

@@ -9,8 +9,10 @@ import scipy.linalg
 import torch
 from scipy.sparse.linalg import LinearOperator, lobpcg
 
+from eigexp import Eigendistortion
 from eigexp.errors import ConfigurationError, ImageError, OperatorError
 from eigexp.experiment.linearity import Responses
+from eigexp.experiment.parts import build
 from eigexp.experiment.run import run
 from eigexp.experiment.tasks import TaskList
 from eigexp.images import SkimageImages
@@ -172,6 +174,23 @@ def test_a_run_with_a_norm(tmp_path):
     result = Store(tmp_path).read(run(small(tmp_path, "norm=csf", "images.batch_size=2", "images.names=[camera,coffee]")).folders[0].name)
     assert result.record["identity"]["norm"] == {"name": "csf"} and result.record["settings"]["norm.distance"] == 57.0
     assert any("ratios" in note for note in result.record["notes"])
+
+
+def test_the_class_for_notebooks_has_the_numbers_of_the_command(tmp_path):
+    path = f"{tmp_path}/w.npy"
+    np.save(path, np.random.default_rng(0).uniform(0.2, 3, (16, 16)))
+    for words, norm in ((["norm=csf"], ContrastSensitivity()), (["norm=weights", f"norm.path={path}"], PixelWeights(path))):
+        config = small(tmp_path, "model=onoff", "solver.k=2", "subspace=mask", *words)
+        result = Store(tmp_path).read(run(config).folders[0].name)
+        eig = Eigendistortion(torch.from_numpy(result.image)[None], prepare_model(OnOff()), norm=norm, subspace=Mask())
+        eig.synthesize(build(config["solver"], "solver"), progress=False, seed=config["seed"])
+        np.testing.assert_array_equal(eig.pairs.eigenvalues.numpy(), result.eigenvalues)
+        np.testing.assert_array_equal(eig.eigendistortions.numpy(), result.eigendistortions)
+        record = eig._results.solved[0].record
+        assert record["identity"]["norm"]["name"] == result.record["identity"]["norm"]["name"]
+        assert record["notes"] == result.record["notes"] and record["settings"]["norm"] == result.record["settings"]["norm"]
+    with pytest.raises(ConfigurationError, match="norm=2 is not a Norm"):
+        Eigendistortion(torch.from_numpy(result.image)[None], prepare_model(OnOff()), norm=2)
 
 
 def test_the_euclidean_norm_is_in_no_id(tmp_path):
