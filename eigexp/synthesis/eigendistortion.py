@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-_OWN = {"_image", "_model", "_noise", "_subspace", "_num_responses", "_jacobian", "_results"}  # attributes of every object
+_OWN = {"_image", "_model", "_noise", "_subspace", "_norm", "_num_responses", "_jacobian", "_results"}  # attributes of every object
 
 
 class Eigendistortion(Attributes):
