@@ -69,7 +69,7 @@ def test_a_list_of_loggers():
         ("+debugging=default", "debugging is unknown"),
         ("+foo.bar=1", "foo is unknown"),
         ("++sead=1", "sead is unknown. Did you mean seed"),
-        ("+figure.foo=1", "figure.foo is unknown. Known: scale"),
+        ("+figure.foo=1", "figure.foo is unknown. Known: draw, scale"),
         ("model=[ln,lg]", "model=[ln,lg] is a list, but model takes one option. `eigexp sweep model=ln,lg` runs each"),
         ("noise=null", "noise=null names no option. Known: categorical, early_late,"),
         ("solver=[krylov]", "solver=[krylov] is a list"),
