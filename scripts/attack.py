@@ -30,7 +30,7 @@ from tests.fuzz.lines import SMALL, attempt, chosen_lines, known_keys, random_li
 from tests.fuzz.records import Stand
 from tests.images.test_hostile import originals, spoiled
 
-LIMIT = 60  # seconds after which one input counts as a hang
+WORK, WAIT = 60, 900  # seconds of processor time, and of waiting on a busy machine, after which one input counts as a hang
 TASK = ("model=ln", "images.size=24", "logger=none", "callbacks.progress.mode=quiet", "callbacks.checkpoint.every_steps=1")
 Faults = list[str]
 
@@ -44,12 +44,15 @@ def _limited() -> Iterator[None]:
     def stop(signum: int, frame: object) -> None:
         raise Hang
 
-    signal.signal(signal.SIGALRM, stop)
-    signal.alarm(LIMIT)
+    timers = {signal.SIGPROF: (signal.ITIMER_PROF, WORK), signal.SIGALRM: (signal.ITIMER_REAL, WAIT)}
+    for number, (timer, seconds) in timers.items():
+        signal.signal(number, stop)
+        signal.setitimer(timer, seconds)
     try:
         yield
     finally:
-        signal.alarm(0)
+        for timer, _ in timers.values():
+            signal.setitimer(timer, 0)
 
 
 def _guarded(action: Callable[[], str | None], what: object, faults: Faults) -> None:

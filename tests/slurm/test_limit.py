@@ -1,0 +1,12 @@
+"""A sweep that is submitted twice at once, in jobs of one minute: at every look its status is what the queue and the store hold."""
+
+from scripts.clusters.sweeps import watched
+
+
+def test_status_is_true_at_every_look_and_nothing_is_lost_or_done_twice(cluster, tmp_path, monkeypatch):
+    for name in ("PATH", "SLURM_CONF"):  # which it sets
+        monkeypatch.setenv(name, cluster.environment[name])
+    found = watched(cluster, tmp_path, tasks=4, step=1.0)
+    print(found)
+    assert found["wrong"] == [] and found["lost"] == 0 and found["same bits as a serial run"]
+    assert found["looks"] > 10
