@@ -117,6 +117,20 @@ def test_residuals_count_what_leads_into_locked_rows():
     assert float((z @ F @ space.locked.T).norm(dim=1).max()) > 0.1
 
 
+def test_a_row_that_is_short_beside_what_was_removed_is_still_orthogonal():
+    generator = torch.Generator().manual_seed(4)
+    basis = torch.linalg.qr(torch.randn(60, 60, generator=generator, dtype=torch.float64)).Q.T
+    part = torch.randn(4, 4, generator=generator, dtype=torch.float64)
+    D = torch.eye(60, dtype=torch.float64)
+    D[:4, :4] += part @ part.T
+    D[3, 4] = D[4, 3] = 1e-9
+    F, space = basis.T @ D @ basis, KrylovSpace.empty(torch.empty(0, 60, dtype=torch.float64))
+    for v in basis[:4]:
+        space = grown(space, F, v)
+    assert float((space.R @ basis[4]).norm()) == pytest.approx(1, abs=1e-6)  # F adds it, by a billionth
+    assert holds(space, F)
+
+
 def test_a_direction_that_the_space_holds_is_not_new():
     space, F = random_space(d=5)
     assert space.along(space.rows[2] + space.rows[3]) is None

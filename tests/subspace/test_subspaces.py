@@ -206,3 +206,9 @@ def test_a_basis_that_does_not_fit_is_refused():
 def test_a_vector_is_no_image(subspace):
     with pytest.raises(ImageError, match=r"needs images of two axes or more"):
         subspace.dimension((12,))
+
+
+def test_a_band_and_its_mirror_image_have_as_many_coordinates():
+    """At half a cycle a pixel two waves of mirrored orientations are one: both or neither."""
+    one, other = (Band(0.3, 0.8, orientation=angle, width=40).dimension((1, 16, 16)) for angle in (20.0, -20.0))
+    assert one == other > 0
