@@ -94,13 +94,22 @@ def expected_products(identity: Mapping[str, Any]) -> float | None:
     Args:
         identity: of the result; None is returned for other solvers.
     """
-    solver = identity.get("solver") or {}
-    if solver.get("name") != "krylov":
+    solver = identity.get("solver")
+    if not isinstance(solver, Mapping) or solver.get("name") != "krylov":
         return None
-    k = solver.get("k", 1)
-    pairs = [k if solver.get(key) is None else solver[key] for key in ("k_top", "k_bottom")]
-    digits = -math.log10(solver.get("tol", _TOL) / _TOL)
-    return min(_PRODUCTS * max(pairs) ** 1.1 * 1.12**digits, solver.get("max_steps", _MAX_STEPS))
+    k, tol, most = (_setting(solver, key, default) for key, default in (("k", 1), ("tol", _TOL), ("max_steps", _MAX_STEPS)))
+    pairs = max(_setting(solver, key, k) for key in ("k_top", "k_bottom"))
+    if not (pairs > 0 and tol > 0 and most > 0):
+        return None
+    return min(_PRODUCTS * pairs**1.1 * 1.12 ** -math.log10(tol / _TOL), most)
+
+
+def _setting(solver: Mapping[str, Any], key: str, default: float) -> float:
+    """Return a number of a record, which another user may have written: 0 for what is none."""
+    value = solver.get(key)
+    if value is None:
+        return default
+    return float(value) if isinstance(value, int | float) and 0 < value < 1e9 else 0.0
 
 
 def expected_seconds(products: float, pass_seconds: float) -> float:

@@ -66,3 +66,21 @@ def test_the_line_under_a_plan():
     )
     assert cost_line([None, None]) == "2 tasks of unknown cost" and cost_line([]) == ""
     assert total([(by_formula, 3)]) == Cost(150, 12, measured=False)
+
+
+@pytest.mark.parametrize(
+    "solver",
+    [
+        *(None, [None], "krylov", 3, {}, {"name": "power"}),
+        *({"name": "krylov", **x} for x in ({"k": "x"}, {"k": [1]}, {"k": 0}, {"k": 1e308}, {"tol": 0}, {"tol": -1}, {"max_steps": ""})),
+    ],
+)  # fmt: skip
+def test_a_record_with_strange_settings_of_its_solver_says_nothing(solver):
+    """As a record of another user may have."""
+    assert expected_products({"solver": solver}) is None
+
+
+def test_settings_that_are_null_or_zero_are_those_of_k():
+    usual = expected_products({"solver": {"name": "krylov", "k": 5}})
+    for more in ({"k_top": None, "k_bottom": None}, {"k_top": 0}, {"k": 2, "k_top": 5}, {"tol": 1e-4}, {"max_steps": None}):
+        assert expected_products({"solver": {"name": "krylov", "k": 5, **more}}) == usual
