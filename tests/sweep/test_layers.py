@@ -130,5 +130,6 @@ def test_the_cost_of_a_list_is_that_of_its_layers(tmp_path):
     serial([*WORDS, "model.layer=stem,head"], tmp_path)
     (task,) = plan(tmp_path, "model.layer=[stem,head]", "images.names=[coins]")
     spent = sum(Store(tmp_path).read(id).record["fisher_vector_products"] for id in Store(tmp_path).ids())
-    assert CostEstimates(Store(tmp_path)).of_all(task.identities) == spent
+    cost = CostEstimates(Store(tmp_path)).of(task)
+    assert cost is not None and (cost.products, cost.measured) == (spent, True)
     assert table_path(Store(tmp_path), task.tables[0]).exists() is False
