@@ -13,6 +13,7 @@ from eigexp.solvers.krylov import Krylov
 from tests.solvers.photographs import FRONT_ENDS, coins
 
 SIDE = 16
+ABOVE_ROUNDING = 1e-3  # float32 products of LayerNorm at a contrast of 1e-3 are wrong by up to 4e-4 of the largest eigenvalue
 
 
 def colours(contrast: float, side: int = SIDE) -> Tensor:
@@ -68,7 +69,7 @@ def test_front_ends_hold_to_float64(name):
 @pytest.mark.parametrize("make, contrast", [(layer_norm, 1e-3), (instance_norm, 0.01)], ids=["LayerNorm", "InstanceNorm"])
 def test_low_contrast_holds_to_float64(make, contrast):
     image = colours(contrast)
-    pairs, truth = run(make(), image), spectrum(make().double(), image)
+    pairs, truth = run(make(), image, tol=ABOVE_ROUNDING), spectrum(make().double(), image)
     assert pairs.evidence["top"] not in ("budget", "unconfirmed")
     assert_holds(pairs, truth)
 
@@ -123,10 +124,10 @@ def test_without_float64_intervals_have_the_measured_rounding(model):
 
 def test_the_solvers_precision_is_measured_without_a_note():
     image = colours(1e-3)
-    pairs, truth = run(layer_norm(), image, precision="solver"), spectrum(layer_norm().double(), image)
+    pairs, truth = run(layer_norm(), image, precision="solver", tol=ABOVE_ROUNDING), spectrum(layer_norm().double(), image)
     assert_holds(pairs, truth, slack=0)
     assert not any("float64" in note for note in pairs.notes)
-    assert pairs.fisher_vector_products > run(layer_norm(), image).fisher_vector_products  # measuring is counted
+    assert pairs.fisher_vector_products > run(layer_norm(), image, tol=ABOVE_ROUNDING).fisher_vector_products  # measuring is counted
 
 
 def test_a_float32_model_is_left_as_it_was():

@@ -33,15 +33,19 @@ trap warn {warnings}
 trap stop {stops}
 trap warn ALRM
 set -uo pipefail
-rm -f "$jobs/$job.exit"
+rm -f "$jobs/$job.exit" "$jobs/$job.ready"
 export EIGEXP_JOB={scheduler}:$job
 
 ids=$(sed -n "$((index - {first} + 1))p" {tasks})
 block=(env --block-signal=HUP,INT,TERM,USR1,USR2)
 "${{block[@]}}" true 2>/dev/null ||
   block=({python} -ISc 'import os, signal, sys; signal.pthread_sigmask(0, [1, 2, 10, 12, 15]); os.execvp(sys.argv[1], sys.argv[1:])')
-"${{block[@]}}" bash -euo pipefail -c {work} eigexp $ids &
-worker=$!
+"${{block[@]}}" bash -euo pipefail -c {work} "$jobs/$job.ready" $ids &
+worker_begins=$!
+# Until the worker's signals are blocked, a signal could end it or be lost in the fork.
+while [ ! -e "$jobs/$job.ready" ] && kill -0 "$worker_begins" 2>/dev/null; do sleep 0.05; done
+rm -f "$jobs/$job.ready"
+worker=$worker_begins
 [ -z "$warned" ] || warn
 [ -z "$stopped" ] || stop
 {{ trap 'kill "$pause"; exit' TERM; sleep {patience} & pause=$!; wait "$pause" && kill -ALRM $$; }} >/dev/null 2>&1 &
@@ -56,7 +60,7 @@ while :; do
   [ "$found" -lt 0 ] || [ "$found" -eq 127 -a "$code" -ne 127 ] || code=$found
   [ -n "$interrupted" ] || break
 done
-kill "$clock" 2>/dev/null
+while kill "$clock" 2>/dev/null; do sleep 0.05; done
 
 again=
 [ "$code" -le 128 -a "$code" -ne {too_early} ] || [ -z "$warned" -o -n "$stopped" ] || again=1
@@ -134,7 +138,7 @@ class JobScript:
         threads = [f"export {name}={self.threads}" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")]
         # -P: a file in the current folder must not be taken for a library.
         command = shlex.join([self.python or sys.executable, "-P", "-m", "eigexp", "work", "--store", self.store.location])
-        return "\n".join([f"cd {shlex.quote(os.getcwd())}", *self.environment, *threads, f'exec {command} "$@"'])
+        return "\n".join([': > "$0"', f"cd {shlex.quote(os.getcwd())}", *self.environment, *threads, f'exec {command} "$@"'])
 
 
 def end_of_job(store: Store, job: str) -> str:
