@@ -1,6 +1,7 @@
 """In tests, and in tests only, annotated shapes are checked."""
 
 import logging
+import signal
 import subprocess
 import sys
 
@@ -73,3 +74,11 @@ def log_as_it_was():
     yield
     log.handlers[:] = handlers
     log.setLevel(level)
+
+
+@pytest.fixture(autouse=True)
+def signals_as_they_were():
+    """Signals that a worker in this process blocks would be blocked in every process that later tests start."""
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    yield
+    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)

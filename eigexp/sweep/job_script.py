@@ -60,7 +60,7 @@ while :; do
   [ "$found" -lt 0 ] || [ "$found" -eq 127 -a "$code" -ne 127 ] || code=$found
   [ -n "$interrupted" ] || break
 done
-while kill "$clock" 2>/dev/null; do sleep 0.05; done
+kill "$clock" 2>/dev/null
 
 again=
 [ "$code" -le 128 -a "$code" -ne {too_early} ] || [ -z "$warned" -o -n "$stopped" ] || again=1
