@@ -207,6 +207,7 @@ def searched(*words):
     return ["run", "-m", *TINY, "subspace=band", "optimized_metric=top/1/eigenvalue", "hydra.sweeper.direction=maximize", *words]
 
 
+@pytest.mark.slow(4)
 @pytest.mark.filterwarnings("ignore")  # optuna 2 and its dependencies are old
 def test_optuna_searches_by_the_objective(here):
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
@@ -217,6 +218,7 @@ def test_optuna_searches_by_the_objective(here):
     assert best["best_value"] == pytest.approx(max(record["eigenvalues"][0] for record in records()), rel=1e-6)
 
 
+@pytest.mark.slow(3)
 @pytest.mark.filterwarnings("ignore")
 def test_a_search_by_name_needs_no_flag(here):
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")

@@ -109,5 +109,6 @@ def test_the_script_that_measures_starts_prints_a_row_for_each_command(monkeypat
     assert rows[0][2] == "1.00" and float(rows[1][1]) > float(rows[0][1])
 
 
+@pytest.mark.slow(31)
 def test_the_first_command_computes(imported):
     assert "hydra" in imported["run"][1] and imported["run, stored"][1] == PLAN

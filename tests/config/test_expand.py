@@ -55,6 +55,7 @@ POINTS = [
 ]
 
 
+@pytest.mark.slow(4)
 def test_points_with_the_same_options_are_composed_once_and_are_what_hydra_composes():
     def outcome(*arguments):
         try:

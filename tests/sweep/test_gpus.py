@@ -75,6 +75,7 @@ def test_two_networks_are_never_in_memory(monkeypatch):
     assert living == [0, 0, 0]
 
 
+@pytest.mark.slow(8)
 def test_after_an_error_of_the_device_a_new_process_does_the_rest(store, monkeypatch):
     commands, reports = [], []
 

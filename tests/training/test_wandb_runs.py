@@ -147,6 +147,7 @@ def test_curves_are_those_of_the_store(sent):
             }
 
 
+@pytest.mark.slow(5)
 def test_runs_have_names_groups_tags_and_settings_that_tell_them_apart(sent):
     for (result, path), image in zip(sent, ("camera", "coins"), strict=True):
         first, *_, last = kind(path, "run")
@@ -161,6 +162,7 @@ def test_runs_have_names_groups_tags_and_settings_that_tell_them_apart(sent):
     assert axes["top/*"] == axes["bottom/*"] == axes["solver/fisher_vector_products"] == "solver/step"
 
 
+@pytest.mark.slow(3)
 def test_pictures_have_their_pixels_and_captions(sent):
     for result, path in sent:
         shown = {key.removeprefix("distortions/"): value for key, value in media(path).items() if key.startswith("distortions/")}
