@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from eigexp.errors import ConfigurationError, EigexpError, ImageError, ModelError, is_out_of_memory, nearest
+from eigexp.errors import ConfigurationError, EigexpError, ImageError, ModelError, OperatorError, is_out_of_memory, nearest
 from eigexp.noise import Noise
 from eigexp.operators.autograd import DoubleBackward, ForwardMode
 from eigexp.operators.explicit import ExplicitJacobian
@@ -69,9 +69,13 @@ def linearise(
     except EigexpError:
         raise
     except Exception as error:
-        if not is_out_of_memory(error):
-            _check_model(point)
-        raise
+        if is_out_of_memory(error):
+            raise
+        _check_model(point)
+        if method == "auto" or not isinstance(error, RuntimeError):  # of which NotImplementedError is one
+            raise
+        words = " ".join(str(error).split()).rstrip(".")
+        raise OperatorError(f"linearise={method} cannot be used for this model: {words}. Set linearise=auto.") from error
 
 
 def _linearised(point: LinearisationPoint, method: str) -> JacobianOperator:

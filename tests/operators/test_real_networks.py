@@ -4,6 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from eigexp.errors import OperatorError
+from eigexp.models import prepare_model
 from eigexp.operators import dense_matrix, linearise
 from tests.operators.networks import Copy, images, jacobians
 from tests.operators.real_networks import NETWORKS, Attends, Gated, network
@@ -53,7 +54,7 @@ def test_what_has_no_second_derivative_still_has_a_program():
     A = linearise(model, x)
     assert A.method == "program"
     assert torch.allclose(dense_matrix(A), jacobians(model, x), atol=1e-12)
-    with pytest.raises(RuntimeError, match="hardsigmoid_backward is not implemented"):
+    with pytest.raises(OperatorError, match="hardsigmoid_backward is not implemented"):
         linearise(model, x, method="double_backward")
 
 
@@ -102,5 +103,21 @@ def test_a_constant_that_is_overwritten_later_cannot_be_recorded():
         scale.zero_()
         return y
 
-    with pytest.raises(RuntimeError, match="inplace operation"):  # autograd's own check comes first
+    with pytest.raises(OperatorError, match="inplace operation"):  # autograd's own check comes first
         linearise(model, images(3, 9, 11), method="program")
+
+
+@pytest.mark.slow(6)
+def test_the_texture_statistics_of_portilla_and_simoncelli():
+    """plenoptic's model cannot be recorded, and its backward pass is the transpose of its forward derivative to 1e-8 alone."""
+    plenoptic = pytest.importorskip("plenoptic")
+    image = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    def model(dtype):
+        return prepare_model(plenoptic.models.PortillaSimoncelli((64, 64), n_scales=3, spatial_corr_width=5).to(dtype))
+
+    assert linearise(model(torch.float32), image.float()).method == "double_backward"
+    with pytest.raises(OperatorError, match=r"^linearise=program cannot be used for this model: [^\n]*\. Set linearise=auto\.$"):
+        linearise(model(torch.float32), image.float(), method="program")
+    with pytest.raises(OperatorError, match=r"fails the adjoint test.*computes in float32, dtype=float32\.$"):
+        linearise(model(torch.float64), image)
