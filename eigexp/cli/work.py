@@ -21,7 +21,8 @@ def add(commands: Commands) -> None:
 
 def _work(options: argparse.Namespace, overrides: list[str]) -> int:
     from eigexp.store import Store
-    from eigexp.sweep.worker import end_first_where_memory_is_full, json_reporter, raise_on_signals, work
+    from eigexp.sweep.process import end_first_where_memory_is_full, raise_on_signals
+    from eigexp.sweep.worker import json_reporter, work
 
     def run(config: dict[str, Any], ids: list[str], cache: Any) -> Any:
         from eigexp.experiment.run import run

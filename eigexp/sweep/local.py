@@ -16,9 +16,10 @@ from eigexp.errors import ConfigurationError
 from eigexp.store import Store
 from eigexp.sweep.launcher import Launcher, OnReport, task_limits
 from eigexp.sweep.plan import PlannedTask
+from eigexp.sweep.process import SIGNALS, worker_command
 from eigexp.sweep.task_files import halve_batch, write_tasks
 from eigexp.sweep.warm_server import WarmServer
-from eigexp.sweep.worker import SIGNALS, TaskReport, exit_code, worker_command
+from eigexp.sweep.worker import TaskReport, exit_code
 
 _PAUSE = 0.2  # seconds before a task that another process has locked is tried again
 

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from eigexp.store import Store
-from eigexp.sweep.worker import SIGNALS, preload
+from eigexp.sweep.process import SIGNALS, preload
 
 if TYPE_CHECKING:
     from eigexp.sweep.plan import PlannedTask

@@ -1,41 +1,40 @@
 """A worker: a process that computes planned tasks one after the other, and continues when one fails."""
 
-import functools
-import gc
-import importlib
 import json
 import os
-import resource
-import signal
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
-from eigexp.config.failure import one_line
-from eigexp.errors import ConfigurationError, MemoryLimitError, is_out_of_memory
+from eigexp.errors import ConfigurationError, is_out_of_memory
 from eigexp.store import Store
 from eigexp.store.cross_table import has_table
-from eigexp.store.files import discard, store_error
+from eigexp.store.files import discard
 from eigexp.store.maintenance import remove_spent_checkpoints
 from eigexp.store.store import ERROR, JOB
 from eigexp.sweep.failures import breaks_device, record_error, write_error
 from eigexp.sweep.job_script import TOO_EARLY
 from eigexp.sweep.lock import LOCK, task_lock
+from eigexp.sweep.process import (
+    SignalReceived,
+    free_memory,
+    ignore_signals,
+    memory_limit,
+    output_to_log,
+    preload,
+    raise_on_signals,
+    replace_worker,
+)
 from eigexp.sweep.scheduler import this_job
 
 if TYPE_CHECKING:
     from eigexp.experiment.plan_cache import PlanCache
     from eigexp.experiment.run import RunOutcome
-
-LOG = "log.txt"
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -59,14 +58,6 @@ class TaskReport:
 
 
 RunTask = Callable[[dict[str, Any], list[str], "PlanCache"], "RunOutcome"]
-
-
-class SignalReceived(BaseException):
-    """A signal arrived outside a fit, where there is nothing to save. No `except Exception` may catch it."""
-
-    def __init__(self, signum: int):
-        super().__init__(signum)
-        self.signum = signum
 
 
 def work(store: Store, ids: Sequence[str], run: RunTask, report: Callable[[TaskReport], None]) -> int:
@@ -98,12 +89,6 @@ def work(store: Store, ids: Sequence[str], run: RunTask, report: Callable[[TaskR
     except SignalReceived as received:
         return 128 + received.signum if codes else TOO_EARLY
     return max(codes) if codes and codes[-1] > 128 else exit_code(codes)
-
-
-def end_first_where_memory_is_full() -> None:
-    """Let the kernel choose this process, and no other of the user's, where the machine has no memory left."""
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("500")
 
 
 def _each(store: Store, ids: Sequence[str], run: RunTask, cache: "PlanCache") -> Iterator[tuple[TaskReport, Sequence[str] | None]]:
@@ -183,56 +168,6 @@ def _run_within_memory(config: dict[str, Any], ids: list[str], run: RunTask, cac
 
 
 @contextmanager
-def memory_limit(limit: int | None) -> Iterator[None]:
-    """Let the process take no more than these bytes of the host's memory within the block; None for what there is.
-
-    Raises:
-        MemoryLimitError: if it needs more.
-    """
-    if limit is None:
-        yield
-        return
-    # The data segment is what a process has for itself, in memory or swap; the address space would count a GPU's reservations, too.
-    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
-    try:
-        yield
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        raise MemoryLimitError(f"It needs more than launcher.task_memory={limit / 1e9:g}GB ({one_line(error)}). Raise that.") from error
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
-
-
-@contextmanager
-def output_to_log(store: Store, id: str) -> Iterator[None]:
-    """Send what the process and its libraries print within the block to log.txt of the task.
-
-    Raises:
-        StoreError: if the file cannot be written.
-    """
-    path = store.path(id) / LOG
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
-    except OSError as error:
-        raise store_error(f"Cannot write {path}", error) from error
-    # The descriptors themselves are replaced, not sys.stdout: compiled libraries and child processes write to them directly.
-    kept = [os.dup(1), os.dup(2)]
-    try:
-        _flush()
-        os.dup2(descriptor, 1)
-        os.dup2(descriptor, 2)
-        yield
-    finally:
-        _flush()
-        for number, before in enumerate(kept, start=1):
-            os.dup2(before, number)
-            os.close(before)
-        os.close(descriptor)
-
-
-@contextmanager
 def time_limit(store: Store, id: str, rest: Sequence[str]) -> Iterator[None]:
     """Give the task `task_seconds` of its job.json; one that takes longer is recorded as failed, and a new process does the rest."""
     seconds = store.known_json(id, JOB).get("task_seconds")
@@ -259,39 +194,6 @@ def time_limit(store: Store, id: str, rest: Sequence[str]) -> Iterator[None]:
         os.close(standard_output)
 
 
-def replace_worker(store: Store, ids: Sequence[str]) -> None:
-    """Replace this process by a new worker for these tasks; end it where there are none."""
-    _flush()
-    if not ids:
-        os._exit(1)
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    command = worker_command(store.location, ids)
-    os.execv(command[0], command)
-
-
-@functools.cache
-def preload() -> None:
-    """Import what every task needs, once, and spare it the garbage collector, which runs after each task and would search it all again."""
-    for name in ("eigexp.experiment.fitting", "matplotlib.backends.backend_agg", "matplotlib.figure"):
-        importlib.import_module(name)
-    gc.collect()
-    gc.freeze()
-
-
-def free_memory() -> None:
-    """Free what the last task has left, on the device too, so that two are never in memory at once."""
-    gc.collect()
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
-
-
-def worker_command(store: str, ids: Sequence[str]) -> list[str]:
-    """Return the command of a worker process; with the ids ["-"] it reads ids from its standard input."""
-    # -P: a file in the current folder must not be taken for a library; `_target_`s find their module there all the same.
-    return [sys.executable, "-P", "-m", "eigexp", "work", "--store", store, *ids]
-
-
 def ids_from(stream: Any) -> Iterator[str]:
     """Yield ids from a stream, one per line, until it ends."""
     while line := stream.readline():
@@ -311,26 +213,3 @@ def json_reporter() -> Callable[[TaskReport], None]:
 
 def _line(report: TaskReport) -> str:
     return json.dumps(asdict(report)) + "\n"
-
-
-def raise_on_signals() -> None:
-    """Let signals outside a fit raise SignalReceived from here on. Signals that were blocked until now arrive."""
-    for number in SIGNALS:
-        signal.signal(number, _raise)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-
-
-def _raise(signum: int, frame: FrameType | None) -> None:
-    ignore_signals()  # one signal to a whole group arrives twice: by itself, and passed on by the job's script
-    raise SignalReceived(signum)
-
-
-def ignore_signals() -> None:
-    """Ignore further signals: this process is about to end."""
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-
-
-def _flush() -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()

@@ -14,7 +14,7 @@ from eigexp.experiment.run import run
 from eigexp.store import Store
 from eigexp.store.maintenance import verify
 from eigexp.sweep.plan import make_plan
-from eigexp.sweep.worker import SIGNALS
+from eigexp.sweep.process import SIGNALS
 from tests.warm import commands as warm
 from tests.warm.process import Process
 

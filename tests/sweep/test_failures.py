@@ -15,8 +15,9 @@ from eigexp.store.store import ERROR, JOB
 from eigexp.sweep import worker
 from eigexp.sweep.failures import breaks_device, is_transient
 from eigexp.sweep.job_script import TOO_EARLY
+from eigexp.sweep.process import SIGNALS, SignalReceived, raise_on_signals
 from eigexp.sweep.task_files import halve_batch, with_batch_size
-from eigexp.sweep.worker import SIGNALS, SignalReceived, work
+from eigexp.sweep.worker import work
 from tests.sweep.sweeps import own_handlers
 
 CPU = RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes")
@@ -121,7 +122,7 @@ def test_a_signal_ends_a_worker_and_says_whether_work_was_done(tmp_path, monkeyp
 
 
 def test_a_second_signal_does_not_interrupt_the_end(handlers):
-    worker.raise_on_signals()
+    raise_on_signals()
     with pytest.raises(SignalReceived):
         os.kill(os.getpid(), signal.SIGUSR2)
         time.sleep(1)
