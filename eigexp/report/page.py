@@ -4,7 +4,6 @@ import base64
 import hashlib
 import logging
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from eigexp import __version__
 from eigexp.errors import StoreError
@@ -27,6 +26,7 @@ from eigexp.report.pixels import check_scale, is_picture
 from eigexp.report.seen_by import read_seen_by, seen_by_chart
 from eigexp.report.separation import LEGEND, comparison_chart, groups
 from eigexp.report.svg import chart_svg, key_svg
+from eigexp.report.words import JOINT
 from eigexp.store.cross_table import cross_tables
 from eigexp.store.files import write_output
 from eigexp.store.labels import duration, shortest
@@ -244,7 +244,7 @@ def _template() -> Template:
 
 def _breakable(text: str) -> Markup:
     """Return text that a narrow column breaks after . _ and =, rather than within a word."""
-    return Markup(re.sub(r"(?<=[^\s._=][._=])(?=[^\s._=])", "<wbr>", str(escape(text))))
+    return Markup("<wbr>").join(JOINT.split(text))
 
 
 @cache

@@ -13,7 +13,7 @@ from eigexp.store.labels import number, shortest
 
 _MOST_MODELS = 7  # that have a colour and a shape of their own
 _DODGE = 0.56  # of a row's height, between the marks of the first and of the last model
-_LEAST = 1e-12  # a smaller threshold's inverse is drawn at this
+_LEAST = 1e-12  # of v'Fv; smaller values are drawn as a threshold that is at least that of this
 
 
 def seen_by_chart(rows: Sequence[Mapping[str, Any]]) -> Chart:
@@ -35,8 +35,9 @@ def seen_by_chart(rows: Sequence[Mapping[str, Any]]) -> Chart:
             names.index(known[row["id"], row["eigenindex"]])
             + (_DODGE * (models.index(row["seen_by"]) / (len(models) - 1) - 0.5) if len(models) > 1 else 0.0),
             f"m{models.index(row['seen_by']) % _MOST_MODELS}",
-            f"{known[row['id'], row['eigenindex']]} seen by {row['seen_by']}: {number(_threshold(row), 3)}",
+            f"{known[row['id'], row['eigenindex']]} seen by {row['seen_by']}: {_words(row)}",
             models.index(row["seen_by"]) % _MOST_MODELS,
+            limit="" if row["value"] >= _LEAST else "at least",
             id=row["id"],
         )
         for row in rows
@@ -93,7 +94,11 @@ def _names(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, int], str]:
     for (id, _), name in plain.items():
         owners.setdefault(name, set()).add(id)
     short = shortest(id for id, _ in plain)
-    return {(id, i): f"{name}{f' {short[id]}' if len(owners[name]) > 1 else ''}, {i}" for (id, i), name in plain.items()}
+    return {(id, i): f"{name}{f' {short[id]}' if len(owners[name]) > 1 else ''}, eigenindex {i}" for (id, i), name in plain.items()}
+
+
+def _words(row: Mapping[str, Any]) -> str:
+    return f"{'at least ' if row['value'] < _LEAST else ''}{number(_threshold(row), 3)}"
 
 
 def _threshold(row: Mapping[str, Any]) -> float:

@@ -14,6 +14,7 @@ EVIDENCE = {
     "budget": "stopped on budget, not verified",
     None: "not computed",
 }
+JOINT = re.compile(r"(?<=\s)|(?<=[^\s._=][._=])(?=[^\s._=])(?<!\d[.](?=\d))")  # where a name may be broken: not within a number
 UNITS = "response² / pixel²"
 
 
@@ -31,7 +32,7 @@ def shortened(text: str, most: int = 40) -> str:
 def wrapped(text: str, width: int) -> str:
     """Return text in lines of at most `width` characters, broken at spaces and after . _ and =, where setting names have their joints."""
     lines = [""]
-    for piece in re.findall(r"[._=]*[^\s._=]+[._=]*\s*|[\s._=]+", text):
+    for piece in JOINT.split(text):
         if lines[-1] and len(f"{lines[-1]}{piece}".rstrip()) > width:
             lines.append("")
         lines[-1] += piece

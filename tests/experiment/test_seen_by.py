@@ -94,7 +94,7 @@ def test_the_report_shows_a_table_of_results_that_it_has(store, tmp_path, monkey
     (tmp_path / target).write_text(capsys.readouterr().out)
     assert main([*arguments(report)[1:], "--store", str(store.root)]) == 0
     page = (tmp_path / "outputs/report.html").read_text()
-    assert "Distortions as other models see them" in page and "onoff, camera, 0 seen by lg" in page
+    assert "Distortions as other models see them" in page and "onoff, camera, eigenindex 0 seen by lg" in page
     assert main([*arguments(report)[1:], "--where", "model=small", "--store", str(store.root), "--output", "small.html"]) == 0
     assert "Distortions as other models see them" not in (tmp_path / "small.html").read_text()
 
@@ -129,7 +129,7 @@ def test_a_chart_has_a_row_for_each_distortion(store):
 def test_results_of_one_model_and_image_are_told_apart():
     row = {"model": "onoff", "layer": None, "image": "camera", "eigenindex": 0, "seen_by": "lg", "value": 1.0}
     chart = seen_by_chart([row | {"id": id * 16} for id in "ab"])
-    assert [text for _, text in chart.y.ticks] == ["onoff, camera aaaaaaaa, 0", "onoff, camera bbbbbbbb, 0"]
+    assert [text for _, text in chart.y.ticks] == ["onoff, camera aaaaaaaa, eigenindex 0", "onoff, camera bbbbbbbb, eigenindex 0"]
     assert [mark.id for mark in chart.marks] == ["a" * 16, "b" * 16]  # by which the page filters
 
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from eigexp.report.words import clipping_words, d_cell, d_words, evidence_words, shortened
+from eigexp.report.words import clipping_words, d_cell, d_words, evidence_words, shortened, wrapped
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,13 @@ def test_evidence():
 def test_long_names_lose_their_middle():
     assert shortened("a" * 30 + "b" * 30, 11) == "aaaaa…bbbbb"
     assert shortened("short") == "short"
+
+
+def test_names_are_broken_at_their_joints_and_never_within_a_number():
+    lines = wrapped("onoff, tol=1e-05, against=lg, floor=0.01", 14).split("\n")
+    assert (
+        max(map(len, lines)) <= 14
+        and lines[-1].endswith("0.01")
+        and "".join(lines).replace(" ", "") == "onoff,tol=1e-05,against=lg,floor=0.01"
+    )
+    assert wrapped("efficientnet_lite0, _blocks.10", 13).split("\n") == ["efficientnet_", "lite0,", "_blocks.10"]
