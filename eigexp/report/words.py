@@ -14,7 +14,7 @@ EVIDENCE = {
     "budget": "stopped on budget, not verified",
     None: "not computed",
 }
-JOINT = re.compile(r"(?<=\s)|(?<=[^\s._=][._=])(?=[^\s._=])(?<!\d[.](?=\d))")  # where a name may be broken: not within a number
+JOINT = re.compile(r"(?<=[^\s._=][._=])(?=[^\s._=])(?<!\d[.](?=\d))")  # where a name may be broken: not within a number
 UNITS = "response² / pixel²"
 
 
@@ -30,13 +30,13 @@ def shortened(text: str, most: int = 40) -> str:
 
 
 def wrapped(text: str, width: int) -> str:
-    """Return text in lines of at most `width` characters, broken at spaces and after . _ and =, where setting names have their joints."""
+    """Return text in lines of at most `width` characters, broken at spaces, and a longer word after . _ and =."""
     lines = [""]
-    for piece in JOINT.split(text):
-        if lines[-1] and len(f"{lines[-1]}{piece}".rstrip()) > width:
-            lines.append("")
-        lines[-1] += piece
-    return "\n".join(shortened(line.rstrip(), width) for line in lines)
+    for word in text.split():
+        for at, piece in enumerate([word] if len(word) <= width else JOINT.split(word)):
+            joined = f"{lines[-1]}{' ' if lines[-1] and not at else ''}{piece}"
+            lines = [*lines[:-1], joined] if len(joined) <= width or not lines[-1] else [*lines, piece]
+    return "\n".join(shortened(line, width) for line in lines)
 
 
 def evidence_words(record: Mapping[str, Any], end: str) -> str:
