@@ -127,7 +127,8 @@ def check_memory(subject: Subject, solver: Solver) -> Check:
     except EigexpError as error:
         return Check("memory", "problem", str(error))
     needed = solver.vectors(A.shape.n) * A.shape.n * A.dtype.itemsize / 2**30
-    return Check("memory", "ok", f"solver={solver.name} needs at most {needed:.2g} GiB per image; {free:.1f} GiB are free")
+    words = f"needs at most {needed:.2g} GiB per image" if needed else "has enough memory"
+    return Check("memory", "ok", f"solver={solver.name} {words}; {free:.1f} GiB are free")
 
 
 def check_cost(subject: Subject, products: float | None) -> Check:

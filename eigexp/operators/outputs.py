@@ -45,18 +45,18 @@ def output_tensors(output: Any) -> list[Tensor]:
 
 
 def _leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
-    for key, part in _parts(value):
-        yield from _leaves(part, f"{name}.{key}" if name else str(key))
-    if _parts(value) is _LEAF:
+    parts = _parts(value)
+    if parts is None:
         yield name, value
+        return
+    for key, part in parts:
+        yield from _leaves(part, f"{name}.{key}" if name else str(key))
 
 
-_LEAF: list[tuple[Any, Any]] = []  # has no parts
-
-
-def _parts(value: Any) -> list[tuple[Any, Any]]:
+def _parts(value: Any) -> list[tuple[Any, Any]] | None:
+    """Return the parts of a value with their names; None for what has no parts."""
     if isinstance(value, Tensor | type):
-        return _LEAF
+        return None
     if isinstance(value, Mapping):
         return list(value.items())
     names: Any = getattr(value, "_fields", None)
@@ -64,7 +64,7 @@ def _parts(value: Any) -> list[tuple[Any, Any]]:
         return list(zip(names, value, strict=True))
     if isinstance(value, list | tuple):
         return list(enumerate(value))
-    return [(f.name, getattr(value, f.name)) for f in fields(value)] if is_dataclass(value) else _LEAF
+    return [(f.name, getattr(value, f.name)) for f in fields(value)] if is_dataclass(value) else None
 
 
 def _kind(value: Any) -> str:

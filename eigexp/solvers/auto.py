@@ -2,14 +2,16 @@
 
 import logging
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from eigexp.errors import MemoryLimitError
 from eigexp.operators.base import Operator, OperatorShape
 from eigexp.pairs import RitzPairs
-from eigexp.solvers.base import Answer, ImageState, Progress, Solver
+from eigexp.solvers.base import Answer, ImageState, ProductKind, Progress, Solver
 from eigexp.solvers.exact import Exact, ExactImage
 from eigexp.solvers.krylov import Krylov
 from eigexp.solvers.krylov.image_state import KrylovImage
@@ -32,7 +34,8 @@ class Auto(Solver):
     `Exact` where min(m, n) <= 80 k, or <= 400 k where m + k <= n, or <= 1500 with `bottom_rtol`; as long as the matrix to decompose has a
     side of at most 4096, and the Jacobian at most 10^8 entries. Otherwise, with `bottom_rtol` and products in float64, `Sparse` if each
     response depends on few enough pixels. Otherwise `Krylov`. The choice depends only on sizes and windows, never on a timing or on free
-    memory: the same task is the same computation on every machine.
+    memory: the same task is the same computation on every machine. Only a Krylov space that has not finished after min(m, n) products
+    is replaced by `Exact`, within the limits of its matrix, where there is memory for it, and continues where there is none.
 
     Attributes:
         k: number of eigenpairs at each end.
@@ -87,15 +90,24 @@ class Auto(Solver):
             return replace(self._krylov().start(A, image, state.rng), steps=state.steps + 1, fisher_vector_products=spent)
 
     def _is_too_long(self, shape: OperatorShape, state: Any) -> bool:
-        """Return whether a Krylov space has cost twice the products of the Jacobian, half of one a row, and has not finished."""
+        """Return whether a Krylov space, with a sparse attempt before it, has cost twice the Jacobian (half a product a row) unfinished."""
         unfinished = isinstance(state, KrylovImage) and not state.done
         return unfinished and state.fisher_vector_products >= min(shape.m, shape.n) and self._decomposes(shape)
 
     def _exact_after_all(self, A: Operator, image: int, state: KrylovImage) -> ImageState:
+        """Return the first state of the exact solver; where the Jacobian does not fit into memory, the Krylov space as it is."""
         spent, rows = state.fisher_vector_products, min(A.shape.m, A.shape.n)
-        log.info("solver=auto: exact after %g products of krylov, since the whole Jacobian has %d rows", spent, rows)
-        self._exact().check_memory(A)
+        try:
+            self._exact().check_memory(A)
+        except MemoryLimitError as error:
+            _tell(str(error))
+            return state
+        log.info("solver=auto: exact after %g products, since the whole Jacobian has %d rows", spent, rows)
         return replace(self._exact().start(A, image, state.rng), steps=state.steps, fisher_vector_products=spent)
+
+    def check_product(self, state: Any, kind: ProductKind, product: Tensor) -> None:
+        """Check the product as the solver whose state it is."""
+        self._of(state).check_product(state, kind, product)
 
     def image_pairs(self, state: Any) -> RitzPairs:
         """Return what the solver whose state it is returns."""
@@ -149,3 +161,9 @@ class Auto(Solver):
 
     def _of(self, state: Any) -> Solver:
         return self._exact() if isinstance(state, ExactImage) else self._sparse() if isinstance(state, SparseImage) else self._krylov()
+
+
+@cache
+def _tell(why: str) -> None:
+    """Log once why a Krylov space continues."""
+    log.info("solver=auto: krylov continues, because the Jacobian does not fit: %s", why)

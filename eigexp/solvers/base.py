@@ -212,8 +212,8 @@ class Solver(ABC):
             back = part.adjoint(block if forward is None else forward) if kind != "forward" else None
             product = forward if back is None else back
             assert product is not None
-            self.check_product(kind, product)
             for row, i in enumerate(members):
+                self.check_product(images[i], kind, product[row])
                 answer = Answer(None if forward is None else forward[row], None if back is None else back[row])
                 images[i] = self.advance(A, i, images[i], answer)
         return SolverState(tuple(images))
@@ -242,8 +242,8 @@ class Solver(ABC):
         """Return the state of one image that `ImageState.to_dict` described."""
         return self.image_state.from_dict(flat)
 
-    def check_product(self, kind: ProductKind, product: Tensor) -> None:
-        """Refuse a product that is not finite.
+    def check_product(self, state: Any, kind: ProductKind, product: Tensor) -> None:
+        """Refuse a product of one image that is not finite.
 
         Raises:
             OperatorError: naming the dtype and what to do.

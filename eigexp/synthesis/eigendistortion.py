@@ -16,6 +16,8 @@ from eigexp.noise import Noise
 from eigexp.norm import Norm
 from eigexp.solvers.base import Solver
 from eigexp.solvers.exact import Exact
+from eigexp.store.identity import Part
+from eigexp.store.record import canonical_json
 from eigexp.store.result import as_array
 from eigexp.subspace import PixelSubspace
 from eigexp.synthesis.attributes import Attributes
@@ -303,10 +305,12 @@ class Eigendistortion(Attributes):
         return "".join(object_html(as_array(image), solved.pairs) for image, solved in shown)
 
     def _kind(self) -> Kind:
-        """Return the class, and the attributes that a user or a subclass has added."""
+        """Return the class, noise, subspace and norm, and the attributes that a user or a subclass has added."""
         kind = type(self)
         name = OBJECT if kind is Eigendistortion else f"{kind.__module__}.{kind.__qualname__}"
-        return Kind(name, tuple(sorted(vars(self).keys() - _OWN)))
+        parts = {"noise": self._noise, "subspace": self._subspace, "norm": self._norm}
+        used = [f"{key}={canonical_json(made.identity)}" for key, part in parts.items() if (made := Part.of_instance(part))]
+        return Kind(name, tuple(sorted([*(vars(self).keys() - _OWN), *used])))
 
     def __repr__(self) -> str:
         model = repr(self._model).replace("\n", "\n  ")

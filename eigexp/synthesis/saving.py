@@ -26,7 +26,7 @@ _METADATA = {"format", "object", "attributes", "model", "versions", "device", "r
 
 @dataclass(frozen=True)
 class Kind:
-    """What an object is beside its image, model and results: its class, and the attributes that a user or a subclass gave it."""
+    """What an object is beside its image, model and results: its class, its noise, subspace and norm, and a user's attributes."""
 
     name: str
     attributes: tuple[str, ...]

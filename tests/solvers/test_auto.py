@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from eigexp.certificates import certify
-from eigexp.errors import ConfigurationError
+from eigexp.errors import ConfigurationError, MemoryLimitError
 from eigexp.models import OnOff
 from eigexp.operators import CountedOperator, linearise
 from eigexp.operators.base import OperatorShape
@@ -104,10 +104,25 @@ def test_a_krylov_space_that_takes_long_gives_way_to_the_jacobian(caplog):
     assert differences(solver.step(A, through_disk(solver, state)).to_dict(), solver.step(A, state).to_dict()) == []
     with caplog.at_level(logging.INFO):
         state = run(solver, A)
-    assert f"solver=auto: exact after {n} products of krylov" in caplog.text
+    assert f"solver=auto: exact after {n} products, since" in caplog.text
     (pairs,) = certify(problem.operator(), solver.pairs(state), solver=solver, state=state)
     assert pairs.evidence == {"top": "proven", "bottom": "proven"}
     assert state.images[0].fisher_vector_products == n + n / 2
+
+
+def test_a_krylov_space_goes_on_where_there_is_no_memory_for_the_jacobian(caplog, monkeypatch):
+    n = 310
+    A = Problem(n, n, (tuple(torch.logspace(0, -8, n, dtype=torch.float64).tolist()),)).operator()
+    solver = Auto(tol=1e-12, max_steps=n + 20)
+
+    def refuse(self, A):
+        raise MemoryLimitError("It needs 2 GiB.")
+
+    monkeypatch.setattr(Exact, "check_memory", refuse)
+    with caplog.at_level(logging.INFO):
+        (image,) = run(solver, A).images
+    assert isinstance(image, KrylovImage) and image.fisher_vector_products > n
+    assert caplog.text.count("krylov continues, because the Jacobian does not fit: It needs 2 GiB.") == 1
 
 
 def test_many_pairs_take_no_more_products_than_the_jacobian():

@@ -93,6 +93,8 @@ def test_a_space_knows_f_of_its_rows_wherever_directions_come_from():
         assert holds(space, F)
     kept = space.restarted(3, 4)
     assert len(kept) == 7 and holds(kept, F)
+    few = random_space(d=20)[0].restarted(2, 2)
+    assert len(few.R) <= 4 and holds(few, F)  # F adds at most a row to each vector
     again = kept.along_residual(kept.vectors[-1])
     assert again is not None and holds(product_taken(again, F), F)
 

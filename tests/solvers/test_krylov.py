@@ -141,6 +141,16 @@ def test_a_space_that_restarts_finds_the_same_pairs(k):
     assert pairs.null_fraction is None
 
 
+def test_what_a_caller_does_with_the_pairs_changes_no_later_solve():
+    A, solver = DenseOperator(torch.diag(torch.linspace(1, 2, 30))[None]), Krylov()
+    (first,) = solver.pairs(run(solver, A))
+    kept = first.eigenindex.clone(), first.eigenvalues.clone()
+    first.eigenindex.add_(7)
+    first.eigenvalues.zero_()
+    (again,) = solver.pairs(run(solver, A))
+    assert torch.equal(again.eigenindex, kept[0]) and torch.equal(again.eigenvalues, kept[1])
+
+
 def test_memory_is_asked_for_before_the_first_product(monkeypatch):
     A = DenseOperator(torch.zeros(1, 1, 1).expand(2, 10, 100_000))
     vector = 2 * 100_000 * 4

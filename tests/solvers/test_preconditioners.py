@@ -82,6 +82,8 @@ def test_a_relative_tolerance_at_the_bottom_takes_fewer_products(kind, seed):
     truth = torch.linalg.eigvalsh(A.matrix[0].T @ A.matrix[0])
     plain, steered = (Krylov(bottom_rtol=1e-2, preconditioner=p, max_steps=2000, max_basis=500, verify=False) for p in (None, kind))
     states = [run(solver, A, seed) for solver in (plain, steered)]
+    space = states[1].images[0].space
+    assert len(space.R) <= len(space)  # restarts do not let it grow
     assert states[1].images[0].preconditioner is not None
     if kind == "pb":
         assert states[1].images[0].fisher_vector_products < 0.85 * states[0].images[0].fisher_vector_products

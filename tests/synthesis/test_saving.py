@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from eigexp import Eigendistortion, EigexpError
 from eigexp.errors import LoadError, LoadWarning, StoreError
 from eigexp.io import examine
+from eigexp.noise import GaussianNoise
 from tests.synthesis.others import CHECKS, other_behaviour, other_image
 from tests.synthesis.toys import LinearMap, linear_object, picture, quietly, random_matrix
 
@@ -205,6 +206,21 @@ def test_attributes_and_classes_of_a_users_own_are_checked(saved, tmp_path):
     other.remark = "better"
     other.load(tmp_path / "remarked")
     assert other.remark == "better"
+
+
+def test_another_noise_subspace_or_norm_is_a_value_error(saved, tmp_path):
+    eig, path = saved
+    noisy = Eigendistortion(eig.image, eig.model, noise=GaussianNoise(variance=4.0))
+    with pytest.raises(ValueError, match=r"noise=.*4"):
+        noisy.load(path)
+    noisy.synthesize(method="exact")
+    noisy.save(tmp_path / "noisy")
+    for wrong in (None, GaussianNoise(variance=2.0)):
+        with pytest.raises(ValueError, match=r"noise=.*4"):
+            Eigendistortion(eig.image, eig.model, noise=wrong).load(tmp_path / "noisy")
+    again = Eigendistortion(eig.image, eig.model, noise=GaussianNoise(variance=4.0))
+    again.load(tmp_path / "noisy")
+    assert torch.equal(again.eigenvalues, noisy.eigenvalues)
 
 
 def test_missing_attributes_are_a_value_error_in_any_case(saved):

@@ -53,8 +53,11 @@ class Krylov(KrylovSettings):
 
     def vectors(self, n: int) -> int:
         """Return the vectors of the space, and of the one that checks it."""
-        storage, copied = rows_at_most(min(self.limit, self.max_steps, n))
-        return (2 if self.may_check else 1) * storage + copied
+        size = min(self.limit, self.max_steps, n)
+        storage, copied = rows_at_most(size)
+        # With a preconditioner a step adds a row to R: there are two copies of it at once, beside one of the whole basis with R.
+        beside = 4 * size if self.preconditioner else 0
+        return (2 if self.may_check else 1) * storage + copied + beside
 
     def memory_hint(self, vectors: int) -> str:
         """Return the hint with the largest `max_basis` that fits, if it is of any use."""
@@ -74,10 +77,10 @@ class Krylov(KrylovSettings):
         rounds = 0 if self.structured_vectors and self.num_bottom else ROUNDS
         return KrylovImage.begin(direction, num_sought=len(self.sought(n).eigenindex), rounds=rounds, rng=rng)
 
-    def check_product(self, kind: ProductKind, product: Tensor) -> None:
+    def check_product(self, state: KrylovImage, kind: ProductKind, product: Tensor) -> None:
         """Refuse a product that is not finite; of F v a space sees that in the numbers that it reads anyway."""
         if kind != "fisher":
-            super().check_product(kind, product)
+            super().check_product(state, kind, product)
 
     def advance(self, A: Operator, image: int, state: KrylovImage, answer: Answer) -> KrylovImage:
         """Take the product into the space at hand, then decide on the next."""
@@ -87,8 +90,8 @@ class Krylov(KrylovSettings):
         """Return the wanted pairs that the space holds."""
         asked = self._asked(state)
         return RitzPairs(
-            torch.from_numpy(state.eigenindex[asked]),
-            torch.from_numpy(state.values[asked]),
+            torch.tensor(state.eigenindex[asked]),  # copies: ranks are cached, and all images and solves share them
+            torch.tensor(state.values[asked]),
             state.space.combine(state.coefficients[asked]),
             state.evidence_top,
             state.evidence_bottom,

@@ -85,11 +85,8 @@ class KrylovSpace:
         """Return the space that waits for the product with a combination of the rows R, of any length, given by weights (r,)."""
         if not np.any(weights):
             return None
-        R, C = self.R, self.C
         # One row is the direction itself. Of several, a reflection makes the first of them the direction.
-        if len(weights) > 1:
-            turn = _reflection(weights)
-            R, C = torch.from_numpy(turn).to(R) @ R, turn @ C
+        R, C = self._reflected(weights) if len(weights) > 1 else (self.R, self.C)
         return changed(self, V=self.V.extend(R[:1]), R=R[1:], C=C[1:], leans_from=_first_of_note(C[0]))
 
     def along(self, t: Tensor) -> Self | None:
@@ -106,16 +103,23 @@ class KrylovSpace:
         shares = read(self.R @ t)
         if not np.any(shares):
             return changed(self, leans_from=len(self))
-        # After a reflection t leans on the first row of R alone.
-        turn = _reflection(shares)
-        R, C = torch.from_numpy(turn).to(self.R) @ self.R, turn @ self.C
+        R, C = self._reflected(shares)  # t leans on the first row alone
         leans_from = _first_of_note(C[0])
         # Against everything: a first row almost along t leaves little, in which rounding would grow from step to step.
         first = orthogonal_to(torch.cat([self.rows, t[None], R[1:]]), R[0])
         if first is None:
             return changed(self, R=R[1:], C=C[1:], leans_from=leans_from)
         C[0] *= read(R[:1] @ first)[0]
-        return changed(self, R=torch.cat([first[None], R[1:]]), C=C, leans_from=leans_from)
+        R[0] = first
+        return changed(self, R=R, C=C, leans_from=leans_from)
+
+    def _reflected(self, weights: Array) -> tuple[Tensor, Array]:
+        """Return R and C after a reflection whose first row is the combination of R by weights (r,), not all 0 (Householder 1958)."""
+        u = weights / np.linalg.norm(weights)
+        u[0] += math.copysign(1.0, u[0])
+        u *= math.sqrt(2) / np.linalg.norm(u)
+        turn = torch.from_numpy(u).to(self.R)
+        return torch.addmm(self.R, turn[:, None], (turn @ self.R)[None], alpha=-1), self.C - np.outer(u, u @ self.C)
 
     def expand(self, forward: Tensor, back: Tensor) -> Self:
         """Return the space with the direction that it waits for, t, given forward = A t (m,) and back = F t (n,).
@@ -188,7 +192,10 @@ class KrylovSpace:
         return type(self)(V, H, R, C, 0, self.locked, coupling, *_ritz(H))
 
     def residual_norms(self, coefficients: Array, values: Array) -> Array:
-        """Return the norms (k,) of F z - theta z for vectors z given by coefficient rows (k, d), and values theta (k,)."""
+        """Return the norms (k,) of F z - theta z for vectors z given by coefficient rows (k, d), and values theta (k,).
+
+        The space must not wait for a product: the row of R that is then its direction is missing in C.
+        """
         within = coefficients @ self.H - values[:, None] * coefficients
         parts = (within, coefficients @ self.C.T, coefficients @ self.coupling.T)
         return np.sqrt(sum(np.square(part).sum(1) for part in parts))
@@ -227,7 +234,11 @@ class KrylovSpace:
         With Ritz vectors, whose residuals lie in R: the thick restart of Wu and Simon (2000). Others lose what F adds to them.
         """
         V = Basis.of(self.combine(coefficients))
-        return self._of(V, np.diag(values), self.R, self.C @ coefficients.T, self.coupling @ coefficients.T)
+        R, C = self.R, self.C @ coefficients.T
+        if len(R) > len(values):  # F adds no more than a row to each vector; without this R would grow with every restart
+            turn, C = np.linalg.qr(C)
+            R = torch.from_numpy(turn.T.copy()).to(R) @ R
+        return self._of(V, np.diag(values), R, C, self.coupling @ coefficients.T)
 
     def restarted(self, top: int, bottom: int) -> Self:
         """Return the space of its extreme Ritz vectors."""
@@ -262,10 +273,3 @@ def _first_of_note(coefficients: Array) -> int:
     sizes = np.abs(coefficients)
     found = np.flatnonzero(sizes > _NEGLIGIBLE * sizes.max(initial=0.0))
     return int(found[0]) if len(found) else len(sizes)
-
-
-def _reflection(vector: Array) -> Array:
-    """Return a symmetric orthogonal matrix whose first row is along a vector (r,) that is not zero (Householder 1958)."""
-    u = vector / np.linalg.norm(vector)
-    u[0] += math.copysign(1.0, u[0])
-    return np.eye(len(u)) - 2 * np.outer(u, u) / (u @ u)
