@@ -194,13 +194,17 @@
     all("img[data-end]", card).forEach((img) => { if (!img.src) img.src = ends[Number(img.dataset.end)].src; });
   };
 
-  const load = async (canvas) => {
+  const open = (canvas) => {
     const shot = shots.get(canvas);
     const card = canvas.closest(".card");
     if (card) fill(card);
     shot.img.loading = "eager";
-    await Promise.all([shot.image.decode(), shot.img.decode()]);
-    shot.draw(card ? true : undefined);
+    return Promise.all([shot.image.decode(), shot.img.decode()]);
+  };
+
+  const load = async (canvas) => {
+    await open(canvas);
+    shots.get(canvas).draw(canvas.closest(".card") ? true : undefined);
   };
 
   const near = new IntersectionObserver((entries) => {
@@ -272,9 +276,27 @@
   all(".scripted").forEach((part) => { part.hidden = false; });
   all(".still").forEach((part) => { part.hidden = true; });
   window.addEventListener("hashchange", recall);
-  window.addEventListener("beforeprint", () => { // at once: paper does not wait
+
+  // -- paper: `beforeprint` cannot wait for a picture, so all are decoded once the page is idle, or before the keys print --------
+  let printable = false;
+  const idle = () => new Promise((done) => { (window.requestIdleCallback ?? setTimeout)(done); });
+  const prepare = async (pause) => {
+    for (const canvas of shots.keys()) {
+      await pause?.();
+      await open(canvas).catch(() => {}); // one that cannot be decoded stays empty
+    }
+    printable = true;
+    document.body.dataset.printable = "yes";
+  };
+  document.addEventListener("keydown", (event) => {
+    if (event.key.toLowerCase() !== "p" || !(event.ctrlKey || event.metaKey) || printable) return;
+    event.preventDefault();
+    prepare().then(() => window.print());
+  });
+  window.addEventListener("beforeprint", () => {
     all(".card").forEach(fill);
     shots.forEach((shot, canvas) => { if (!shot.drawn) shot.draw(canvas.closest(".card") ? true : undefined); });
   });
+  window.addEventListener("load", () => prepare(idle));
   recall();
 })();

@@ -345,8 +345,25 @@ def test_text_is_readable_in_light_and_dark(page, browser, scheme):
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
+def summed(browser) -> list[bool]:
+    return ["clipped" in span.get_attribute("textContent") for span in browser.find_elements("css selector", ".clipped")]
+
+
 def test_paper_has_every_picture(page, browser):
     browser.get(page[1].as_uri())
+    wait(lambda: browser.execute_script("return document.body.dataset.printable"))
+    assert not all(summed(browser))  # nobody has scrolled to the last cards
     assert len(browser.print_page()) > 10_000
-    summed = [span.get_attribute("textContent") for span in browser.find_elements("css selector", ".clipped")]
-    assert len(summed) == 10 and all("clipped" in text for text in summed)  # also of cards that nobody has scrolled to
+    assert summed(browser) == [True] * 10
+
+
+@pytest.mark.parametrize("modifier", ["ctrlKey", "metaKey"])
+def test_keys_that_print_at_once_wait_for_every_picture(page, browser, modifier):
+    never_idle = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": "window.requestIdleCallback = () => {}"})
+    browser.get(page[1].as_uri())
+    pressed = f"new KeyboardEvent('keydown', {{key: 'p', {modifier}: true, cancelable: true, bubbles: true}})"
+    browser.execute_script("window.print = () => { window.dispatchEvent(new Event('beforeprint')); window.printed = true }")
+    assert browser.execute_script(f"return document.body.dispatchEvent({pressed})") is False
+    wait(lambda: browser.execute_script("return window.printed"))
+    assert summed(browser) == [True] * 10
+    browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", never_idle)
