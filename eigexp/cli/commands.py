@@ -47,7 +47,7 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
     """Adds the default to the help of each option that has one."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        shown = bool(action.option_strings) and action.default not in (None, False, [], argparse.SUPPRESS)
+        shown = bool(action.option_strings) and action.default not in (None, False, "", [], argparse.SUPPRESS)
         return f"{action.help} (default: %(default)s)" if shown else action.help
 
 

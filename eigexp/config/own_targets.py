@@ -10,15 +10,19 @@ from eigexp.config.instantiate import located
 from eigexp.errors import ConfigurationError
 
 _TARGET = re.compile(r"\+{0,2}(?P<node>(?:callbacks|logger)\.\w+|\w+)\._target_=.+")
-_FREE_KEYS = ("model.arguments.", "images.dataset.", "trainer.")  # below which a class outside this package decides
-_NOT_ARGUMENTS = {"model": ("name", "layer", "weights", "output", "preprocess"), "images": ("batch_size", "subset")}
+_OPTIONAL = ("output", "preprocess")  # keys of every model, which its file need not list
+_FREE_KEYS = (
+    *("model.arguments.", "images.dataset.", "trainer."),  # below which a class outside this package decides
+    *(f"{model}.{key}=" for model in ("model", "against") for key in _OPTIONAL),
+)
+_NOT_ARGUMENTS = {"model": ("name", "layer", "weights", *_OPTIONAL), "images": ("batch_size", "subset")}
 
 
 def with_free_keys(overrides: Iterable[str]) -> list[str]:
     """Return overrides that may add keys where a class outside the configuration decides which there are, as `++` would say.
 
     These are the arguments of a network, a dataset and Lightning's Trainer, and all settings of a node whose `_target_` is given. The class
-    refuses unknown ones.
+    refuses unknown ones. So are the keys that every model has, but that its file does not list.
     """
     overrides = list(overrides)
     free = (*_FREE_KEYS, *(f"{node}." for node in _own_nodes(overrides)))

@@ -65,11 +65,16 @@ class Local(Launcher):
 
     def environment(self, number: int, count: int, devices: Sequence[str]) -> dict[str, str]:
         """Return what is special in the environment of worker `number` of `count`: its device and its threads."""
-        threads = self.threads or os.environ.get("OMP_NUM_THREADS") or max(1, len(os.sched_getaffinity(0)) // count)
+        threads = self.threads or os.environ.get("OMP_NUM_THREADS") or max(1, _cores() // count)
         changes = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         if devices:
             changes["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
         return changes
+
+
+def _cores() -> int:
+    """Return the number of cores that this process may use; macOS tells only how many there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def visible_devices() -> list[str]:

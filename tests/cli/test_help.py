@@ -29,7 +29,8 @@ def test_every_option_says_what_it_is_and_its_default(name):
     for action in PARSERS[name]._actions:
         if action.option_strings:
             assert action.help, action.option_strings
-            if action.default not in (None, False, [], argparse.SUPPRESS):
+            assert "(default: )" not in PARSERS[name].format_help()
+            if action.default not in (None, False, "", [], argparse.SUPPRESS):
                 assert f"(default: {action.default})" in " ".join(PARSERS[name].format_help().split())
 
 

@@ -52,6 +52,17 @@ def test_subspace_is_another_name_of_power():
     assert compose(["solver=subspace", "solver.k=2"]).solver == compose(["solver=power", "solver.k=2"]).solver
 
 
+@pytest.mark.parametrize("key, value", [("output", "logits"), ("preprocess", "imagenet")])
+def test_the_output_and_the_preprocessing_of_a_model_need_no_plus(key, value):
+    assert compose(["model=resnet18", f"model.{key}={value}"]).model[key] == value
+    assert compose(["against=lg", f"against.{key}={value}"]).against[key] == value
+
+
+@pytest.mark.parametrize("option", options("launcher"))
+def test_the_limit_that_a_refused_sweep_names_can_be_set_for_every_launcher(option):
+    assert compose([f"launcher={option}", "launcher.max_tasks=5"]).launcher.max_tasks == 5
+
+
 def test_a_list_of_loggers():
     assert set(compose(["logger=[csv,tensorboard]"]).logger) == {"csv", "tensorboard"}
 

@@ -29,6 +29,13 @@ def test_each_worker_gets_one_of_the_devices_that_are_visible(monkeypatch, given
     assert workers == [names[number % len(names)] if names else None for number in range(4)]
 
 
+def test_workers_share_the_cores_also_where_the_system_binds_no_process_to_some(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.delattr("os.sched_getaffinity", raising=False)  # as on macOS
+    assert Local().environment(0, 2, [])["OMP_NUM_THREADS"] == "4"
+
+
 @pytest.fixture
 def store(tmp_path):
     with own_handlers():
