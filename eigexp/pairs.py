@@ -80,7 +80,7 @@ class EigenPairs:
     Attributes:
         eigenindex: ranks among all n eigenvalues, increasing, 0 the largest; shape (k,), int64.
         eigenvalues: Rayleigh quotients by fresh products, shape (k,), float64, squared response units per squared pixel unit.
-        eigendistortions: unit norm over the whole image, entry of largest magnitude positive; shape (k, c, h, w) (k, *image shape).
+        eigendistortions: unit norm over the whole image, entry of largest magnitude positive; shape (k, *image shape).
         residuals: ||F v - theta v|| by fresh products, shape (k,), float64.
         intervals: lower and upper bound of each eigenvalue of the model in exact arithmetic, shape (k, 2), float64; `evidence` says how
             reliable they are.

@@ -26,7 +26,7 @@ FOLDER.mkdir(parents=True, exist_ok=True)
 # ## A linear model
 #
 # Responses are y = M x, so that the Jacobian is M and the Fisher information M^T M: everything can be checked. The rows of M are smooth
-# bumps along the 25 pixels of a 5 x 5 image, and one response is the mean, hundred times weaker.
+# bumps along the 25 pixels of a 5 x 5 image, and one response is the mean, a hundred times weaker.
 
 
 # %%

@@ -33,7 +33,9 @@ _NUMERICALLY_ZERO = 1e-12  # of lambda_1
 def certify(
     A: Operator, pairs: list[RitzPairs], *, solver: Solver, state: SolverState, precision: Precision = "float64"
 ) -> list[EigenPairs]:
-    """Return certified eigenpairs of every image of a batch, from a solver's proposals; one Fisher-vector product per pair.
+    """Return certified eigenpairs of every image of a batch, from a solver's proposals.
+
+    This takes one Fisher-vector product per pair, and a few more where rounding is measured or hides a smallest value (decision 69).
 
     Args:
         A: the operator of the b images.

@@ -23,7 +23,7 @@ def add(commands: Commands) -> None:
         "--models",
         required=True,
         metavar="NAME,..",
-        help="options of model=, each with a layer after a colon and settings after a space, if any",
+        help="options of model=, with :LAYER and settings after a space if needed: 'ln,resnet18:layer2 weights=random'",
     )
     cross.add_argument("--noise", default="gaussian", metavar="NAME", help="noise of the models' responses")
     cross.add_argument("--format", choices=("table", "csv", "json"), default="table", help="format of the output")

@@ -31,14 +31,14 @@ def add(commands: Commands) -> None:
     export.add_argument("ids", nargs="*", metavar="ID", help="results, by the first characters of their ids")
     export.add_argument("--output", default="outputs/stimuli", metavar="FOLDER", help="folder of the images")
     export.add_argument("--alpha", type=float, action="append", metavar="NORM", help="norm of the distortions; may be repeated")
-    export.add_argument(
-        "--dprime", type=float, action="append", default=[], metavar="D", help="norm in predicted thresholds, 1 for one; may be repeated"
-    )
+    dprime = "norm in predicted thresholds, such as 2 for twice the threshold; may be repeated"
+    export.add_argument("--dprime", type=float, action="append", default=[], metavar="D", help=dprime)
     export.add_argument("--eigenindex", type=int, action="append", metavar="INDEX", help="distortion to export; may be repeated")
     export.add_argument("--bits", type=int, action="append", choices=(8, 16), help="bit depth of the files; by default both")
     export.add_argument("--experiment", choices=TASKS, help="also write a page and a PsychoPy script that show the files in this task")
-    export.add_argument("--repeats", type=int, default=20, help="of an experiment: trials at each norm of each distortion")
-    export.add_argument("--models", default="", metavar="NAME,..", help="of an experiment: further models whose thresholds are predicted")
+    export.add_argument("--repeats", type=int, default=20, help="with --experiment: trials at each norm of each distortion")
+    further = "with --experiment: further models whose thresholds are predicted, as in `eigexp cross --models`"
+    export.add_argument("--models", default="", metavar="NAME,..", help=further)
     export.add_argument("--no-check", action="store_true", help="do not build the model to measure its responses")
     export.add_argument(
         "--trust", action="store_true", help="build the model of a result that you did not compute: this runs code from its configuration"

@@ -25,7 +25,7 @@ def add(commands: Commands) -> None:
         ],
         codes="0 success, 1 verify found a problem, merge skipped a result, or the store cannot be used, 2 invalid input",
     )
-    parser.add_argument("what", choices=("verify", "prune", "merge", "push", "pull"))
+    parser.add_argument("what", choices=("verify", "prune", "merge", "push", "pull"), help="what to do")
     parser.add_argument(
         "other", nargs="?", metavar="FOLDER", help="folder of the other store, or URL of a bucket; merge, push and pull need it"
     )

@@ -17,10 +17,10 @@ def add(commands: Commands) -> None:
         details=_kinds,
     )
     plot.add_argument("kind", metavar="KIND", help="what the figures show, from the list below")
-    plot.add_argument(
-        "ids", nargs="*", metavar="ID", help="results, by the first characters of their ids; compare shows all results by default"
-    )
-    plot.add_argument("--output", metavar="FILE", help="file ending in .pdf, .svg or .png; by default outputs/figures/KIND-ID.pdf")
+    of_all = "a figure of all results, or one per image, takes all by default"
+    plot.add_argument("ids", nargs="*", metavar="ID", help=f"results, by the first characters of their ids; {of_all}")
+    where = "outputs/figures/KIND-ID.pdf, or KIND.pdf for a figure of all results"
+    plot.add_argument("--output", metavar="FILE", help=f"file ending in .pdf, .svg or .png; by default {where}")
     plot.add_argument("--format", choices=("pdf", "svg", "png"), help="format of the file; by default the extension of --output, else pdf")
     plot.add_argument(
         "--width", type=int, metavar="1|2", help="width in journal columns: 3.35 or 7 inches; by default suitable for a screen"

@@ -24,8 +24,9 @@ def add(commands: Commands) -> None:
         ],
         rest="[overrides]",
     )
-    principal.add_argument("--models", required=True, metavar="NAME,..", help="options of model=, with :LAYER and settings after a space")
-    principal.add_argument("--floor", type=float, required=True, metavar="VALUE", help="added to every eigenvalue of each model")
+    principal.add_argument("--models", required=True, metavar="NAME,..", help="models, as in `eigexp cross --models`")
+    floor = "added to every eigenvalue of each model, in squared response units per squared pixel unit"
+    principal.add_argument("--floor", type=float, required=True, metavar="VALUE", help=floor)
     principal.add_argument("--restarts", type=int, default=4, help="number of random starts, in addition to one from each pair of models")
     principal.add_argument("--output", default="outputs/principal", metavar="FOLDER", help="folder of the results")
 

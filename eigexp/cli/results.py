@@ -19,7 +19,7 @@ def add(commands: Commands) -> None:
     results.add_argument("--format", choices=("table", "csv", "json", "parquet"), default="table", help="format of the output")
     results.add_argument("--pairs", action="store_true", help="one row for each eigenpair instead of each result")
     results.add_argument(
-        "--columns", metavar="NAME,..", help="columns, in this order; by default all for csv, and the main ones for a table"
+        "--columns", metavar="NAME,..", help="columns, in this order; by default the main ones for a table, and all for other formats"
     )
     results.add_argument("--output", metavar="FILE", help="write to a file instead of the terminal; required for parquet")
     results.add_argument("--sensitivity", dest="cross", action="store_true", help=argparse.SUPPRESS)  # its earlier name

@@ -13,7 +13,7 @@ def add(commands: Commands) -> None:
         examples=["eigexp status", "eigexp status --failed"],
     )
     shown.add_argument("--failed", action="store_true", help="show only tasks that failed or ended without a result, with their errors")
-    shown.add_argument("--traceback", action="store_true", help="with --failed: also show one traceback for each distinct error")
+    shown.add_argument("--traceback", action="store_true", help="also show a traceback for each distinct error")
     shown.add_argument("--format", choices=("table", "json"), default="table", help="format of the output")
     add_store(shown)
 

@@ -32,14 +32,16 @@ def add(commands: Commands) -> None:
     )
     thresholds.add_argument("action_name", metavar="fit|simulate", choices=("fit", "simulate"), help="what to do")
     thresholds.add_argument("paths", nargs="+", metavar="PATH", help="fit: files of trials; simulate: the folder of an experiment")
-    thresholds.add_argument("--predictions", metavar="FILE", help="fit: what models predict; by default predictions.csv beside the trials")
-    thresholds.add_argument("--bootstraps", type=int, default=1000, help="fit: simulated repetitions, from which intervals of D come")
-    thresholds.add_argument("--observer", metavar="MODEL", help="simulate: the model that sees, one of predictions.csv")
-    thresholds.add_argument("--scale", type=float, default=1.0, help="simulate: the observer's thresholds over the model's")
-    thresholds.add_argument("--lapses", type=float, default=0.01, help="simulate: share of trials that are answered by chance")
+    predictions = "fit: thresholds that models predict; by default predictions.csv next to the first file of trials"
+    thresholds.add_argument("--predictions", metavar="FILE", help=predictions)
+    thresholds.add_argument("--bootstraps", type=int, default=1000, help="fit: simulated repetitions of the experiment, for intervals of D")
+    thresholds.add_argument("--observer", metavar="MODEL", help="simulate: the observer's model, one of those in predictions.csv")
+    thresholds.add_argument("--scale", type=float, default=1.0, help="simulate: ratio of the observer's thresholds to the model's")
+    thresholds.add_argument("--lapses", type=float, default=0.01, help="simulate: share of the trials that are answered at random")
     thresholds.add_argument("--repeats", type=int, help="simulate: trials at each norm; by default those of the experiment")
-    thresholds.add_argument("--seed", type=int, default=0, help="of what is simulated")
-    thresholds.add_argument("--output", metavar="PATH", help="fit: folder of tables and figure (default: thresholds); simulate: the file")
+    thresholds.add_argument("--seed", type=int, default=0, help="of the random numbers")
+    output = "fit: folder of the tables and the figure, by default thresholds; simulate: file of trials, by default in the folder"
+    thresholds.add_argument("--output", metavar="PATH", help=output)
 
 
 def _thresholds(options: argparse.Namespace, overrides: list[str]) -> int:

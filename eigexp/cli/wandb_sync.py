@@ -20,7 +20,7 @@ def add(commands: Commands) -> None:
         codes="that of `wandb sync`; 0 if there is nothing to send, 2 without a W&B key",
         rest="sync [options of wandb sync]",
     )
-    parser.add_argument("what", choices=("sync",))
+    parser.add_argument("what", choices=("sync",), help="send the runs")
     parser.add_argument("--save-dir", default="outputs", metavar="FOLDER", help="folder of the runs, as in logger.wandb.save_dir")
     parser.add_argument("--dry-run", action="store_true", help="print what would be sent, and send nothing")
 

@@ -12,7 +12,7 @@ class Image:
 
     Attributes:
         name: short name, for tables and file names.
-        pixels: shape (c, h, w), float32, in [0, 1] as every source of this package gives it.
+        pixels: shape (c, h, w), float32, in [0, 1] from image files; any shape and range, float32 or float64, from `TensorImages`.
         sha256: hexadecimal digest of the dtype, shape and bytes of `pixels`; computed when left empty.
         source: its origin as text, without paths of this machine.
     """

@@ -39,8 +39,8 @@ log = logging.getLogger(__name__)
 class Store(Folders):
     """A folder of results. Any number of processes may read and write it at once.
 
-    A result is complete when its folder has record.json, which holds the digests of the other files. Complete results are never rewritten:
-    of several writers of one result the first wins, and the others change nothing.
+    A result is complete when its folder has record.json, which holds the digests of the other files. The numbers of a complete result are
+    never rewritten: of several writers of one result the first wins, and the others change nothing.
 
     Args:
         root: the folder; created by the first write. Or a URL such as s3://bucket/prefix: then results are shared through that bucket, and
@@ -210,7 +210,7 @@ class Store(Folders):
         return folder
 
     def add(self, id: str, contents: Mapping[str, bytes], notes: Sequence[str] = ()) -> None:
-        """Add files that adorn a complete result, such as figures, and notes to its record. Its numbers are not touched.
+        """Add files to a complete result, such as figures, and notes to its record. Its numbers do not change.
 
         Raises:
             StoreError: if they cannot be written, or the record is damaged.

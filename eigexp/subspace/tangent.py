@@ -29,7 +29,9 @@ class Tangent(BasisSubspace):
 
     def __post_init__(self) -> None:
         if not callable(self.decoder):
-            raise ConfigurationError("subspace.decoder is not callable. Set subspace.decoder._target_ to a class or function of modules.")
+            raise ConfigurationError(
+                "subspace.decoder is not callable. Set subspace.decoder={_target_: CLASS} to a class or function that makes a module."
+            )
 
     def columns(self, image_shape: tuple[int, ...]) -> Float[Tensor, "pixels d"]:
         """Return the decoder's Jacobian."""

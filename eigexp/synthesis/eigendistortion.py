@@ -123,14 +123,14 @@ class Eigendistortion(Attributes):
                 of a model whose responses each depend on few pixels, for images in float64; "auto", the one of "exact", "sparse" and
                 "krylov" that suits the size. Or a solver from `eigexp.solvers`, with any of its settings.
             k: number of pairs at each end; "exact" ignores it and computes all.
-            max_iter: steps before "krylov" or "auto" stops, or "power" at each end; the others ignore it.
+            max_iter: maximum number of steps of "krylov" and "auto"; twice as many for "power", both ends together; the others ignore it.
             p: oversampling of "randomized_svd", additional vectors.
             q: number of power passes of "randomized_svd".
             stop_criterion: "power" stops when its eigenvalues change by less, in Euclidean norm; the others ignore it.
-            tol: largest residual, relative to the largest eigenvalue; 1e-4 by default. If given, "power" stops on residuals, too.
+            tol: residual to reach, relative to the largest eigenvalue; 1e-4 by default. If it is given, "power" stops on residuals, too.
             k_top: number of pairs at the largest end, if other than `k`; for "krylov" and "power".
             k_bottom: number at the smallest end, if other than `k`; for "krylov" and "power".
-            bottom_rtol: largest residual of the smallest eigenvalues, relative to each of them; not for "exact" and "randomized_svd".
+            bottom_rtol: residual to reach at the smallest eigenvalues, relative to each of them; not for "exact" and "randomized_svd".
             preconditioner: "pf" or "pb" directs the search of "krylov" for the smallest eigenvalues with an estimate of F's inverse.
             linearise: how products are computed, as in `eigexp.linearise`; "exact" always uses the dense Jacobian.
             certify: precision of the certificate's products: "float64", with a copy of the model, so that bounds hold for the model itself;
