@@ -21,9 +21,11 @@ def pytest_configure(config):
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     costs.share_fixtures(items)
     costs.costly_first(items)
+    if getattr(config.option, "loadgroup", False):
+        costs.name_groups(items)
 
 
 def pytest_runtest_logstart():

@@ -27,6 +27,13 @@ def share_fixtures(items: Sequence[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(item.path.relative_to(_HERE).with_suffix("").as_posix()))
 
 
+def name_groups(items: Iterable[pytest.Item]) -> None:
+    """End the id of a test with its group, from which xdist 3.8's scheduler reads it. xdist itself does so only before pytest 9.2."""
+    for item in items:
+        if hasattr(item, "_id") and (group := _group(item)) != item.nodeid:
+            item._id = type(item.id).parse(f"{item.nodeid}@{group}")  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def costly_first(items: list[pytest.Item]) -> None:
     """Sort tests by the cost of their group."""
     costs = Counter[str]()

@@ -63,6 +63,17 @@ def test_tests_that_share_a_fixture_of_their_module_are_a_group():
     ]
 
 
+def test_the_scheduler_reads_the_group_of_a_test(request):
+    """Of xdist itself, or under pytest 9.2 and later of ours."""
+    scheduling = pytest.importorskip("xdist.scheduler").LoadGroupScheduling
+    remote = pytest.importorskip("xdist.remote").WorkerInteractor
+    item = pytest.Function.from_parent(request.node.parent, name="test_x[a@b]", callobj=lambda: None)
+    item.add_marker(pytest.mark.xdist_group("browser"))
+    costs.name_groups([item])
+    remote.pytest_collection_modifyitems(None, SimpleNamespace(getvalue=lambda _: True), [item])
+    assert scheduling._split_scope(None, item.nodeid) == "browser"
+
+
 def test_the_end_names_what_is_not_marked():
     def report(name, seconds, *marks):
         return SimpleNamespace(nodeid=name, keywords=dict.fromkeys(marks, 1), user_properties=[("other", "x"), (costs.SPENT, seconds)])
