@@ -1,14 +1,14 @@
 """`eigexp sweep`: plan a sweep, skip what is stored, launch the rest."""
 
+import argparse
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eigexp.cli.commands import Commands, say_loading
-from eigexp.errors import ConfigurationError, SchedulerError
+from eigexp.errors import SchedulerError
 
 if TYPE_CHECKING:
     from eigexp.sweep.launcher import Launcher
@@ -20,13 +20,7 @@ def add(commands: Commands) -> None:
     """Add the subcommand."""
     parser = commands.add(
         "sweep",
-        lambda options, overrides: sweep(
-            [*overrides, *_search_path(options.config_dir)],
-            dry_run=options.dry_run,
-            retry_failed=options.retry_failed,
-            ignore_queue=options.ignore_queue,
-            main=commands.main,
-        ),
+        lambda options, overrides: _sweep(options, overrides, commands.main),
         "plan all combinations of the values, skip stored results, and compute the rest on this machine or a cluster",
         examples=["eigexp sweep model=ln,lg solver.k=1,5 --dry-run", "eigexp sweep model=ln,lg launcher=slurm launcher.pack=4"],
         codes="0 all tasks converged or were submitted, 3 tolerance not met by a task, 1 a task failed, "
@@ -39,17 +33,12 @@ def add(commands: Commands) -> None:
     parser.add_argument("--ignore-queue", action="store_true", help="treat jobs of a scheduler that does not answer as ended")
 
 
-def _search_path(folder: str | None) -> list[str]:
-    """Return Hydra's override for a folder of further options.
+def _sweep(options: argparse.Namespace, overrides: Sequence[str], main: Callable[[Sequence[str]], int]) -> int:
+    say_loading()
+    from eigexp.config.compose import search_path
 
-    Raises:
-        ConfigurationError: if there is no such folder.
-    """
-    if folder is None:
-        return []
-    if not Path(folder).is_dir():
-        raise ConfigurationError(f"--config-dir {folder} is not a folder. Give the folder that contains launcher/, model/, ...")
-    return [f"hydra.searchpath=['file://{Path(folder).resolve()}']"]
+    settings = {name: getattr(options, name) for name in ("dry_run", "retry_failed", "ignore_queue")}
+    return sweep([*overrides, *search_path(options.config_dir)], main=main, **settings)
 
 
 def sweep(
@@ -71,7 +60,6 @@ def sweep(
         SchedulerError: if tasks have jobs of a scheduler that does not answer, unless `ignore_queue`.
         EigexpError: before anything is launched, if a part of the plan is invalid or the store cannot be written.
     """
-    say_loading()
     from eigexp.sweep.warm_server import warm_server
 
     with nullcontext() if dry_run else warm_server(main) as server:  # before anything is computed

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 NUMBERS = ("error", "inside", "exponent", "lapses")
 THRESHOLDS = ("observer", "model", "image", "eigenindex", "id", "threshold", "low", "high", *NUMBERS, "trials")
-SEPARATIONS = ("observer", "model", "image", "id", "D", "low", "high", "predicted")
+SEPARATIONS = ("observer", "model", "image", "id", "D", "low", "high", "inside", "predicted")
 MODELS = ("observer", "model", "scale", "low", "high", "error", "chi2", "thresholds", "best")
 
 
@@ -35,8 +35,10 @@ def add(commands: Commands) -> None:
     predictions = "fit: thresholds that models predict; by default predictions.csv next to the first file of trials"
     thresholds.add_argument("--predictions", metavar="FILE", help=predictions)
     thresholds.add_argument("--bootstraps", type=int, default=1000, help="fit: simulated repetitions of the experiment, for intervals of D")
-    thresholds.add_argument("--observer", metavar="MODEL", help="simulate: the observer's model, one of those in predictions.csv")
-    thresholds.add_argument("--scale", type=float, default=1.0, help="simulate: ratio of the observer's thresholds to the model's")
+    thresholds.add_argument("--observer", metavar="MODEL", help="simulate: the model to simulate, one of those in predictions.csv")
+    thresholds.add_argument(
+        "--scale", type=float, default=1.0, help="simulate: factor between the observer's and the model's thresholds, by default 1"
+    )
     thresholds.add_argument("--lapses", type=float, default=0.01, help="simulate: share of the trials that are answered at random")
     thresholds.add_argument("--repeats", type=int, help="simulate: trials at each norm; by default those of the experiment")
     thresholds.add_argument("--seed", type=int, default=0, help="of the random numbers")
@@ -79,7 +81,7 @@ def _predictions(options: argparse.Namespace) -> "Predicted":
 
     path = Path(options.predictions) if options.predictions else Path(options.paths[0]).parent / PREDICTIONS
     if not options.predictions and not path.exists():
-        print(f"{path} is not there, so no model is compared. --predictions names one.", file=sys.stderr)
+        print(f"{path} does not exist, so no model is compared. Use --predictions FILE.", file=sys.stderr)
         return {}
     return read_predictions(path)
 
@@ -117,7 +119,7 @@ def _draw(found: list["Threshold"], predicted: "Predicted", models: list[dict[st
         Measured(t.condition.observer, model, t.norm, t.interval, scale * predicted[t.condition.id, t.condition.eigenindex][model])
         for (observer, model), scale in scales.items()
         for t in found
-        if t.condition.observer == observer
+        if t.condition.observer == observer and t.inside  # the others take no part in the scale either
     ]
     write_output(path, figure_bytes(chart_figure(measured_chart(points), (6.4, 5.6)), "png", 150))
 
@@ -131,7 +133,7 @@ def _simulate(options: argparse.Namespace) -> int:
     from eigexp.store.files import write_output
 
     if len(options.paths) > 1 or not options.observer:
-        raise ConfigurationError("Give one folder of an experiment, and the model that sees: --observer MODEL.")
+        raise ConfigurationError("Give one folder of an experiment, and the model to simulate: --observer MODEL.")
     folder = Path(options.paths[0])
     settings = {name: getattr(options, name) for name in ("scale", "lapses", "repeats", "seed")}
     rows = simulate(read_experiment(folder), read_predictions(folder / PREDICTIONS), options.observer, **settings)

@@ -109,13 +109,24 @@ def with_config_dir(words: Sequence[str]) -> list[str]:
     for i, word in enumerate(words):
         name, equals, value = word.partition("=")
         if name in ("--config-dir", "-cd"):
-            folder = Path(value if equals else words[i + 1] if i + 1 < len(words) else "")
-            if not str(folder).strip(".") or not folder.is_dir():
-                raise ConfigurationError(f"--config-dir {folder} is not a folder. Give the folder of your own configuration groups.")
-            found = [f"hydra.searchpath=[file://{folder.absolute()}]"]
+            found = search_path(value if equals else words[i + 1] if i + 1 < len(words) else "")
             del words[i : i + (1 if equals else 2)]
             break
     return [*words, *found]
+
+
+def search_path(folder: str | None) -> list[str]:
+    """Return the override that adds a folder of groups; none for None.
+
+    Raises:
+        ConfigurationError: if it is not a folder.
+    """
+    if folder is None:
+        return []
+    if not folder or not Path(folder).is_dir():
+        raise ConfigurationError(f"--config-dir {folder!r} is not a folder. Give the folder that contains launcher/, model/, ...")
+    place = str(Path(folder).resolve()).replace("'", r"\'")
+    return [f"hydra.searchpath=['file://{place}']"]
 
 
 def check_overrides(overrides: Iterable[str]) -> None:

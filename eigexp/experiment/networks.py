@@ -72,6 +72,8 @@ def layer_table(config: Mapping[str, Any]) -> str:
             shapes = layer_shapes(model, (channels, *sides))
         except (RuntimeError, ModelError):
             continue
+        if not shapes:
+            return f"{config['model'].get('name')} has no layers inside: its response is its output. Leave model.layer=null."
         return "\n".join(f"{name:<40} {'x'.join(map(str, shape))}" for name, shape in shapes.items())
     raise ModelError(
         f"{config['model'].get('name')} accepts images with neither 3 channels nor 1 at {sides[0]}x{sides[1]}. Set images.size."

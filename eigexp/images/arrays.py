@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL.Image import Image as PillowImage
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from eigexp.errors import ImageError, nearest
 from eigexp.images.framing import Crop, Framing
 from eigexp.images.image import Image
-from eigexp.images.reading import to_unit_range
+from eigexp.images.reading import drop_opacity, pillow_array, to_unit_range
 from eigexp.images.sources import ImageSource
 from eigexp.images.transforms import Size
 
@@ -69,9 +70,15 @@ class TensorImages(ImageSource):
 
     def _read(self, name: str) -> Tensor:
         if self._path.suffix == ".npy":
-            return torch.from_numpy(np.array(self._array()[int(name)]))
+            return self._tensor(np.asarray(self._array()[int(name)]))
         with safe_open(self._path, framework="pt") as file:
             return file.get_tensor(name)
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        try:
+            return torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))  # torch takes this machine's byte order alone
+        except TypeError as error:
+            raise ImageError(f"{self._path.name} has values of dtype {array.dtype}. Save real numbers, such as float32.") from error
 
     def _array(self) -> np.ndarray:
         return np.load(self._path, mmap_mode="r", allow_pickle=False)
@@ -81,7 +88,7 @@ class DatasetImages(ImageSource):
     """Items of a map-style dataset, such as those of torchvision, named by their indices: "00042".
 
     An item is an image, or a tuple that begins with one: a PIL image or an array (h, w, c), cropped and scaled like image files; or a
-    tensor (c, h, w), used without a transform except that integers are divided by 255.
+    tensor (c, h, w), used without a transform except that unsigned integers are divided by the largest value of their dtype.
 
     Args:
         dataset: has `__len__` and `__getitem__`.
@@ -126,10 +133,10 @@ class DatasetImages(ImageSource):
         value = item[0] if isinstance(item, tuple | list) else item
         source = f"item {self._indices[i]} of {type(self._dataset).__name__}"
         if isinstance(value, Tensor):
-            pixels = value / 255 if not value.is_floating_point() else value
+            pixels = value if value.is_floating_point() else torch.from_numpy(to_unit_range(value.numpy(force=True), name))
             return Image(name, pixels.to(torch.float32).contiguous(), source=source)
-        array = np.asarray(value.convert("RGB") if getattr(value, "mode", "L") not in ("L", "RGB", "F") else value)
+        array = pillow_array(value) if isinstance(value, PillowImage) else np.asarray(value)
         if array.dtype == object or array.ndim not in (2, 3):
             raise ImageError(f"The {source} begins with a {type(value).__name__}, which is not an image.")
-        array = to_unit_range(array if array.ndim == 3 else array[..., None], name)
+        array = drop_opacity(to_unit_range(array, name), name)
         return Image(name, self._framing(array, name), source=source)

@@ -20,7 +20,9 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".pgm", ".ppm", 
 _PNM_HEADER = re.compile(rb"P([56])(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)\s")
 MAX_PIXELS = 100_000_000
 _FORMATS = ("PNG", "JPEG", "TIFF", "PPM", "BMP", "WEBP")  # of Pillow's; some others, such as EPS, run a program
-_AS_THEY_ARE = ("L", "LA", "RGB", "RGBA", "F", "I;16", "I;16B", "I;16L", "1")
+_AS_THEY_ARE = ("L", "LA", "RGB", "RGBA", "F", "I", "I;16", "I;16B", "I;16L", "1")
+_WHITE_IS_ZERO = 0
+_TIFF_COLOURS = (_WHITE_IS_ZERO, 1, 2)  # photometric interpretations whose values are grey or RGB: TIFF 6.0, section 3
 
 
 def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.float64]:
@@ -113,7 +115,12 @@ def _read_with_pillow(path: Path, max_pixels: int) -> NDArray:
         _check_size(path, opened.height, opened.width, max_pixels)
         _check_single(path, getattr(opened, "n_frames", 1), "frames")
         upright = ImageOps.exif_transpose(opened)
-        return np.asarray(upright if upright.mode in _AS_THEY_ARE else upright.convert("RGBA" if "A" in upright.getbands() else "RGB"))
+        return pillow_array(upright)
+
+
+def pillow_array(image: PillowImage.Image) -> NDArray:
+    """Return the pixels of a Pillow image at their own depth; a palette and CMYK become RGB."""
+    return np.asarray(image if image.mode in _AS_THEY_ARE else image.convert("RGBA" if "A" in image.getbands() else "RGB"))
 
 
 @contextmanager
@@ -139,7 +146,11 @@ def _read_tiff(path: Path, max_pixels: int) -> NDArray:
             )
         sides = sorted(shape)[-2:]
         _check_size(path, sides[0], sides[-1], max_pixels)
+        if (colours := int(file.pages.first.photometric)) not in _TIFF_COLOURS:  # a palette, CMYK, YCbCr
+            return _read_with_pillow(path, max_pixels)
         array = file.asarray()
+    if colours == _WHITE_IS_ZERO and array.dtype.kind in "bu":
+        array = np.invert(array)
     if array.ndim == 3 and array.shape[0] in (3, 4) and array.shape[2] not in (3, 4):
         array = np.moveaxis(array, 0, -1)  # one plane a colour
     return array

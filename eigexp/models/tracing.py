@@ -38,7 +38,7 @@ def trace_network(network: nn.Module) -> Trace | None:
     try:
         return Trace(network)
     except Exception as error:  # a forward pass that meets symbolic values may raise anything
-        log.info("%s cannot be traced; using hooks for its layers (%s: %s)", type(network).__name__, type(error).__name__, error)
+        log.debug("%s cannot be traced; using hooks for its layers (%s: %s)", type(network).__name__, type(error).__name__, error)
         return None
 
 

@@ -58,9 +58,13 @@ def read_predictions(path: str | Path) -> dict[tuple[str, int], dict[str, float]
     for line, row in enumerate(reader, 2):
         try:
             value = float(row["threshold"] or "inf")  # empty where the model sees nothing
+            if not value > 0:
+                raise ValueError(f"threshold={row['threshold']} is not positive")
             found.setdefault((row["id"], int(row["eigenindex"])), {})[row["seen_by"]] = value
         except (TypeError, ValueError) as error:
-            raise ConfigurationError(f"{path}, line {line}: {error}. Write a number, or nothing for no threshold.") from error
+            raise ConfigurationError(
+                f"{path}, line {line}: {error}. Write a positive number, or nothing where the model predicts no threshold."
+            ) from error
     return found
 
 

@@ -47,8 +47,13 @@ class Threshold:
 
     @property
     def inside(self) -> bool:
-        """Return whether the threshold lies among the norms shown. Outside, it depends on the form of the fitted function."""
-        return bool(self.condition.norms[0] <= self.norm <= self.condition.norms[-1])
+        """Return whether the threshold, one standard error to either side included, lies among the norms shown.
+
+        Outside, it depends on the form of the fitted function; and psignifit's prior, which ends half a range beyond the norms, draws a
+        threshold far beyond them to their end.
+        """
+        low, high = np.log(self.condition.norms[[0, -1]])
+        return bool(low <= self.log_norm - self.error and self.log_norm + self.error <= high)
 
     @cached_property
     def error(self) -> float:
@@ -59,9 +64,9 @@ class Threshold:
 def fit_thresholds(conditions: Sequence[Condition], *, bootstraps: int = BOOTSTRAPS, seed: int = 0) -> list[Threshold]:
     """Return the threshold of each condition.
 
-    What is right is that of the task where d' is a power of the norm, with a threshold, an exponent and a lapse rate, under psignifit's
-    priors (Schuett, Harmeling, Macke and Wichmann 2016). The bootstrap repeats the fit on psignifit's own grid (Wichmann and Hill 2001),
-    for observers drawn from the posterior: for the estimate alone, 90 of 100 intervals of D held the truth, and not 95.
+    The proportion correct is that of the task where d' is a power of the norm, with a threshold, an exponent and a lapse rate, under
+    psignifit's priors (Schuett, Harmeling, Macke and Wichmann 2016). The bootstrap repeats the fit on psignifit's own grid (Wichmann and
+    Hill 2001), for observers drawn from the posterior: for the estimate alone, 90 of 100 intervals of D held the truth, and not 95.
 
     Args:
         conditions: of `read_trials`.
@@ -81,7 +86,8 @@ def fit_thresholds(conditions: Sequence[Condition], *, bootstraps: int = BOOTSTR
 def too_few(condition: Condition) -> str:
     """Return what to say of a condition with too few norms for a fit."""
     name = f"{condition.id}, eigenindex {condition.eigenindex}"
-    return f"{condition.observer} saw {condition.levels} norms of {name}. A fit needs {LEVELS} that are not clipped to the same picture."
+    needed = f"A fit needs at least {LEVELS} different norms; norms clipped to the same picture count as one."
+    return f"{condition.observer} saw {condition.levels} norms of {name}. {needed}"
 
 
 def _fit(condition: Condition, task: ForcedChoice, bootstraps: int, rng: np.random.Generator) -> Threshold:

@@ -22,6 +22,7 @@ class Separation:
         image: the name.
         D: ln of the ratio of the thresholds.
         interval: of it, by the percentiles of the bootstrap, 95 %.
+        inside: whether both thresholds lie among the norms shown; D of others depends on the form of the fitted function.
         predicted: D of the model itself; None where it is not known.
     """
 
@@ -31,6 +32,7 @@ class Separation:
     image: str
     D: float
     interval: tuple[float, float]
+    inside: bool
     predicted: float | None = None
 
 
@@ -53,7 +55,7 @@ def _separation(top: Threshold, bottom: Threshold, predicted: Predicted) -> Sepa
     low, high = interval_of(bottom.bootstraps - top.bootstraps)
     known = [predicted.get((c.id, t.condition.eigenindex), {}).get(c.model) for t in (top, bottom)]
     own = float(np.log(known[1] / known[0])) if known[0] and known[1] else None
-    return Separation(c.observer, c.id, c.model, c.image, bottom.log_norm - top.log_norm, (low, high), own)
+    return Separation(c.observer, c.id, c.model, c.image, bottom.log_norm - top.log_norm, (low, high), top.inside and bottom.inside, own)
 
 
 def interval_of(bootstraps: "np.ndarray") -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""The psychometric function of a task, for psignifit: what is right where d' is a power of the norm."""
+"""The psychometric function of a task, for psignifit: the proportion correct where d' is a power of the norm."""
 
 from functools import lru_cache
 from typing import Any
@@ -35,7 +35,7 @@ class Detection(Sigmoid):
 
 @lru_cache
 def _detected(task: str) -> NDArray[np.float64]:
-    """Return what is right beyond chance at each d' of the table, from 0 to 1."""
+    """Return the proportion correct beyond chance at each d' of the table, from 0 to 1."""
     chance = 1 / TASKS[task].choices
     values = (TASKS[task].proportion_correct(np.exp(_LOG_DPRIME)) - chance) / (1 - chance)
     return np.clip(values, 0.0, 1.0)  # an integral may be off by a rounding error, and the logarithm of what is left then fails

@@ -1,4 +1,4 @@
-"""What an observer of a given d' gets right in a task."""
+"""Proportion correct in a task, of an observer of a given d'."""
 
 import math
 from collections.abc import Callable
@@ -19,7 +19,7 @@ class ForcedChoice:
 
     Attributes:
         name: of the task.
-        choices: number of pictures; one over it is what chance gets right.
+        choices: number of pictures; one over it is the proportion correct by chance.
         question: to the observer.
         proportion_correct: of an unbiased observer without lapses, as a function of d'.
     """
@@ -28,16 +28,6 @@ class ForcedChoice:
     choices: int
     question: str
     proportion_correct: Callable[[NDArray[np.float64]], NDArray[np.float64]]
-
-    @property
-    def at_threshold(self) -> float:
-        """Return the proportion correct at d' = 1."""
-        return float(self.proportion_correct(np.array([1.0]))[0])
-
-    @property
-    def detected(self) -> float:
-        """Return the same without chance: 0 where all is chance, 1 where all is correct."""
-        return (self.at_threshold - 1 / self.choices) / (1 - 1 / self.choices)
 
 
 def task_named(name: str) -> ForcedChoice:

@@ -1,6 +1,8 @@
 """The required contents of a store's files. Every reader checks a file against these types, and relies on them afterwards."""
 
+import json
 import re
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import pairwise
 from typing import Annotated, Any, Literal, NotRequired
@@ -209,9 +211,19 @@ def parse(content: bytes, kind: type) -> Any:
         return _adapter(kind).validate_json(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
-        where = ".".join(map(str, first["loc"]))
+        where = ".".join(_known(first["loc"], json.loads(content))) if first["loc"] else ""
+        if first["type"] == "missing":
+            where = ".".join(filter(None, [where, str(first["loc"][-1])]))
         given = f", not {first['input']!r:.60}" if where and first["type"] != "missing" else ""
         raise ValueError(f"{where + ': ' if where else ''}{first['msg'][:_MAX_SHOWN]}{given}") from None
+
+
+def _known(steps: Sequence[str | int], value: Any) -> Iterator[str]:
+    """Yield the keys and positions on the way to an error, without the names of types that pydantic puts between them."""
+    for step in steps:
+        if step in value if isinstance(value, dict) else isinstance(value, list) and isinstance(step, int):
+            value = value[step]
+            yield str(step)
 
 
 def check_record(record: Record) -> None:

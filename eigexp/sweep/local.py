@@ -102,10 +102,10 @@ class Worker:
         with log.open("w") as errors:
             files = (its_ids, its_reports, errors.fileno())
             command = worker_command(store.location, ["-"])
-            if server is None:
-                self.process = subprocess.Popen(command, stdin=files[0], stdout=files[1], stderr=files[2], env={**os.environ, **changes})
-            else:
-                self.process = server.start(command[command.index("work") :], changes, files)
+            forked = server.start(command[command.index("work") :], changes, files) if server else None
+            self.process = forked or subprocess.Popen(
+                command, stdin=files[0], stdout=files[1], stderr=files[2], env={**os.environ, **changes}
+            )
         os.close(its_ids)
         os.close(its_reports)
         self._ids, self._reports = os.fdopen(ids, "w"), os.fdopen(reports)
@@ -145,7 +145,7 @@ class WorkerPool:
         environments: Sequence[Mapping[str, str]],
         server: WarmServer | None = None,
     ):
-        self.store, self._server = store, server
+        self.store, self._server, self._count = store, server, len(tasks)
         self._tasks: queue.SimpleQueue[PlannedTask] = queue.SimpleQueue()
         for task in tasks:
             self._tasks.put(task)
@@ -167,7 +167,9 @@ class WorkerPool:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-        return exit_code(codes) if self._signum is None else 128 + self._signum
+        if self._signum is not None:
+            return 128 + self._signum
+        return exit_code(codes) if len(codes) == self._count else 1  # a thread that fails must not look like success
 
     def _next_code(self, on_report: OnReport) -> list[int]:
         try:

@@ -117,7 +117,9 @@ def memory_limit(limit: int | None) -> Iterator[None]:
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        raise MemoryLimitError(f"It needs more than launcher.task_memory={limit / 1e9:g}GB ({one_line(error)}). Raise that.") from error
+        raise MemoryLimitError(
+            f"It needs more than launcher.task_memory={limit / 1e9:g}GB ({one_line(error)}). Increase launcher.task_memory."
+        ) from error
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 

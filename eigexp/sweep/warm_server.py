@@ -59,11 +59,12 @@ class WarmServer:
     def warm_up(self) -> None:
         """Let the server import what workers need, unless it has."""
         if not self._warm:
-            self._connection.send(b"{}")
+            with suppress(OSError):  # the server has died; `start` says so
+                self._connection.send(b"{}")
         self._warm = True
 
-    def start(self, arguments: Sequence[str], changes: Mapping[str, str], files: Sequence[int]) -> "ForkedProcess":
-        """Start `eigexp ARGUMENTS`.
+    def start(self, arguments: Sequence[str], changes: Mapping[str, str], files: Sequence[int]) -> "ForkedProcess | None":
+        """Start `eigexp ARGUMENTS`. Return None if the server has died, such as where memory was full.
 
         Args:
             arguments: the command and its options.
@@ -73,9 +74,15 @@ class WarmServer:
         self.warm_up()
         ours, its = os.pipe()
         request = {"arguments": list(arguments), "environment": dict(changes)}
-        socket.send_fds(self._connection, [json.dumps(request).encode()], [its, *files])
-        os.close(its)
-        return ForkedProcess(ours)
+        try:
+            socket.send_fds(self._connection, [json.dumps(request).encode()], [its, *files])
+        except OSError:
+            os.close(ours)
+            return None
+        finally:
+            os.close(its)
+        process = ForkedProcess(ours)
+        return process if process.pid else None
 
     def close(self) -> None:
         """End the server, even in the middle of its imports; workers continue."""
@@ -94,7 +101,7 @@ class ForkedProcess:
     def __init__(self, told: int):
         self._told, self._lock = os.fdopen(told), threading.Lock()
         self.returncode: int | None = None
-        self.pid = int(self._told.readline())
+        self.pid = int(self._told.readline() or 0)  # 0: the server died before it forked
 
     def poll(self) -> int | None:
         """Return the exit code, negative for a signal; None while it runs."""

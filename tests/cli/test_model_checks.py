@@ -102,3 +102,9 @@ def test_several_layers_are_checked_each(tmp_path, capsys, monkeypatch):
     assert main(["doctor", *overrides, f"store='{tmp_path}'"]) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "layers.0: shapes ok" in text and "layers.2: derivative ok" in text
+
+
+def test_a_model_without_layers_says_so_and_nothing_else(capsys):
+    assert main(["models", "ln", "images.size=16"]) == 0
+    said = capsys.readouterr()
+    assert said.out == "ln has no layers inside: its response is its output. Leave model.layer=null.\n" and said.err == ""

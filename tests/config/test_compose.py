@@ -7,7 +7,7 @@ from importlib.resources import files
 import pytest
 import yaml
 
-from eigexp.config.compose import compose
+from eigexp.config.compose import compose, search_path
 from eigexp.config.instantiate import construct
 from eigexp.errors import ConfigurationError
 from eigexp.experiment.parts import build
@@ -136,3 +136,11 @@ def test_an_empty_target_is_no_object():
 def test_a_folder_of_hydra_s_that_is_not_made_here_is_refused(override):
     with pytest.raises(ConfigurationError, match="store=<folder>"):
         compose([override])
+
+
+@pytest.mark.parametrize("name", ["conf", "été, 50 % [x]", "it's"])
+def test_a_folder_of_options_may_have_any_name(tmp_path, name):
+    (tmp_path / name / "solver").mkdir(parents=True)
+    (tmp_path / name / "solver/mine.yaml").write_text("defaults: [power]\nk: 7\n")
+    assert compose([*search_path(str(tmp_path / name)), "solver=mine"]).solver.k == 7
+    assert search_path(None) == []

@@ -70,9 +70,17 @@ def test_tensors_are_taken_as_they_are(tmp_path, shape):
     assert numbered.names() == ["1"] and torch.equal(numbered[0].pixels, value[1].double())
 
 
+@pytest.mark.parametrize("dtype", [">f4", "<f8", ">i2", "u2"])
+def test_arrays_of_either_byte_order(tmp_path, dtype):
+    value = np.arange(24).reshape(2, 3, 4).astype(dtype)
+    np.save(tmp_path / "x.npy", value)
+    assert np.array_equal(TensorImages(tmp_path / "x.npy")[1].pixels.numpy(), value[1])
+
+
 def test_tensors_that_cannot_be(tmp_path):
     save_file({"a": torch.tensor([1.0, torch.nan])}, tmp_path / "nan.safetensors")
     np.save(tmp_path / "objects.npy", np.array([object()]), allow_pickle=True)
+    np.save(tmp_path / "words.npy", np.array(["a", "b"]))
     (tmp_path / "bad.safetensors").write_bytes(b"nothing")
     for make, message in (
         (lambda: TensorImages(tmp_path / "none.npy"), "is not a .safetensors or .npy file"),
@@ -80,6 +88,7 @@ def test_tensors_that_cannot_be(tmp_path):
         (lambda: TensorImages(tmp_path / "nan.safetensors")[0], "NaN or Inf"),
         (lambda: TensorImages(tmp_path / "objects.npy"), "cannot be read"),
         (lambda: TensorImages(tmp_path / "bad.safetensors"), "cannot be read"),
+        (lambda: TensorImages(tmp_path / "words.npy")[0], "words.npy has values of dtype <U1"),
     ):
         with pytest.raises(ImageError) as error:
             make()
@@ -114,3 +123,26 @@ def test_items_of_a_dataset():
         DatasetImages(Items("a"))[0]
     with pytest.raises(ImageError, match="not a map-style dataset"):
         DatasetImages(5)
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16B"])
+def test_pictures_of_a_dataset_keep_their_depth(mode):
+    deep = np.array([[0, 300], [40_000, 65_535]], np.uint16)
+    picture = PillowImage.frombytes(mode, (2, 2), deep.astype(">u2" if mode == "I;16B" else "<u2").tobytes())
+    np.testing.assert_allclose(DatasetImages(Items(picture))[0].pixels[0].numpy(), deep / 65_535, rtol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA", "P", "1", "CMYK"])
+def test_pictures_of_a_dataset_are_read_like_files(mode, tmp_path):
+    picture = PillowImage.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).convert(mode)
+    picture.save(tmp_path / "a.tif")
+    assert torch.equal(DatasetImages(Items(picture))[0].pixels, ImageFile(tmp_path / "a.tif")[0].pixels)
+
+
+def test_integers_of_a_dataset_are_divided_by_the_largest_of_their_dtype():
+    for dtype in (torch.uint8, torch.uint16):
+        largest = torch.full((1, 2, 2), torch.iinfo(dtype).max, dtype=dtype)
+        assert DatasetImages(Items(largest))[0].pixels.unique().tolist() == [1.0]
+    for item in (PillowImage.new("I", (2, 2), 300), torch.ones(1, 2, 2, dtype=torch.int16)):
+        with pytest.raises(ImageError, match="have no known range"):
+            DatasetImages(Items(item))[0]

@@ -94,6 +94,20 @@ def test_other_modes_become_grey_or_colour(tmp_path, mode):
     assert read_image(tmp_path / f"a.{suffix}").shape == (9, 7, 1 if mode in ("LA", "1") else 3)
 
 
+@pytest.mark.parametrize("mode", ["P", "CMYK", "YCbCr", "1", "LA"])
+def test_colours_of_a_tiff_are_what_pillow_shows(tmp_path, mode):
+    picture = PillowImage.fromarray(COLOUR8).convert(mode)
+    picture.save(tmp_path / "a.tif")
+    shown = np.asarray(picture.convert("L" if mode in ("1", "LA") else "RGB")) / 255
+    assert np.array_equal(read_image(tmp_path / "a.tif"), shown if shown.ndim == 3 else shown[..., None])
+
+
+@pytest.mark.parametrize("pixels", [GREY8, GREY16])
+def test_a_tiff_in_which_zero_is_white(tmp_path, pixels):
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="miniswhite")
+    np.testing.assert_allclose(read_image(tmp_path / "a.tif")[..., 0], 1 - pixels / np.iinfo(pixels.dtype).max, atol=1e-15)
+
+
 def test_opacity_is_dropped(tmp_path):
     PillowImage.fromarray(np.dstack([COLOUR8, GREY8])).save(tmp_path / "a.png")
     assert np.array_equal(read_image(tmp_path / "a.png"), COLOUR8 / 255)

@@ -50,38 +50,47 @@ def test_a_stimulus_that_rounding_removes_is_refused(tmp_path):
 class Screen:
     """PsychoPy's window, pictures and keys, for an observer who sees the changed picture always."""
 
-    def __init__(self):
-        self.shown, self.text, self.keys = [], [], []
+    def __init__(self, escape_at=""):
+        self.shown, self.said, self.windows, self.escape_at = [], [], [], escape_at
         visual = SimpleNamespace(Window=self.window, TextStim=self.words, ImageStim=self.picture)
         core = SimpleNamespace(wait=lambda seconds: None, Clock=lambda: None)
         self.module = ModuleType("psychopy")
         vars(self.module).update(visual=visual, core=core, event=SimpleNamespace(waitKeys=self.answer))
 
     def window(self, **settings):
-        return SimpleNamespace(flip=lambda: None, close=lambda: None)
+        self.windows.append("open")
+        return SimpleNamespace(flip=lambda: None, close=lambda: self.windows.append("closed"))
 
     def words(self, window, **settings):
-        return SimpleNamespace(text="", draw=lambda: None)
+        words = SimpleNamespace(text="", draw=lambda: self.said.append(words.text))
+        return words
 
     def picture(self, window, path, **settings):
         self.shown.append(path)
         return SimpleNamespace(size=[16, 16], draw=lambda: None)
 
     def answer(self, keyList, timeStamped):
+        if self.escape_at and self.escape_at in self.said[-1]:
+            return [("escape", 0.0)]
         if keyList[0] == "space":
             return [("space", 0.0)]
         last = self.shown[-(len(keyList) - 1) :]
         return [(str(1 + next(i for i, path in enumerate(last) if "reference" not in path)), 0.25)]
 
 
+def script(folder, screen, monkeypatch):
+    """Return the function of the script in a folder that runs the experiment on a screen."""
+    monkeypatch.setitem(sys.modules, "psychopy", screen.module)
+    random.seed(0)
+    return runpy.run_path(str(folder / "experiment_psychopy.py"))["main"]
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_the_psychopy_script_shows_every_trial_and_writes_it(tmp_path, monkeypatch, task):
     id = an_experiment(tmp_path, task)
     screen = Screen()
-    monkeypatch.setitem(sys.modules, "psychopy", screen.module)
-    random.seed(0)
-    script = runpy.run_path(str(tmp_path / "experiment_psychopy.py"))
-    script["main"]("A. Other/../x")
+    main = script(tmp_path, screen, monkeypatch)
+    main("A. Other/../x")
     assert len(screen.shown) == TASKS[task].choices * 2 * 2 * 4
     (written,) = tmp_path.glob("trials_*.csv")
     assert written.parent == tmp_path
@@ -90,5 +99,19 @@ def test_the_psychopy_script_shows_every_trial_and_writes_it(tmp_path, monkeypat
     for condition in conditions:
         assert condition.observer == "A. Other/../x" and condition.task == task
         assert condition.trials.tolist() == condition.correct.tolist() == [4, 4]
-    with pytest.raises(FileExistsError):  # trials are never written over
-        script["main"]("A. Other/../x")
+    assert screen.windows == ["open", "closed"]
+    with pytest.raises(SystemExit, match=r"exists. Give another name"):  # trials are never written over
+        main("A. Other/../x")
+    assert screen.windows == ["open", "closed"]  # and the screen is not covered meanwhile
+
+
+@pytest.mark.parametrize(("page", "answers"), [("Press space to start", 0), ("Which picture", 0), ("Take a break", 5)])
+def test_escape_ends_the_psychopy_script_on_every_page(tmp_path, monkeypatch, page, answers):
+    an_experiment(tmp_path)
+    path = tmp_path / "experiment.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"trials_between_breaks": 5}))
+    screen = Screen(escape_at=page)
+    script(tmp_path, screen, monkeypatch)("B")
+    assert screen.windows == ["open", "closed"]
+    assert sum(int(c.trials.sum()) for c in read_trials(tmp_path.glob("trials_*.csv"))) == answers
+    assert answers or not list(tmp_path.glob("trials_*.csv"))  # the name is free for another start

@@ -1,8 +1,11 @@
 """Thresholds of trials, D, and which model explains them: against observers whose thresholds are known."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
+from eigexp.cli.thresholds import _draw
 from eigexp.errors import ConfigurationError
 from eigexp.psychophysics import explain, fit_thresholds, read_trials, separations
 from eigexp.psychophysics.explained import read_predictions
@@ -60,7 +63,7 @@ def test_a_threshold_beyond_the_norms_shown_is_marked():
 
 
 def test_fewer_than_three_norms_are_refused():
-    with pytest.raises(ConfigurationError, match="saw 2 norms of a, eigenindex 0"):
+    with pytest.raises(ConfigurationError, match=r"saw 2 norms of a, eigenindex 0\. A fit needs at least 3 different norms"):
         fit_thresholds([condition(1.0, norms=NORMS[:2], trials=9, rng=np.random.default_rng(0))])
 
 
@@ -121,9 +124,44 @@ def test_files_that_are_no_trials_are_refused_by_line(tmp_path, text, message):
         read_trials([path])
 
 
-@pytest.mark.parametrize(("text", "message"), [("id\n", "lacks the column"), ("id,eigenindex,seen_by,threshold\na,x,m,1\n", "line 2")])
+PREDICTION = "id,eigenindex,seen_by,threshold\na,0,m,{}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("id\n", "lacks the column"),
+        ("id,eigenindex,seen_by,threshold\na,x,m,1\n", "line 2"),
+        *((PREDICTION.format(value), f"line 2: threshold={value} is not positive") for value in ("0", "-1.5", "nan")),
+    ],
+)
 def test_files_that_are_no_predictions_are_refused(tmp_path, text, message):
     path = tmp_path / "predictions.csv"
     path.write_text(text)
     with pytest.raises(ConfigurationError, match=message):
         read_predictions(path)
+
+
+def test_an_empty_prediction_is_no_threshold(tmp_path):
+    path = tmp_path / "predictions.csv"
+    path.write_text(PREDICTION.format(""))
+    assert read_predictions(path) == {("a", 0): {"m": np.inf}}
+
+
+@pytest.mark.parametrize(("norm", "inside"), [(0.105, False), (0.12, True), (1.0, True), (85.0, True), (95.0, False), (120.0, False)])
+def test_a_threshold_is_inside_with_a_standard_error_on_either_side(norm, inside):
+    threshold = known("o", 0, norm)  # norms from 0.1 to 100, standard error 0.093
+    assert threshold.inside is inside
+
+
+def test_the_figure_leaves_out_thresholds_that_no_model_predicts(tmp_path):
+    found = [*(known("p", i, 2.0**i) for i in range(4)), known("p", 9, 500.0)]
+    rows = [asdict(row) for row in explain(found, PREDICTED)]
+    assert {row["thresholds"] for row in rows} == {4}
+    _draw(found, PREDICTED, rows, tmp_path / "thresholds.png")
+    assert (tmp_path / "thresholds.png").stat().st_size > 1000
+
+
+def test_d_tells_whether_both_thresholds_are_inside():
+    found = [known("p", 0, 1.0), known("p", 1, 8.0), known("q", 0, 1.0), known("q", 1, 500.0)]
+    assert {row.observer: row.inside for row in separations(found)} == {"p": True, "q": False}

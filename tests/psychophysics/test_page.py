@@ -34,7 +34,7 @@ new MutationObserver(() => {
     window.answers.push(right);
     seen = [];
     press(String(right ? target : 1 + target % choices));
-  } else if (text.includes("A break")) press(" ");
+  } else if (text.includes("Take a break")) press(" ");
 }).observe(document.body, {childList: true, subtree: true});
 """
 
@@ -69,15 +69,48 @@ def test_trials_are_shown_answered_and_saved(tmp_path, browser, task):  # noqa: 
     assert set(widths) == {256} and len(widths) == len(files)  # 16 pixels, enlarged by whole numbers
 
 
-def test_escape_ends_early_and_saves(tmp_path, browser):  # noqa: F811
+@pytest.fixture
+def started(tmp_path, browser):  # noqa: F811
+    """An experiment on its way, with the function that starts it again."""
     an_experiment(tmp_path)
-    saved = tmp_path / "saved"
-    browser.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(saved)})
-    browser.get(quick(tmp_path).as_uri())
-    browser.find_element("id", "observer").send_keys("B")
-    browser.execute_script(OBSERVER, TASKS["two_interval"].question, 2)
-    browser.find_element("css selector", "button").click()
-    wait(lambda: browser.execute_script("return window.answers.length") >= 2)
+    browser.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path / "saved")})
+    page = quick(tmp_path).as_uri()
+
+    def start(name, answers=2):
+        browser.get(page)
+        browser.find_element("id", "observer").send_keys(name)
+        browser.execute_script(OBSERVER if answers else "window.answers = []", TASKS["two_interval"].question, 2)
+        browser.find_element("css selector", "button").click()
+        wait(lambda: browser.execute_script("return window.answers.length") >= answers)
+
+    return start
+
+
+def text(browser):  # noqa: F811
+    return browser.find_element("tag name", "body").text
+
+
+def test_escape_ends_early_and_saves(tmp_path, browser, started):  # noqa: F811
+    started("B")
     browser.find_element("tag name", "body").send_keys("\ue00c")
-    wait(lambda: list(saved.glob("*.csv")))
-    assert sum(int(c.trials.sum()) for c in read_trials(saved.glob("*.csv"))) >= 1
+    wait(lambda: list((tmp_path / "saved").glob("*.csv")))
+    assert sum(int(c.trials.sum()) for c in read_trials((tmp_path / "saved").glob("*.csv"))) >= 1
+    started("C", answers=0)
+    browser.find_element("tag name", "body").send_keys("\ue00c")
+    wait(lambda: "ended before the first answer" in text(browser))
+
+
+def test_answers_of_an_interrupted_session_are_offered(tmp_path, browser, started):  # noqa: F811
+    started("D d")
+    browser.refresh()
+    assert "Save the answers of D d, whose session was interrupted." in text(browser)
+    browser.find_element("css selector", "a[download]").click()
+    wait(lambda: (tmp_path / "saved/trials_D-d.csv").exists())
+    assert sum(int(c.trials.sum()) for c in read_trials([tmp_path / "saved/trials_D-d.csv"])) >= 1
+    browser.refresh()
+    assert "interrupted" not in text(browser)
+    started("E")
+    browser.find_element("tag name", "body").send_keys("\ue00c")
+    wait(lambda: (tmp_path / "saved/trials_E.csv").exists())
+    browser.refresh()
+    assert "interrupted" not in text(browser)

@@ -10,6 +10,7 @@ import torch
 
 from eigexp.errors import ConfigurationError
 from eigexp.store.record import build_record, canonical_json, environment, git_state, plain, result_id
+from eigexp.store.schema import Job, Sides, Zero, parse
 from tests.store.fakes import ENVIRONMENT, fake_image, fake_pairs, fake_record
 
 DESIGNED = {
@@ -92,3 +93,18 @@ def test_environment_names_versions_and_host():
     found = environment()
     assert found["versions"]["torch"] == torch.__version__.split("+")[0] or found["versions"]["torch"] == torch.__version__
     assert found["host"]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "message"),
+    [
+        ('{"job": [1]}', Job, "job: Input should be a valid string, not [1]"),
+        ('{"names": ["a", 2]}', Job, "names.1: Input should be a valid string, not 2"),
+        ('{"count": 1}', Zero, "below: Field required"),
+        ('{"top": "proven"}', Sides, "bottom: Field required"),
+    ],
+)
+def test_an_error_names_keys_of_the_file_alone(text, kind, message):
+    with pytest.raises(ValueError) as error:
+        parse(text.encode(), kind)
+    assert str(error.value) == message

@@ -10,7 +10,9 @@ import time
 import pytest
 
 from eigexp.store import Store
-from eigexp.sweep.warm_server import warm_server
+from eigexp.sweep.local import Worker, WorkerPool
+from eigexp.sweep.plan import PlannedTask
+from eigexp.sweep.warm_server import WarmServer, warm_server
 from tests.sweep.bugs import Buggy
 from tests.sweep.sweeps import environment, same_numbers, serial
 
@@ -57,3 +59,30 @@ def test_a_signal_reaches_forked_workers_and_nothing_is_left_running(tmp_path):
 def test_no_process_that_has_computed_is_forked():
     with warm_server(lambda words: 0) as server:
         assert server is None  # tests have imported torch
+
+
+def test_a_worker_is_a_new_interpreter_after_the_server_has_died(tmp_path):
+    server = WarmServer(lambda words: 0)
+    os.kill(server._pid, signal.SIGKILL)
+    os.waitid(os.P_PID, server._pid, os.WEXITED | os.WNOWAIT)
+    files = [os.open(os.devnull, os.O_RDWR)] * 3
+    assert server.start(["status"], {}, files) is None
+    worker = Worker(Store(tmp_path), tmp_path / "log", {}, server)
+    worker.end()
+    assert isinstance(worker.process, subprocess.Popen) and worker.process.returncode == 0
+    server.close()
+    os.close(files[0])
+
+
+class Failing:
+    """A server that a worker cannot be asked of."""
+
+    def start(self, arguments, changes, files):
+        raise RuntimeError("no worker")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_sweep_whose_tasks_have_no_report_has_failed(tmp_path):
+    (tmp_path / "jobs").mkdir()
+    pool = WorkerPool([PlannedTask(("a" * 16,), ("camera",), "ln", {})], Store(tmp_path), [{}], Failing())
+    assert pool.run(lambda report, task: None) == 1
