@@ -36,9 +36,7 @@ def add(commands: Commands) -> None:
     thresholds.add_argument("--predictions", metavar="FILE", help=predictions)
     thresholds.add_argument("--bootstraps", type=int, default=1000, help="fit: simulated repetitions of the experiment, for intervals of D")
     thresholds.add_argument("--observer", metavar="MODEL", help="simulate: the model to simulate, one of those in predictions.csv")
-    thresholds.add_argument(
-        "--scale", type=float, default=1.0, help="simulate: factor between the observer's and the model's thresholds, by default 1"
-    )
+    thresholds.add_argument("--scale", type=float, default=1.0, help="simulate: factor between the observer's and the model's thresholds")
     thresholds.add_argument("--lapses", type=float, default=0.01, help="simulate: share of the trials that are answered at random")
     thresholds.add_argument("--repeats", type=int, help="simulate: trials at each norm; by default those of the experiment")
     thresholds.add_argument("--seed", type=int, default=0, help="of the random numbers")
