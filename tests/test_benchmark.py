@@ -8,7 +8,6 @@ import pytest
 
 from scripts.benchmark.cases import ALL, QUICK, Case
 from scripts.benchmark.measure import machine, run_case
-from scripts.benchmark.methods import TOL
 from scripts.benchmark.present import figure, markdown
 from scripts.benchmark.relative import CASES as RELATIVE
 from scripts.benchmark.relative import relative_bottom
@@ -18,13 +17,13 @@ from tests.warm import commands as warm
 
 pytestmark = [pytest.mark.xdist_group("benchmark")]
 
-METHODS = ["ARPACK", "LOBPCG", "torch.lobpcg"]
+METHODS = ["ARPACK", "ARPACK BE", "LOBPCG", "torch.lobpcg"]
 
 
 @pytest.fixture(scope="module")
 def results():
     case = run_case(Case.of("ln16"), METHODS, 10.0, lambda _: None)
-    return json.loads(json.dumps({"machine": machine(), "cap": 10.0, "tol": TOL, "cases": [case]}))
+    return json.loads(json.dumps({"machine": machine(), "cap": 10.0, "cases": [case]}))
 
 
 def runs_of(results):
@@ -72,7 +71,7 @@ def test_markdown_has_a_row_a_case_and_a_column_a_method(results):
     both = copy.deepcopy(results)
     both["cases"].append(both["cases"][0] | {"label": "another"})
     rows = [line for line in markdown(both).splitlines() if line.startswith("| ")]
-    assert [row.split(" | ")[0] for row in rows] == ["| case", "| LN, 16²", "| another"]
+    assert [row.split(" | ")[0] for row in rows] == 3 * ["| case", "| LN, 16²", "| another"]
     assert all(row.count("|") == rows[0].count("|") for row in rows)
 
 
@@ -81,9 +80,11 @@ def test_a_run_that_was_stopped_or_failed_or_unsuitable_is_shown_as_such(results
     runs = {run["method"]: run for run in changed["cases"][0]["runs"]}
     runs["ARPACK"] |= {"stopped": True, "note": "stopped at 10 s", "seconds": 10.0}
     runs["LOBPCG"] |= {"stopped": True, "note": "failed: no convergence", "seconds": 1.0}
-    row = markdown(changed).splitlines()[-1]
-    assert "/ > 10" in row
-    assert "failed" in row
+    products, seconds, errors = (line for line in markdown(changed).splitlines() if line.startswith("| LN, 16²"))
+    eigexp = runs["eigexp"]["seconds"]
+    assert f"| > {runs['ARPACK']['fvps']:.0f} |" in products
+    assert f"| > {10 / eigexp:.2g} |" in seconds and "| failed |" in seconds
+    assert errors.count("| – ") == 2
     assert figure(changed).startswith(b"\x89PNG")
 
 
@@ -107,7 +108,31 @@ def test_a_peer_that_is_not_installed_is_named_and_left_out(results, monkeypatch
     record = relative_bottom(Case.of("eff0-12"), 10.0, ["exact", "PRIMME"])
     rows = markdown(results | {"cases": [case], "relative": [record]}).splitlines()
     assert "| PRIMME | not installed | – | – | – |" in rows
-    assert "| case | n | m | eigexp |" in rows
+    assert rows.count("| case | n | m | eigexp |") == 3
+
+
+@pytest.fixture(scope="module")
+def several():
+    case = run_case(Case.of("ln16-k3-float64"), [*METHODS, "PRIMME", "matfree"], 20.0, lambda _: None)
+    return {run["method"]: run for run in case["runs"] if run["seconds"] is not None}
+
+
+@pytest.mark.slow(1)
+def test_several_pairs_in_float64_are_all_compared(several):
+    for method in ("eigexp", "ARPACK", "ARPACK BE", "LOBPCG", "torch.lobpcg"):
+        assert not several[method]["stopped"]
+        for end in ("top", "bottom"):
+            assert len(several[method][end]["values"]) == 3
+            assert several[method][end]["error"] < 1e-10
+            assert several[method][end]["residual"] < 1e-6
+
+
+@pytest.mark.slow(1)
+@pytest.mark.parametrize("method", ["PRIMME", "matfree"])
+def test_other_peers_agree_where_they_are_installed(several, method):
+    if method not in several:
+        pytest.skip(f"{method} is not installed")
+    assert [several[method][end]["error"] < 1e-10 for end in ("top", "bottom")] == [True, True]
 
 
 def test_every_listed_case_has_a_model():

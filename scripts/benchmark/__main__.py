@@ -9,7 +9,7 @@ from typing import Any
 from scripts.benchmark import __doc__ as about
 from scripts.benchmark.cases import ALL, COSTS, QUICK, Case
 from scripts.benchmark.measure import batch_cost, machine, product_cost, run_case, warm_up
-from scripts.benchmark.methods import METHODS, SEED, TOL
+from scripts.benchmark.methods import METHODS, SEED
 from scripts.benchmark.present import batch_line, cost_line, figure, header, markdown
 from scripts.benchmark.relative import CASES as RELATIVE
 from scripts.benchmark.relative import relative_bottom, relative_lines
@@ -29,7 +29,7 @@ def main() -> None:
 def measure(chosen: argparse.Namespace) -> dict[str, Any]:
     """Measure and print the chosen cases. The JSON file is written after each, so that an interrupted run keeps its results."""
     logging.getLogger("eigexp").setLevel(logging.ERROR)  # the tables say which weights are random
-    results: dict[str, Any] = {"machine": machine(), "cap": chosen.cap, "tol": TOL, "seed": SEED, "cases": []}
+    results: dict[str, Any] = {"machine": machine(), "cap": chosen.cap, "seed": SEED, "cases": []}
     print(header(results))
     warm_up()
     for name in chosen.cases:

@@ -1,8 +1,10 @@
 """The cases: models at images, by name."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from eigexp.images import SkimageImages
@@ -37,38 +39,53 @@ MODELS: dict[str, tuple[Build, str | None, bool, str]] = {
 }
 QUICK = ["onoff64", "ln64", "lg64", "lgg64", "onoff256", "ln256", "lgg256", "eff3-64"]
 NETWORKS = ["eff1-64", "eff3-64", "eff9-64", "eff1-224", "eff3-224", "eff9-224", "vgg16-128", "resnet18-128"]
-ALL = [*(f"{name}{size}" for size in (64, 256) for name in ("onoff", "ln", "lg", "lgg")), *NETWORKS]
+MANY = ["onoff64-k10", "eff9-64-k10", "eff9-32-k50", "ln64-float64", "onoff64-float64", "eff3-64-float64"]
+ALL = [*(f"{name}{size}" for size in (64, 256) for name in ("onoff", "ln", "lg", "lgg")), *NETWORKS, *MANY]
 COSTS = ["onoff256", "vgg16-128", "resnet18-128", "eff9-224"]
-BATCH = ("astronaut", "brick", "camera", "cell", "chelsea", "coffee", "coins", "grass")
+_NAME = re.compile(rf"({'|'.join(map(re.escape, MODELS))})(\d+)(?:-k(\d+))?(-float64)?")
 
 
 @dataclass(frozen=True)
 class Case:
-    """A model at an image: `name` is a key of MODELS and the image's side."""
+    """A model at an image: `name` is a key of MODELS and the image's side, then "-k10" for 10 pairs at each end, "-float64"."""
 
     name: str
     key: str
     size: int
+    k: int = 1
+    double: bool = False
 
     @staticmethod
     def of(name: str) -> "Case":
-        """Return the case of a name such as onoff64 or eff3-224."""
-        for key in MODELS:
-            if name.startswith(key) and name.removeprefix(key).isdigit():
-                return Case(name, key, int(name.removeprefix(key)))
-        raise SystemExit(f"--cases {name} is unknown. Give a model and a side, as in {', '.join(ALL)}.")
+        """Return the case of a name such as onoff64, eff3-224 or ln64-k10."""
+        found = _NAME.fullmatch(name)
+        if found is None:
+            raise SystemExit(f"--cases {name} is unknown. Give a model and a side, as in {', '.join(ALL)}.")
+        key, size, k, double = found.groups()
+        return Case(name, key, int(size), int(k or 1), bool(double))
 
     @property
     def label(self) -> str:
         """The label in tables."""
-        return f"{MODELS[self.key][3]}, {self.size}²"
+        k = f", k = {self.k}" if self.k > 1 else ""
+        return f"{MODELS[self.key][3]}, {self.size}²{k}{', float64' if self.double else ''}"
+
+    @property
+    def tol(self) -> float:
+        """The residual to reach, relative to the largest eigenvalue."""
+        return 1e-8 if self.double else 1e-4
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the model, the image and all vectors."""
+        return torch.float64 if self.double else torch.float32
 
     @property
     def image(self) -> Tensor:
-        """(1, c, h, w), float32: the camera man in grey, or the coffee in colour."""
+        """(1, c, h, w): the camera man in grey, or the coffee in colour."""
         grey = MODELS[self.key][2]
-        return SkimageImages("camera" if grey else "coffee", self.size, grey)[0].pixels[None]
+        return SkimageImages("camera" if grey else "coffee", self.size, grey)[0].pixels[None].to(self.dtype)
 
     def model(self) -> nn.Module:
         """Return the model, prepared."""
-        return prepare_model(MODELS[self.key][0]())
+        return prepare_model(MODELS[self.key][0]()).to(self.dtype)

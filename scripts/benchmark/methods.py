@@ -23,7 +23,7 @@ from eigexp.solvers.base import Solver
 from eigexp.solvers.krylov import Krylov
 from scripts.benchmark.cases import MODELS, Case
 
-TOL, SEED, DENSE_LIMIT = 1e-4, 0, 4096
+SEED, DENSE_LIMIT = 0, 4096
 
 
 class Stopped(Exception):
@@ -36,13 +36,18 @@ class Unsuitable(Exception):
 
 @dataclass
 class Work:
-    """The input of a peer, and its results: `found` maps "top" and "bottom" to (eigenvalue, vector (n,))."""
+    """The input of a peer, and its results: `found` maps "top" and "bottom" to eigenvalues (k,), extreme first, and vectors (k, n)."""
 
     case: Case
     A: "Limited"
     deadline: float
-    found: dict[str, tuple[float, Tensor]] = field(default_factory=dict)
+    found: dict[str, tuple[np.ndarray, Tensor]] = field(default_factory=dict)
     counted_elsewhere: float = 0.0
+
+    @property
+    def dtype(self) -> type:
+        """The dtype of arrays."""
+        return np.float64 if self.case.double else np.float32
 
     def check(self) -> None:
         """Raise Stopped when the time limit is reached."""
@@ -50,25 +55,49 @@ class Work:
             raise Stopped
 
     def fisher(self, v: np.ndarray) -> np.ndarray:
-        """Return F v for a vector (n,) or columns (n, k), float32."""
-        rows = torch.from_numpy(np.ascontiguousarray(v.reshape(len(v), -1).T, dtype=np.float32))[None]
+        """Return F v for a vector (n,) or columns (n, k)."""
+        rows = torch.from_numpy(np.ascontiguousarray(v.reshape(len(v), -1).T, dtype=self.dtype))[None]
         return self.A.fisher(rows)[0].T.reshape(v.shape).numpy()
 
     def forward(self, v: np.ndarray) -> np.ndarray:
-        """Return J v, shape (m,), for a vector (n,) or (n, 1), float32."""
-        return self.A.apply(torch.from_numpy(np.ascontiguousarray(v, dtype=np.float32)).view(1, 1, -1)).flatten().numpy()
+        """Return J v, shape (m,), for a vector (n,) or (n, 1)."""
+        return self.A.apply(torch.from_numpy(np.ascontiguousarray(v, dtype=self.dtype)).view(1, 1, -1)).flatten().numpy()
 
     def back(self, u: np.ndarray) -> np.ndarray:
-        """Return J^T u, shape (n,), for a vector (m,) or (m, 1), float32."""
-        return self.A.adjoint(torch.from_numpy(np.ascontiguousarray(u, dtype=np.float32)).view(1, 1, -1)).flatten().numpy()
+        """Return J^T u, shape (n,), for a vector (m,) or (m, 1)."""
+        return self.A.adjoint(torch.from_numpy(np.ascontiguousarray(u, dtype=self.dtype)).view(1, 1, -1)).flatten().numpy()
 
-    def keep(self, end: str, value: Any, vector: Any) -> None:
-        """Store a pair."""
-        self.found[end] = (float(value), torch.tensor(np.array(vector), dtype=torch.float32).flatten())
+    def keep(self, end: str, values: Any, vectors: Any) -> None:
+        """Store the pairs of an end: values (k,) in any order, vectors (n, k)."""
+        values, rows = np.array(values, dtype=np.float64), torch.tensor(np.array(vectors).T, dtype=self.case.dtype)
+        order = np.argsort(-values if end == "top" else values)
+        self.found[end] = values[order], rows[torch.from_numpy(order)]
 
-    def start(self, k: int = 1) -> np.ndarray:
-        """Return random columns (n, k), float32, the same for every peer."""
-        return np.random.default_rng(SEED).standard_normal((self.A.shape.n, k)).astype(np.float32)
+    def start(self) -> np.ndarray:
+        """Return random columns (n, k), the same for every peer."""
+        return np.random.default_rng(SEED).standard_normal((self.A.shape.n, self.case.k)).astype(self.dtype)
+
+    def linear_operator(self, shape: tuple[int, int], matvec: Callable[[np.ndarray], np.ndarray], **products: Any) -> Any:
+        """Return a LinearOperator of SciPy, which PRIMME accepts too."""
+        from scipy.sparse.linalg import LinearOperator
+
+        make: Any = LinearOperator
+        return make(shape, matvec=matvec, dtype=self.dtype, **products)
+
+    def largest_residual(self) -> float:
+        """Return the largest norm of F z - theta z of the pairs found, relative to the largest eigenvalue; its products are counted."""
+        residuals = [
+            np.linalg.norm(self.fisher(rows.T.numpy()) - values.astype(self.dtype) * rows.T.numpy(), axis=0).max()
+            for values, rows in self.found.values()
+        ]
+        return float(max(residuals) / self.found["top"][0][0])
+
+    def norm_of_fisher(self) -> float:
+        """Return an estimate of the largest eigenvalue by 5 power steps."""
+        v = self.start()[:, 0]
+        for _ in range(5):
+            v = self.fisher(v / np.linalg.norm(v))
+        return float(np.linalg.norm(v))
 
 
 class Limited(CountedOperator):
@@ -92,14 +121,6 @@ class Limited(CountedOperator):
         return y
 
 
-def linear_operator(shape: tuple[int, int], matvec: Callable[[np.ndarray], np.ndarray], **products: Any) -> Any:
-    """Return a float32 LinearOperator of SciPy, which PRIMME accepts too."""
-    from scipy.sparse.linalg import LinearOperator
-
-    make: Any = LinearOperator
-    return make(shape, matvec=matvec, dtype=np.float32, **products)
-
-
 def solved(A: Operator, solver: Solver) -> list[EigenPairs]:
     """Solve, and return the certified pairs of every image."""
     state = solver.init(A, SEED)
@@ -118,9 +139,10 @@ def fresh_residual(A: Operator, vector: Tensor) -> float:
 
 def eigexp_krylov(work: Work) -> str:
     """Run the default solver and its certificate. Return the evidence."""
-    (pairs,) = solved(work.A, Krylov(tol=TOL))
-    for i, end in ((0, "top"), (-1, "bottom")):
-        work.keep(end, pairs.eigenvalues[i], pairs.eigendistortions[i])
+    k = work.case.k
+    (pairs,) = solved(work.A, Krylov(k=k, tol=work.case.tol))
+    for chosen, end in ((slice(k), "top"), (slice(-k, None), "bottom")):
+        work.keep(end, pairs.eigenvalues[chosen], pairs.eigendistortions[chosen].flatten(1).T)
     return f"top {pairs.evidence['top']}, bottom {pairs.evidence['bottom']}"
 
 
@@ -135,7 +157,7 @@ def plenoptic_power(work: Work) -> str:
         work.counted_elsewhere += v.shape[1]
         return product(y, x, v, dummy)
 
-    model = (plenoptic_model(own) if own else work.case.model()).eval()
+    model = (plenoptic_model(own) if own else work.case.model()).eval().to(work.case.dtype)
     po.remove_grad(model)
     torch.manual_seed(SEED)
     eigen = po.Eigendistortion(work.case.image, model)
@@ -143,12 +165,12 @@ def plenoptic_power(work: Work) -> str:
 
     def noted(*args: Any, **settings: Any) -> Any:
         values, vectors = power(*args, **settings)
-        work.keep("bottom" if "top" in work.found else "top", values[0], vectors[:, 0].detach())
+        work.keep("bottom" if "top" in work.found else "top", values.detach(), vectors.detach())
         return values, vectors
 
     names = "_fisher_info_matrix_vector_product"
     with patch.object(autodiff, names, counted), patch.object(module, names, counted), patch.object(eigen, "_synthesize_power", noted):
-        eigen.synthesize()
+        eigen.synthesize(k=work.case.k)
     return "defaults: stops where the eigenvalue moves by 1e-7"
 
 
@@ -156,13 +178,13 @@ def arpack(work: Work) -> str:
     """Run ARPACK twice: largest of F, then largest of lambda_1 - F, so that both tolerances are relative to lambda_1."""
     from scipy.sparse.linalg import eigsh
 
-    n, v0 = work.A.shape.n, work.start()[:, 0]
-    settings: Any = {"k": 1, "which": "LA", "tol": TOL, "v0": v0}
-    values, vectors = eigsh(linear_operator((n, n), work.fisher), **settings)
-    work.keep("top", values[0], vectors)
-    shifted = linear_operator((n, n), lambda v: values[0] * v - work.fisher(v))
-    gaps, vectors = eigsh(shifted, **settings)
-    work.keep("bottom", values[0] - gaps[0], vectors)
+    n = work.A.shape.n
+    settings: Any = {"k": work.case.k, "which": "LA", "tol": work.case.tol, "v0": work.start()[:, 0]}
+    values, vectors = eigsh(work.linear_operator((n, n), work.fisher), **settings)
+    work.keep("top", values, vectors)
+    largest = values.max()
+    gaps, vectors = eigsh(work.linear_operator((n, n), lambda v: largest * v - work.fisher(v)), **settings)
+    work.keep("bottom", largest - gaps, vectors)
     return "two runs"
 
 
@@ -170,28 +192,26 @@ def arpack_both(work: Work) -> str:
     """Run ARPACK once with which="BE" on F - shift, the shift about lambda_1 / 2, so that the tolerance is the same at both ends."""
     from scipy.sparse.linalg import eigsh
 
-    n, v = work.A.shape.n, work.start()[:, 0]
-    for _ in range(5):
-        v = work.fisher(v / np.linalg.norm(v))
-    shift = float(np.linalg.norm(v)) / 2
-    shifted = linear_operator((n, n), lambda v: work.fisher(v) - np.float32(shift) * v)
-    settings: Any = {"k": 2, "which": "BE", "tol": 2 * TOL, "v0": work.start()[:, 0]}
+    n, k, shift = work.A.shape.n, work.case.k, work.norm_of_fisher() / 2
+    shifted = work.linear_operator((n, n), lambda v: work.fisher(v) - work.dtype(shift) * v)
+    settings: Any = {"k": 2 * k, "which": "BE", "tol": 2 * work.case.tol, "v0": work.start()[:, 0]}
     values, vectors = eigsh(shifted, **settings)
-    work.keep("bottom", values[0] + shift, vectors[:, 0])
-    work.keep("top", values[1] + shift, vectors[:, 1])
+    order = np.argsort(values)
+    for end, chosen in (("bottom", order[:k]), ("top", order[k:])):
+        work.keep(end, values[chosen] + shift, vectors[:, chosen])
     return "which=BE, shifted by lambda_1 / 2 from 5 power steps"
 
 
 def arpack_svds(work: Work) -> str:
-    """Compute the largest and the smallest singular value of J in two runs; the second tolerance is relative to the smallest."""
+    """Compute the largest and the smallest singular values of J in two runs; the second tolerance is relative to the smallest."""
     from scipy.sparse.linalg import svds
 
     n, m = work.A.shape.n, work.A.shape.m
-    J = linear_operator((m, n), work.forward, rmatvec=work.back)
+    J = work.linear_operator((m, n), work.forward, rmatvec=work.back)
     for end, which in (("top", "LM"), ("bottom", "SM")):
-        settings: Any = {"k": 1, "which": which, "tol": TOL, "v0": work.start()[: min(m, n), 0], "solver": "arpack"}
-        _, s, vt = cast("tuple[np.ndarray, ...]", svds(J, **settings))
-        work.keep(end, float(s[0]) ** 2, vt[0])
+        settings: Any = {"which": which, "tol": work.case.tol, "v0": work.start()[: min(m, n), 0], "solver": "arpack"}
+        _, s, vt = cast("tuple[np.ndarray, ...]", svds(J, k=work.case.k, **settings))
+        work.keep(end, s.astype(np.float64) ** 2, vt.T)
     return "two runs; cannot reach a null space when m < n"
 
 
@@ -199,14 +219,11 @@ def scipy_lobpcg(work: Work) -> str:
     """Run SciPy's matrix-free LOBPCG; its tolerance is absolute, so lambda_1 is estimated by 5 power steps."""
     from scipy.sparse.linalg import lobpcg
 
-    n, v = work.A.shape.n, work.start()[:, 0]
-    for _ in range(5):
-        v = work.fisher(v / np.linalg.norm(v))
-    tol = TOL * float(np.linalg.norm(v))
-    F = linear_operator((n, n), work.fisher, matmat=work.fisher)
+    n, tol = work.A.shape.n, work.case.tol * work.norm_of_fisher()
+    F = work.linear_operator((n, n), work.fisher, matmat=work.fisher)
     for end in ("top", "bottom"):
         values, vectors = lobpcg(F, work.start(), tol=tol, maxiter=1000, largest=end == "top")
-        work.keep(end, values[0], vectors)
+        work.keep(end, values, vectors)
     return "matrix-free, two runs, no preconditioner"
 
 
@@ -218,23 +235,44 @@ def torch_lobpcg(work: Work) -> str:
     F, X = J.T @ J, torch.from_numpy(work.start())
     tracker: Any = lambda _: work.check()  # noqa: E731
     for end in ("top", "bottom"):
-        values, vectors = torch.lobpcg(F, k=1, X=X.clone(), tol=TOL, niter=1000, largest=end == "top", tracker=tracker)
-        work.keep(end, values[0], vectors)
+        values, vectors = torch.lobpcg(F, k=work.case.k, X=X.clone(), tol=work.case.tol, niter=1000, largest=end == "top", tracker=tracker)
+        work.keep(end, values, vectors)
     return "needs a matrix: products are those that make it"
+
+
+def matfree(work: Work) -> str:
+    """Run matfree's Lanczos method with full orthogonalisation. It has no tolerance: steps are doubled until residuals are met."""
+    jax, decomposition, eigen = _imported("jax"), _imported("matfree.decomp"), _imported("matfree.eig")
+    jax.config.update("jax_enable_x64", True)  # arrays keep the dtype that they are given
+    n, k, steps = work.A.shape.n, work.case.k, 16 * work.case.k
+    start, shape = jax.numpy.asarray(work.start()[:, 0]), jax.ShapeDtypeStruct((n,), work.dtype)
+    while True:
+        solve = eigen.eigh_partial(decomposition.tridiag_sym(min(steps, n)))
+        values, vectors = map(np.asarray, solve(lambda v: jax.pure_callback(work.fisher, shape, v), start))
+        order = np.argsort(values)
+        for end, chosen in (("top", order[-k:]), ("bottom", order[:k])):
+            work.keep(end, values[chosen], vectors[chosen].T)
+        if steps >= n or work.largest_residual() <= work.case.tol:
+            return f"{min(steps, n)} steps, doubled from {16 * k}"
+        steps *= 2
 
 
 def primme(work: Work) -> str:
     """Run PRIMME's default method for one end after the other; its tolerance is relative to the norm of F."""
+    eigsh = _imported("primme").eigsh
+    n = work.A.shape.n
+    F = work.linear_operator((n, n), work.fisher, matmat=work.fisher)
+    for end, which in (("top", "LA"), ("bottom", "SA")):
+        values, vectors = eigsh(F, k=work.case.k, which=which, tol=work.case.tol, v0=work.start())
+        work.keep(end, values, vectors)
+    return "default method, no preconditioner"
+
+
+def _imported(name: str) -> Any:
     try:
-        eigsh: Any = import_module("primme").eigsh
+        return import_module(name)
     except ImportError as error:
         raise Unsuitable("not installed") from error
-    n = work.A.shape.n
-    F = linear_operator((n, n), work.fisher, matmat=work.fisher)
-    for end, which in (("top", "LA"), ("bottom", "SA")):
-        values, vectors = eigsh(F, k=1, which=which, tol=TOL, v0=work.start())
-        work.keep(end, values[0], vectors)
-    return "default method, no preconditioner"
 
 
 METHODS: dict[str, Callable[[Work], str]] = {
@@ -246,4 +284,5 @@ METHODS: dict[str, Callable[[Work], str]] = {
     "LOBPCG": scipy_lobpcg,
     "torch.lobpcg": torch_lobpcg,
     "PRIMME": primme,
+    "matfree": matfree,
 }

@@ -1,17 +1,18 @@
 """The measurements as Markdown for the docs and as a figure."""
 
-import math
+from collections.abc import Callable
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.patches import Patch
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from eigexp.report.style import PALETTE, figure_png, house_style, new_figure
 from scripts.benchmark.relative import relative_lines
 
 Record = dict[str, Any]
-_COLOURS = (*PALETTE, "#999999")
+_MARKS = ("s", "D", "^", "v", "<", ">", "P", "X")
+_GREY = "#8a8a8a"
 
 
 def header(results: Record) -> str:
@@ -22,40 +23,42 @@ def header(results: Record) -> str:
 
 
 def markdown(results: Record) -> str:
-    """Return the section of the docs: each row is a case, each column is a method."""
-    methods = _methods(results)
-    lines = [
-        header(results),
-        "",
-        "Fisher-vector products / seconds / the larger of the errors at both ends, relative to λ₁ (against a dense float64 Jacobian where "
-        f"n ≤ 4096, else the residual, in italics). Peers were stopped at {results['cap']:g} s (>).",
-        "",
-        f"| case | n | m | {' | '.join(methods)} |",
-        f"|---|---|---|{'---|' * len(methods)}",
-    ]
-    for case in results["cases"]:
-        runs = {run["method"]: run for run in case["runs"]}
-        cells = " | ".join(_cell(runs.get(method)) for method in methods)
-        lines.append(f"| {case['label']} | {case['n']} | {case['m']} | {cells} |")
-    lines += _cost_lines(results)
-    for record in results.get("relative", []):
-        lines += relative_lines(record)
-    return "\n".join(lines) + "\n"
+    """Return the section of the docs: three tables, each with a row for a case and a column for a method."""
+    cap = f"{results['cap']:g} s"
+    return "\n".join(
+        [
+            header(results),
+            *_table(results, f"Fisher-vector products; of a method that was stopped at {cap} (>) or failed, those until then:", _products),
+            *_table(results, "Seconds of eigexp, and of the other methods in multiples of them:", _seconds),
+            *_table(
+                results,
+                "The largest error of the eigenvalues, relative to λ₁ (in italics: residual, where there is no dense truth):",
+                _errors,
+            ),
+            *_cost_lines(results),
+            *(line for record in results.get("relative", []) for line in relative_lines(record)),
+            "",
+        ]
+    )
 
 
 def figure(results: Record) -> bytes:
-    """Return a PNG: bars of seconds and of products, one group for each case, hatched where a peer was stopped or failed."""
+    """Return a PNG: products and seconds relative to eigexp's, a row for each case; hollow where a method was stopped."""
     methods, cases = _methods(results), results["cases"]
     with house_style():
-        drawn = new_figure(9.5, 1.2 + 0.115 * len(methods) * len(cases))
+        drawn = new_figure(9.5, 1.6 + 0.24 * len(cases))
         left, right = drawn.subplots(1, 2, sharey=True)
-        _bars(left, cases, methods, "seconds", "seconds")
-        _bars(right, cases, methods, "fvps", "Fisher-vector products")
+        for position, method in enumerate(methods):
+            _dots(left, cases, method, position, "fvps")
+            _dots(right, cases, method, position, "seconds")
+        _label(left, "Fisher-vector products relative to eigexp")
+        _label(right, "seconds relative to eigexp")
         left.set_yticks(range(len(cases)), [case["label"] for case in cases])
         left.set_ylim(len(cases) - 0.5, -0.5)
-        patches = [Patch(color=_COLOURS[j % len(_COLOURS)], label=method) for j, method in enumerate(methods)]
-        drawn.legend(handles=patches, loc="outside lower center", ncols=len(methods))
-        drawn.suptitle("Both ends of the spectrum to a residual of 1e-4 λ₁; hatched: stopped or failed", x=0.01, ha="left", fontsize=10)
+        marks = [_mark(j, method) for j, method in enumerate(methods)]
+        drawn.legend(
+            handles=[*marks, _mark(1, "hollow: stopped or failed", hollow=True)], loc="outside upper center", ncols=len(methods) + 1
+        )
     return figure_png(drawn)
 
 
@@ -72,22 +75,33 @@ def batch_line(record: Record) -> str:
     return f"{head}: one batch {record['batch']:.2f} s, one after the other {record['in_turn']:.2f} s ({ratio:.1f}x)"
 
 
-def _bars(axes: Axes, cases: list[Record], methods: list[str], key: str, title: str) -> None:
-    height = 0.84 / len(methods)
-    for j, method in enumerate(methods):
-        runs = [(i, run) for i, case in enumerate(cases) for run in case["runs"] if run["method"] == method and run["seconds"] is not None]
-        places = [i + (j - (len(methods) - 1) / 2) * height for i, _ in runs]
-        bars = axes.barh(places, [run[key] for _, run in runs], height * 0.9, color=_COLOURS[j % len(_COLOURS)])
-        for bar, (_, run) in zip(bars, runs, strict=True):
-            if run["stopped"]:
-                bar.set(hatch="////", edgecolor="white", linewidth=0)
+def _dots(axes: Axes, cases: list[Record], method: str, position: int, key: str) -> None:
+    for row, case in enumerate(cases):
+        first = case["runs"][0]
+        run = next((run for run in case["runs"] if run["method"] == method and run["seconds"] is not None), None)
+        if run is not None and not (run["stopped"] and key == "fvps"):  # products until then are not comparable
+            mark = _mark(position, method, hollow=run["stopped"])
+            mark.set_data([run[key] / first[key]], [row])
+            axes.add_line(mark)
+
+
+def _mark(position: int, label: str, hollow: bool = False) -> Line2D:
+    own = position == 0
+    shape, colour, size = ("o", PALETTE[0], 8) if own else (_MARKS[(position - 1) % len(_MARKS)], _GREY, 5)
+    mark = Line2D([], [], linestyle="none", marker=shape, markersize=size, color=colour, zorder=4 if own else 3, label=label)
+    if hollow:
+        mark.set_markerfacecolor("none")
+    return mark
+
+
+def _label(axes: Axes, title: str) -> None:
     axes.set_xscale("log")
-    least = min(run[key] for case in cases for run in case["runs"] if run["seconds"] is not None)
-    axes.set_xlim(left=10 ** math.floor(math.log10(max(least, 1e-3)) - 0.01))
+    axes.autoscale_view()
+    axes.axvline(1, color=PALETTE[0], linewidth=0.8)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_title(title)
-    axes.grid(visible=False, axis="y")
+    axes.set_xlabel(title)
+    axes.grid(visible=True, axis="y")
 
 
 def _methods(results: Record) -> list[str]:
@@ -95,16 +109,35 @@ def _methods(results: Record) -> list[str]:
     return list(ran)
 
 
-def _cell(run: Record | None) -> str:
-    if run is None or run["seconds"] is None:
-        return "–"
+def _table(results: Record, head: str, cell: Callable[[Record, Record], str]) -> list[str]:
+    methods = _methods(results)
+    lines = ["", head, "", f"| case | n | m | {' | '.join(methods)} |", f"|---|---|---|{'---|' * len(methods)}"]
+    for case in results["cases"]:
+        runs = {run["method"]: run for run in case["runs"] if run["seconds"] is not None}
+        cells = [cell(runs[method], case["runs"][0]) if method in runs else "–" for method in methods]
+        lines.append(f"| {case['label']} | {case['n']} | {case['m']} | {' | '.join(cells)} |")
+    return lines
+
+
+def _products(run: Record, first: Record) -> str:
+    return f"> {run['fvps']:.0f}" if run["stopped"] else f"{run['fvps']:.0f}"
+
+
+def _seconds(run: Record, first: Record) -> str:
+    if run is first:
+        return f"{run['seconds']:.2f} s"
+    if run["note"].startswith("failed"):
+        return "failed"
+    return f"{'> ' if run['stopped'] else ''}{run['seconds'] / first['seconds']:.2g}"
+
+
+def _errors(run: Record, first: Record) -> str:
     if run["stopped"]:
-        return f"failed ({run['seconds']:.1f})" if run["note"].startswith("failed") else f"{run['fvps']:.0f} / > {run['seconds']:.0f}"
+        return "–"
     pairs = [run["top"], run["bottom"]]
     dense = all(pair["error"] is not None for pair in pairs)
     worst = max(pair["error" if dense else "residual"] for pair in pairs)
-    text = f"{run['fvps']:.0f} / {run['seconds']:.2f} / " + (f"{worst:.0e}" if dense else f"*{worst:.0e}*")
-    return f"**{text}**" if run["method"] == "eigexp" and dense else text
+    return f"{worst:.0e}" if dense else f"*{worst:.0e}*"
 
 
 def _cost_lines(results: Record) -> list[str]:
