@@ -101,7 +101,7 @@ def main() -> int:
     return int(bool(found["wrong"] or found["lost"]) or not found["same bits as a serial run"])
 
 
-def watched(cluster: Cluster, root: Path, tasks: int, step: float) -> dict[str, Any]:
+def watched(cluster: Cluster, root: Path, tasks: int, step: float, python: str = sys.executable) -> dict[str, Any]:
     """Submit the same sweep twice at once, watch it to its end, and return what was found.
 
     Args:
@@ -109,19 +109,20 @@ def watched(cluster: Cluster, root: Path, tasks: int, step: float) -> dict[str, 
         root: folder for the store.
         tasks: their number.
         step: seconds that each step of a task waits.
+        python: interpreter of the sweeps, and of their jobs.
     """
     around = environment(PATH=cluster.environment["PATH"], SLURM_CONF=cluster.environment["SLURM_CONF"])
     os.environ.update({name: around[name] for name in ("PATH", "SLURM_CONF")})
     words = ["model=ln", f"images.names=[{','.join(NAMES[:tasks])}]", *SMALL]
     slow = [*words, *SLOW, f"+callbacks.slow.seconds={step}", *WHO, *ON_SLURM]
-    _finished([_sweep(root, slow, around) for _ in range(2)])
+    _finished([_sweep(python, root, slow, around) for _ in range(2)])
     store = Store(root / "outputs/results")
     twice = [str(job) for task in StatusReader(store).all() for job in jobs_of(task.job)[1:]]
     watch = Watch(cluster, store)
     watch.until_the_queue_is_empty()
     within = len(store.ids())
     if within < tasks:  # on a busy machine a job may meet its limit three times before its work begins; then it ends, and says so
-        _finished([_sweep(root, [*slow, "launcher.time=10"], around)])
+        _finished([_sweep(python, root, [*slow, "launcher.time=10"], around)])
         watch.until_the_queue_is_empty()
     return {
         "submitted twice": twice,
@@ -135,8 +136,8 @@ def watched(cluster: Cluster, root: Path, tasks: int, step: float) -> dict[str, 
     }
 
 
-def _sweep(root: Path, words: Sequence[str], around: Mapping[str, str]) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-P", "-m", "eigexp", "sweep", *words]
+def _sweep(python: str, root: Path, words: Sequence[str], around: Mapping[str, str]) -> "subprocess.Popen[str]":
+    command = [python, "-P", "-m", "eigexp", "sweep", *words]
     return subprocess.Popen(command, cwd=root, env=dict(around), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
 
 

@@ -5,7 +5,6 @@ import os
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -25,10 +24,9 @@ def eigexp(*words, cwd):
     return warm.run("-m", "eigexp", *words, cwd=cwd, env=ENVIRONMENT)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(2)
 def test_run_prints_the_result_folder_last_and_a_second_run_computes_nothing(tmp_path):
-    command = [sys.executable, "-m", "eigexp", "run", *TINY]  # once without the warm server
-    first = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    first = eigexp("run", *TINY, cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     folder = Path(first.stdout.splitlines()[-1])
     record = json.loads((folder / "record.json").read_text())

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import yaml
 
 from eigexp.cli import main
 from eigexp.store import Store
+from tests.sweep.sweeps import eigexp
 
 TINY = ["model=ln", "images.size=16", "logger=none", "callbacks.progress.mode=quiet"]
 MINE = '''
@@ -233,13 +233,7 @@ def test_a_search_by_name_needs_no_flag(here):
 def test_launchers_of_hydra_run_each_point_in_a_process_of_its_own(here, launcher):
     pytest.importorskip({"joblib": "hydra_plugins.hydra_joblib_launcher"}.get(launcher, "hydra_plugins.hydra_submitit_launcher"))
     own = ["hydra.launcher.n_jobs=2"] if launcher == "joblib" else []
-    done = subprocess.run(
-        [sys.executable, "-m", "eigexp", "run", "-m", "model=ln,lg", *TINY[1:], f"hydra/launcher={launcher}", *own],
-        cwd=here,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = eigexp(here, "run", "-m", "model=ln,lg", *TINY[1:], f"hydra/launcher={launcher}", *own)
     assert done.returncode == 0, done.stdout + done.stderr
     assert {record["model"] for record in records()} == {"ln", "lg"}
 

@@ -51,7 +51,7 @@ def _read(master):
 def in_a_log(cwd, *words, **env):
     if "PYTHONIOENCODING" not in env:
         return warm.run(*RUN, *words, cwd=cwd, env=environment(**env))
-    command = [sys.executable, *RUN, *words]  # the interpreter reads it when it starts
+    command = [sys.executable, *RUN, *words]  # without the warm server: the interpreter reads it when it starts
     return subprocess.run(command, cwd=cwd, env=environment(**env), capture_output=True, text=True, encoding="ascii", check=False)
 
 
@@ -97,6 +97,7 @@ def test_a_log_is_lines_of_text(tmp_path, env):
     ]
     done = in_a_log(tmp_path, *words, **env)
     assert done.returncode == 0, done.stderr
+    assert (tmp_path / done.stdout.strip() / "record.json").exists()
     text = done.stderr
     assert not re.search(r"[\x00-\x08\x0b-\x1f]", text + done.stdout)  # no carriage returns, no escape codes
     assert len(re.findall(r"step \d+, .* left$", text, re.MULTILINE)) > 2

@@ -15,15 +15,36 @@ from eigexp.sweep.plan import PlannedTask
 from eigexp.sweep.warm_server import WarmServer, warm_server
 from tests.sweep.bugs import Buggy
 from tests.sweep.sweeps import environment, same_numbers, serial
+from tests.warm import commands as warm
 
 SMALL = ["images.size=8", "images.names=[camera,coins,moon]", "logger=none"]
 BUGGY = ["model=ln", "~model.name", f"model._target_={Buggy.__module__}.Buggy", "+model.kind=kills,none"]
 
 
-def begin(folder, *words):
-    command = [sys.executable, "-m", "eigexp", "sweep", *SMALL, *words, "launcher.processes=2", "launcher.threads=1"]
+# As in a new interpreter, in a process that has imported PyTorch, but has computed nothing and has one thread.
+AS_NEW = """
+import sys
+from types import ModuleType
+from eigexp.sweep import warm_server
+
+class System(ModuleType):
+    modules = {}
+
+    def __getattr__(self, name):
+        return getattr(sys, name)
+
+    def __setattr__(self, name, value):
+        setattr(sys, name, value)
+
+warm_server.sys = System("sys")
+from eigexp.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def words_of(folder, *words):
     noted = ["+callbacks.who._target_=tests.sweep.slow.Process", f"+callbacks.who.path={folder}/processes"]
-    return subprocess.Popen([*command, *noted], cwd=folder, env=environment(), stderr=subprocess.PIPE, text=True, start_new_session=True)
+    return ["sweep", *SMALL, *words, "launcher.processes=2", "launcher.threads=1", *noted]
 
 
 def processes(folder):
@@ -33,8 +54,9 @@ def processes(folder):
 @pytest.mark.slow(15)
 def test_forked_workers_compute_the_same_and_one_that_is_killed_is_replaced(tmp_path):
     expected = serial([*BUGGY[:-1], "+model.kind=none", *SMALL], tmp_path / "serial")
-    sweep = begin(tmp_path, *BUGGY)
-    _, said = sweep.communicate(timeout=900)
+    command = [sys.executable, "-m", "eigexp", *words_of(tmp_path, *BUGGY)]
+    sweep = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False, timeout=900)
+    said = sweep.stderr
     assert sweep.returncode == 1
     assert said.count("died (Its process was killed by SIGKILL.") == 3 and "3 of 6 tasks done, 3 failed" in said, said
     assert same_numbers(Store(tmp_path / "outputs/results"), expected)
@@ -44,14 +66,21 @@ def test_forked_workers_compute_the_same_and_one_that_is_killed_is_replaced(tmp_
     assert not list((tmp_path / "outputs/results/jobs").iterdir())  # logs of workers
 
 
-@pytest.mark.slow(12)
+@pytest.mark.slow(3)
 def test_a_signal_reaches_forked_workers_and_nothing_is_left_running(tmp_path):
-    sweep = begin(tmp_path, "model=ln", "images.size=16", "+callbacks.slow._target_=tests.sweep.slow.Slow", "+callbacks.slow.seconds=0.2")
+    (tmp_path / "as_new.py").write_text(AS_NEW)
+    slow = ["+callbacks.slow._target_=tests.sweep.slow.Slow", "+callbacks.slow.seconds=0.2"]
+    reading, writing = os.pipe()
+    words = words_of(tmp_path, "model=ln", "images.size=16", *slow)
+    sweep = warm.start("as_new.py", *words, cwd=tmp_path, env=environment(), stderr=writing, start_new_session=True)
+    os.close(writing)
     while not (tmp_path / "processes").exists() and sweep.poll() is None:
         time.sleep(0.05)
     os.killpg(sweep.pid, signal.SIGINT)
-    _, said = sweep.communicate(timeout=900)  # to the end of all processes that hold its standard error
-    assert sweep.returncode == 128 + signal.SIGINT, said
+    with os.fdopen(reading) as errors:
+        said = errors.read()  # to the end of all processes that hold its standard error
+    assert sweep.wait(900) == 128 + signal.SIGINT, said
+    assert {row["command"] for row in processes(tmp_path)} == {"sweep"}  # they were forked
     with pytest.raises(ProcessLookupError):
         os.killpg(sweep.pid, 0)
 

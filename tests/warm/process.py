@@ -6,6 +6,7 @@ import select
 import signal
 import socket
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,6 +28,7 @@ class Process:
         stdout: "IO[Any] | int | None" = None,
         stderr: "IO[Any] | int | None" = None,
         start_new_session: bool = False,
+        pass_fds: "Iterable[int]" = (),
     ):
         self.returncode: int | None = None
         self._connection = socket.socket(socket.AF_UNIX)
@@ -36,6 +38,7 @@ class Process:
             "cwd": os.path.abspath(cwd or "."),
             "environment": dict(os.environ if env is None else env),
             "group": start_new_session,
+            "more": list(pass_fds),
         }
         files, opened = [], []
         for number, given in enumerate((stdin, stdout, stderr)):
@@ -47,7 +50,7 @@ class Process:
             else:
                 files.append(number if given is None else given if isinstance(given, int) else given.fileno())
         data = json.dumps(request).encode() + b"\n"
-        sent = socket.send_fds(self._connection, [data], files)
+        sent = socket.send_fds(self._connection, [data], [*files, *request["more"]])
         self._connection.sendall(data[sent:])
         for file in opened:
             os.close(file)

@@ -1,8 +1,8 @@
 """A process that has imported everything, and forks `python -m eigexp ...` or a script on request, without seconds of imports.
 
 `python -m tests.warm.server FOLDER FD` listens at FOLDER/socket, and closes FD when it does. A request is a line of JSON {arguments,
-environment, cwd, group} with the three standard files; the replies are the pid, then the exit status as of os.waitpid with the seconds
-of processor time, each on a line.
+environment, cwd, group, more} with the three standard files, and more under the numbers that they get; the replies are the pid, then the
+exit status as of os.waitpid with the seconds of processor time, each on a line.
 Where a request's connection closes before its process has ended, the process is killed. The server ends when nobody is left who holds a
 connection without a request.
 
@@ -11,6 +11,7 @@ FOLDER/python is what such a process finds as sys.executable, so that the proces
 
 import atexit
 import contextlib
+import fcntl
 import importlib
 import json
 import os
@@ -30,7 +31,8 @@ from typing import Any, NoReturn
 
 from tests.warm.process import ROOT
 
-MODULES = ("eigexp", "scripts.trials", "torch.distributed.run")  # what it runs as `-m MODULE`
+_LOKY = "joblib.externals.loky.backend.popen_loky_posix"  # a worker of joblib, which is given pipes
+MODULES = ("eigexp", "scripts.trials", "submitit.core._submit", "torch.distributed.run", _LOKY)  # what it runs as `-m MODULE`
 _LAZY = (
     "hydra._internal.hydra",
     "lightning.pytorch",
@@ -47,10 +49,12 @@ import os, sys
 words = [word for word in sys.argv[1:] if word not in ("-u", "-P")] or [""]
 if not (words[0].endswith(".py") or words[0] == "-m" and words[1] in {modules}):
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
+more = [int(name) for name in os.listdir("/proc/self/fd") if int(name) > 2] if words[1:2] == [{loky!r}] else []
+more = [number for number in more if os.path.exists(f"/proc/self/fd/{{number}}") and os.get_inheritable(number)]
 sys.path.insert(0, {root!r})
 from tests.warm.process import Process
 import signal
-process = Process(words, folder={folder!r})
+process = Process(words, folder={folder!r}, pass_fds=more)
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGQUIT):
     signal.signal(number, lambda number, _: process.send_signal(number))
 # The process that starts a worker may have blocked them until it has its handlers: here they are.
@@ -69,7 +73,7 @@ def main(folder: Path, ready: int) -> None:
         os._exit(0)
     _import_everything()
     python = folder / "python"
-    python.write_text(_PYTHON.format(python=sys.executable, modules=MODULES, root=str(ROOT), folder=str(folder)))
+    python.write_text(_PYTHON.format(python=sys.executable, modules=MODULES, loky=_LOKY, root=str(ROOT), folder=str(folder)))
     python.chmod(0o755)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(folder / "starting"))
@@ -141,7 +145,7 @@ class Server:
     def _heard(self, connection: socket.socket) -> None:
         """A request, or the end of a connection."""
         try:
-            data, files, *_ = socket.recv_fds(connection, 2**20, 3)
+            data, files, *_ = socket.recv_fds(connection, 2**20, 64)
         except OSError:
             data, files = b"", []
         if data and files:
@@ -174,9 +178,13 @@ class Server:
         """Be the process that was asked for, to its end."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for number, file in enumerate(files):
+        for number, file in enumerate(files[:3]):
             os.dup2(file, number)
-        os.closerange(3, max([*files, *(key.fd for key in self._select.get_map().values())]) + 1)
+        kept = [fcntl.fcntl(file, fcntl.F_DUPFD, 500) for file in files[3:]]
+        os.closerange(3, 500)
+        for number, file in zip(request["more"], kept, strict=True):
+            os.dup2(file, number)
+            os.close(file)
         if request["group"]:
             os.setsid()
         os.chdir(request["cwd"])
