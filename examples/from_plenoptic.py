@@ -53,8 +53,8 @@ exact = linear.eigenvalues
 print(linear.eigendistortions.shape, linear.eigenindex[[0, -1]])
 
 # %% [markdown]
-# The default method needs no Jacobian, and says how far to trust it: every eigenvalue has an interval, and `verified` tells whether both
-# ends are backed by a proof or by Krylov evidence.
+# The default method needs no Jacobian and reports error bounds: every eigenvalue has an interval, and `verified` is true if the evidence
+# for both ends is `proven` or `krylov`.
 
 # %%
 linear.synthesize(k=3)
@@ -64,8 +64,9 @@ print(linear.status, "verified" if linear.verified else "not verified")
 linear.plot([0, 1, -2, -1]).savefig(FOLDER / "linear.png")
 
 # %% [markdown]
-# Power iteration, plenoptic's default, is there as "power". It ends where its eigenvalue ceases to move, which at the bottom of a crowded
-# spectrum is not where the least noticeable distortion is. Residuals show it: they are measured with fresh products, whatever the method.
+# Power iteration, plenoptic's default, is `method="power"`. It stops when its eigenvalue no longer changes. Where the smallest eigenvalues
+# are close together, its vector is then not yet the least noticeable distortion. Residuals, which are computed with fresh products for
+# every method, show this.
 
 # %%
 linear.synthesize("power", k=1, max_iter=100)
@@ -88,7 +89,8 @@ print(f"predicted thresholds: {top**-0.5:.3g} and {bottom**-0.5:.3g}; {onoff.fis
 onoff.plot().savefig(FOLDER / "onoff.png")
 
 # %% [markdown]
-# Objects are saved without pickles, and load into an object made from the same image and model. Files that plenoptic saved load alike.
+# Objects are saved without pickle, and are loaded into an object made from the same image and model. Files that plenoptic saved are
+# loaded in the same way.
 
 # %%
 onoff.save(FOLDER / "onoff.safetensors")
@@ -100,9 +102,9 @@ assert torch.equal(copy.eigendistortions, onoff.eigendistortions)
 # %% [markdown]
 # ## Layers of a deep network
 #
-# EfficientNet-Lite0 with its ImageNet weights, which come with a package; the network normalises images itself, so that images stay in
-# [0, 1]. A later layer has fewer responses than the image has values, and then at least n - m eigenvalues are zero: its least noticeable
-# distortion is one of very many, which the figure says under "null space".
+# EfficientNet-Lite0 with its ImageNet weights, which are part of a package. The network normalises images itself, so images are in [0, 1].
+# A later layer has fewer responses than the image has values, and then at least n - m eigenvalues are zero. Its least noticeable distortion
+# is then one of many; the figure reports this as "null space".
 
 # %%
 cat = SkimageImages(names=["chelsea"], size=64, grey=False)[0].pixels[None]

@@ -1,4 +1,4 @@
-"""Callbacks of Lightning; those with `on_task_end` hear of each image."""
+"""Callbacks of Lightning. Their method `on_task_end` is called for each image."""
 
 from pathlib import Path
 from typing import Any

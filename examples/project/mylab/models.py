@@ -1,4 +1,4 @@
-"""A retina: each unit sees a centre against a surround, and saturates."""
+"""A retina: each unit responds to the difference of a centre and a surround, and saturates."""
 
 import torch
 from torch import Tensor, nn
