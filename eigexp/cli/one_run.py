@@ -3,6 +3,8 @@
 import sys
 from typing import Any
 
+_SIGNALLED = 128  # an exit code above it is this plus the number of a signal
+
 
 def compute(config: Any) -> tuple[int, float | None]:
     """Compute one configuration and print its results. Return the exit code and `optimized_metric`, None if none is set.
@@ -19,7 +21,8 @@ def compute(config: Any) -> tuple[int, float | None]:
     check_objective(config["optimized_metric"])
     outcome = run(config)
     show(outcome)
-    return outcome.exit_code, objective(outcome.folders, config["optimized_metric"])
+    stopped = outcome.exit_code > _SIGNALLED  # its results are not all there
+    return outcome.exit_code, None if stopped else objective(outcome.folders, config["optimized_metric"])
 
 
 def _print_config(config: Any) -> None:

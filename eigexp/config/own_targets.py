@@ -10,12 +10,13 @@ from eigexp.config.instantiate import located
 from eigexp.errors import ConfigurationError
 
 _TARGET = re.compile(r"\+{0,2}(?P<node>(?:callbacks|logger)\.\w+|\w+)\._target_=.+")
-_OPTIONAL = ("output", "preprocess")  # keys of every model, which its file need not list
+AROUND_THE_MODEL = ("output", "preprocess")  # keys of every model, which its file need not list; they join the identity where they are set
+NOT_OF_THE_MODEL = ("name", "layer", "weights", *AROUND_THE_MODEL)  # keys of `model` that its constructor does not take
 _FREE_KEYS = (
     *("model.arguments.", "images.dataset.", "trainer."),  # below which a class outside this package decides
-    *(f"{model}.{key}=" for model in ("model", "against") for key in _OPTIONAL),
+    *(f"{model}.{key}=" for model in ("model", "against") for key in AROUND_THE_MODEL),
 )
-_NOT_ARGUMENTS = {"model": ("name", "layer", "weights", *_OPTIONAL), "images": ("batch_size", "subset")}
+_NOT_ARGUMENTS = {"model": NOT_OF_THE_MODEL, "images": ("batch_size", "subset")}
 
 
 def with_free_keys(overrides: Iterable[str]) -> list[str]:

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from eigexp.config.instantiate import located
+from eigexp.config.own_targets import AROUND_THE_MODEL, NOT_OF_THE_MODEL
 from eigexp.models.layers import Layer
 from eigexp.store.identity import Part, flat_settings, identity_of
 
-_AROUND_THE_MODEL = ("output", "preprocess")  # keys of `model` that join the identity where they are set
-NOT_OF_THE_MODEL = ("name", "layer", "weights", *_AROUND_THE_MODEL)  # keys of `model` that its constructor does not take
 _ONLY_WEIGHTS = "seed"  # of a registered model: it determines random weights, whose digest is in the identity
 _NOT_OF_PIXELS = (
     "_target_",
@@ -63,7 +62,7 @@ def result_identity(
 
 def around_model(node: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a `model` node sets around its network: the part of the output, the preprocessing."""
-    return {key: node[key] for key in _AROUND_THE_MODEL if node.get(key) not in (None, "own")}
+    return {key: node[key] for key in AROUND_THE_MODEL if node.get(key) not in (None, "own")}
 
 
 def result_settings(config: Mapping[str, Any], model_code: str = "") -> dict[str, Any]:

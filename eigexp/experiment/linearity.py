@@ -24,6 +24,7 @@ from eigexp.report.stimuli import file_stem
 from eigexp.report.style import figure_bytes
 from eigexp.store import Result
 from eigexp.store.files import write_output
+from eigexp.store.record import canonical_json
 from eigexp.store.result import CONFIG
 from eigexp.store.secrets import thawed
 
@@ -38,14 +39,15 @@ class Responses:
     Args:
         result: from the store; its configuration names the model.
         trust: build the model, which runs the code that the configuration names. `eigexp.store.owner.is_own` says whether you made it.
+        built: networks of other results, by their configuration; a new one is added.
 
     Raises:
         ConfigurationError: if the result is not trusted, kept no configuration, or it does not describe a model.
         ModelError: if the model's weights are no longer those that the result was computed with.
     """
 
-    def __init__(self, result: Result, *, trust: bool):
-        network, config = rebuilt(result, trust=trust)
+    def __init__(self, result: Result, *, trust: bool, built: dict[str, Network] | None = None):
+        network, config = rebuilt(result, trust=trust, built=built)
         (model,) = network.layers.models.values()
         self.result = result
         self._measured = bool(config.get("against") or (config.get("norm") or {}).get("_target_"))
@@ -134,23 +136,21 @@ def write_linearity(
     return linearity_words(rows)
 
 
-def rebuilt(result: Result, *, trust: bool) -> tuple[Network, dict[str, Any]]:
+def rebuilt(result: Result, *, trust: bool, built: dict[str, Network] | None = None) -> tuple[Network, dict[str, Any]]:
     """Return the network of a stored result at its layer, and its configuration.
 
     Raises:
         ConfigurationError, ModelError: as `Responses`.
     """
-    if not trust:
-        raise ConfigurationError(
-            f"Result {result.id} was not computed here, and building its model runs the code that its configuration names. "
-            f"Read {result.folder / CONFIG}, then add --trust; --no-check exports without the model."
-        )
+    check_trust(result, trust=trust)
     if not result.config.get("model"):
         raise ConfigurationError(
             f"Result {result.id} has no stored configuration, so its model cannot be built. Use --no-check to export without the model."
         )
     config = thawed(result.config)
-    network = build_network({**config["model"], "layer": _one_layer(result)})
+    node = {**config["model"], "layer": _one_layer(result)}
+    key, built = canonical_json(node), {} if built is None else built
+    network = built[key] = built.get(key) or build_network(node)
     (digest,) = network.digests.values()
     known = (result.record.get("identity") or {}).get("weights")
     if known and digest != known:
@@ -159,6 +159,19 @@ def rebuilt(result: Result, *, trust: bool) -> tuple[Network, dict[str, Any]]:
             "Use --no-check to export without them."
         )
     return network, config
+
+
+def check_trust(result: Result, *, trust: bool) -> None:
+    """Refuse to build the model of another user's result.
+
+    Raises:
+        ConfigurationError: if it is not trusted.
+    """
+    if not trust:
+        raise ConfigurationError(
+            f"Result {result.id} was not computed here, and building its model runs the code that its configuration names. "
+            f"Read {result.folder / CONFIG}, then add --trust; --no-check exports without the model."
+        )
 
 
 def _one_layer(result: Result) -> Any:

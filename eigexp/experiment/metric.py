@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from eigexp.config.own_targets import NOT_OF_THE_MODEL
 from eigexp.errors import ConfigurationError
-from eigexp.experiment.identity import NOT_OF_THE_MODEL, around_model, part_of
+from eigexp.experiment.identity import around_model, part_of
 from eigexp.experiment.networks import Network, build_network
 from eigexp.experiment.parts import build
 from eigexp.store.identity import flat_settings

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from eigexp.config.instantiate import located
+from eigexp.config.own_targets import NOT_OF_THE_MODEL
 from eigexp.errors import ModelError
-from eigexp.experiment.identity import NOT_OF_THE_MODEL
 from eigexp.experiment.parts import build
 from eigexp.models import layer_shapes, weights_digest
 from eigexp.models.layers import Layer, NetworkLayers, read_layers, write_layer

@@ -14,13 +14,16 @@ from eigexp.store.identity import is_ratio
 Observers = dict[str, tuple[Network, Noise | None]]
 
 
-def models_of(results: Iterable[Result], labels: Mapping[str, str], trusted: Callable[[Result], bool]) -> Observers:
+def models_of(
+    results: Iterable[Result], labels: Mapping[str, str], trusted: Callable[[Result], bool], built: dict[str, Network]
+) -> Observers:
     """Return the models of stored results with their noise, by their labels.
 
     Args:
         results: from the store; those of norms or of pairs of models are left out.
         labels: of the model of each result, by its id.
         trusted: whether a result's configuration, which is code, may be run.
+        built: networks of results, by their configuration; new ones are added.
 
     Raises:
         ConfigurationError: if a result is not trusted, or kept no configuration.
@@ -29,7 +32,7 @@ def models_of(results: Iterable[Result], labels: Mapping[str, str], trusted: Cal
     found: Observers = {}
     for result in results:
         if labels[result.id] not in found and not is_ratio(result.record):
-            network, config = rebuilt(result, trust=trusted(result))
+            network, config = rebuilt(result, trust=trusted(result), built=built)
             found[labels[result.id]] = network, build(config.get("noise"), "noise")
     return found
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eigexp.errors import ConfigurationError, MissingDependencyError
-from eigexp.psychophysics.tasks import ForcedChoice, task_named
+from eigexp.psychophysics.tasks import ForcedChoice, generator, task_named
 from eigexp.psychophysics.trials import Condition
 
 BOOTSTRAPS = 1000
@@ -79,7 +79,7 @@ def fit_thresholds(conditions: Sequence[Condition], *, bootstraps: int = BOOTSTR
     """
     if bootstraps < 2:
         raise ConfigurationError(f"bootstraps={bootstraps} must be at least 2.")
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     return [_fit(condition, task_named(condition.task), bootstraps, rng) for condition in conditions]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from eigexp.errors import ConfigurationError
 from eigexp.psychophysics.experiment import CONDITIONS
 from eigexp.psychophysics.separation import Predicted
-from eigexp.psychophysics.tasks import task_named
+from eigexp.psychophysics.tasks import generator, task_named
 from eigexp.store.files import read_bytes
 
 
@@ -58,11 +58,13 @@ def simulate(
     """
     if not (math.isfinite(scale) and scale > 0 and 0 <= lapses <= 1):
         raise ConfigurationError(f"scale={scale} must be positive, and lapses={lapses} lie in [0, 1].")
-    task, rng = task_named(experiment["task"]), np.random.default_rng(seed)
+    if repeats is not None and repeats < 1:
+        raise ConfigurationError(f"repeats={repeats} must be at least 1: trials at each norm of each distortion.")
+    task, rng = task_named(experiment["task"]), generator(seed)
     names = ("condition", "id", "model", "image", "eigenindex")
     for condition in experiment["conditions"]:
         threshold = scale * _threshold(condition, predicted, model)
-        for number in range(repeats or experiment["repeats"]):
+        for number in range(experiment["repeats"] if repeats is None else repeats):
             for level in condition["levels"][number % 2 :: 2]:
                 p = float(task.proportion_correct(np.array([level["shown"] / threshold]))[0])
                 p = (1 - lapses) * p + lapses / task.choices

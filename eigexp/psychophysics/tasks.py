@@ -41,6 +41,17 @@ def task_named(name: str) -> ForcedChoice:
     return TASKS[name]
 
 
+def generator(seed: int) -> np.random.Generator:
+    """Return NumPy's generator of random numbers.
+
+    Raises:
+        ConfigurationError: if the seed is negative.
+    """
+    if seed < 0:
+        raise ConfigurationError(f"seed={seed} must be 0 or larger.")
+    return np.random.default_rng(seed)
+
+
 def _two_interval(dprime: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return Phi(d' / sqrt 2): the larger of two responses is taken (Green and Swets 1966)."""
     return norm.cdf(np.asarray(dprime) / math.sqrt(2))

@@ -75,22 +75,33 @@ def export_stimuli(
         StoreError: if the folder cannot be written.
     """
     view = View.of(result, record)
-    positions = view.positions(eigenindex)
-    alphas = list(alphas) if alphas is not None else [] if dprimes else [default_scale(view.distortions[positions])]
-    _check(view, [*alphas, *dprimes], bits)
-    norms = {position: [*alphas, *_norms_of(dprimes, view, position, needed=not alphas)] for position in positions}
+    norms = norms_of(view, alphas=alphas, dprimes=dprimes, eigenindex=eigenindex, bits=bits)
     folder = Path(folder)
     rows = []
     for depth in bits:
         reference = quantise(view.image.astype(np.float64), depth)
         rows.append(_write(folder, view, depth, reference, reference, None, 0.0)[0])
-        for position in positions:
-            for alpha in (sign * size for size in dict.fromkeys(norms[position]) for sign in (1, -1)):
+        for position, sizes in norms.items():
+            for alpha in (sign * size for size in sizes for sign in (1, -1)):
                 values = view.image.astype(np.float64) + alpha * view.distortions[position]
                 row, shown = _write(folder, view, depth, values, reference, position, alpha)
                 rows.append(row | {"measured_dprime": distance(shown, reference) if distance else None})
     _write_manifest(folder / MANIFEST, rows)
     return rows
+
+
+def norms_of(
+    view: View, *, alphas: Sequence[float] | None, dprimes: Sequence[float], eigenindex: Sequence[int] | None, bits: Sequence[int]
+) -> dict[int, list[float]]:
+    """Return the norms of the distortion at each position, after a check of the arguments of `export_stimuli`.
+
+    Raises:
+        ConfigurationError: as `export_stimuli`.
+    """
+    positions = view.positions(eigenindex)
+    alphas = list(alphas) if alphas is not None else [] if dprimes else [default_scale(view.distortions[positions])]
+    _check(view, [*alphas, *dprimes], bits)
+    return {at: list(dict.fromkeys([*alphas, *_predicted(dprimes, view, at, needed=not alphas)])) for at in positions}
 
 
 def quantise(values: NDArray[Any], bits: int) -> NDArray[np.float64]:
@@ -136,11 +147,11 @@ def file_stem(view: View) -> str:
     return "_".join(part for part in parts if part)
 
 
-def _norms_of(dprimes: Sequence[float], view: View, position: int, *, needed: bool) -> list[float]:
+def _predicted(dprimes: Sequence[float], view: View, position: int, *, needed: bool) -> list[float]:
     """Return the norms at which these d' are predicted; none, unless `needed`, where the model predicts no threshold."""
-    value, low = float(view.eigenvalues[position]), float(view.intervals[position][0])
-    if not is_ratio(view.record) and value > 0 and low > 0:
-        return [dprime / value**0.5 for dprime in dprimes]
+    threshold = view.threshold(position)
+    if threshold is not None:
+        return [dprime * threshold for dprime in dprimes]
     if needed and dprimes:
         why = "is a ratio" if is_ratio(view.record) else "may be zero"
         raise ConfigurationError(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eigexp.errors import ConfigurationError
+from eigexp.store.identity import is_ratio
 from eigexp.store.labels import eigenvalue_text, end_of
 from eigexp.store.result import Result, as_array
 
@@ -107,6 +108,11 @@ class View:
                 f"There is no eigendistortion of eigenindex {absent[0]}. Known: {known}. Solve with a larger solver.k."
             )
         return [position for position in found if position is not None]
+
+    def threshold(self, position: int) -> float | None:
+        """Return the norm at which the model predicts d' = 1; None for a ratio of models, or where the eigenvalue may be zero."""
+        value, low = float(self.eigenvalues[position]), float(self.intervals[position][0])
+        return value**-0.5 if value > 0 and low > 0 and not is_ratio(self.record) else None
 
     def evidence(self, position: int) -> str | None:
         """Return the evidence of a pair's end; "proven" if there is no record that says something else."""

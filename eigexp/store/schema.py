@@ -218,7 +218,7 @@ def parse(content: bytes, kind: type) -> Any:
         raise ValueError(f"{where + ': ' if where else ''}{first['msg'][:_MAX_SHOWN]}{given}") from None
 
 
-def _known(steps: Sequence[str | int], value: Any) -> Iterator[str]:
+def _known(steps: Sequence[Any], value: Any) -> Iterator[str]:
     """Yield the keys and positions on the way to an error, without the names of types that pydantic puts between them."""
     for step in steps:
         if step in value if isinstance(value, dict) else isinstance(value, list) and isinstance(step, int):

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from eigexp.store import Store
 from eigexp.store.record import canonical_json
 
 if TYPE_CHECKING:
+    from eigexp.experiment.plan_cache import PlanCache
     from eigexp.sweep.plan import PlannedTask
 
 _VARYING = ("image", "weights", "seed")  # two identities that differ only here are of the same kind
@@ -67,6 +69,12 @@ class CostEstimates:
         costs = [(self.stored(part.identity) or self._expected(part), len(part.ids)) for part in parts]
         return total((cost, count) for cost, count in costs if cost) if all(cost for cost, _ in costs) else None
 
+    @cached_property
+    def _cache(self) -> "PlanCache":
+        from eigexp.experiment.plan_cache import PlanCache
+
+        return PlanCache()
+
     def _add(self, identity: Mapping[str, Any], products: float, seconds: float) -> None:
         self._same.setdefault(_kind(identity), []).append((products, seconds))
         usual = expected_products(identity)
@@ -79,7 +87,7 @@ class CostEstimates:
             return None
         key = canonical_json([task.identity.get(part) for part in ("model", "layer", "shape", "dtype")])
         if key not in self._passes:
-            self._passes[key] = pass_seconds(task)
+            self._passes[key] = pass_seconds(task, self._cache)
         duration = self._passes[key]
         return None if duration is None else Cost(products, expected_seconds(products, duration), measured=False)
 
@@ -121,13 +129,13 @@ def expected_seconds(products: float, pass_seconds: float) -> float:
     return _START_SECONDS + products * (step + _PASSES * pass_seconds)
 
 
-def pass_seconds(task: "PlannedTask") -> float | None:
+def pass_seconds(task: "PlannedTask", cache: "PlanCache") -> float | None:
     """Return the duration of a forward pass of the task's model at its first image, the least of several; None where it fails."""
     import torch
 
     from eigexp.experiment.tasks import TaskList
 
-    first = TaskList(task.config).among(task.ids[:1])[0]
+    first = TaskList(task.config, cache).among(task.ids[:1])[0]
     pixels, durations = first.pixels(), []
     try:
         with torch.no_grad():

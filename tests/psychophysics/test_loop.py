@@ -6,11 +6,14 @@ import math
 import pytest
 
 from eigexp.cli import main
+from eigexp.experiment import linearity
+from eigexp.experiment.networks import build_network
 from eigexp.experiment.run import run
 from eigexp.store import Store
 from tests.docs.documented import arguments, commands
 from tests.noise.test_runs import small
 
+ALL = ["--where", "model=onoff"]
 pytestmark = pytest.mark.slow(3)  # of 13 s, most are the results and their stimuli
 DPRIMES = [word for d in (0.01, 0.02, 0.04, 0.08, 0.16) for word in ("--dprime", str(d))]
 
@@ -99,15 +102,35 @@ def test_without_predictions_thresholds_are_still_fitted(loop, tmp_path, capsys)
     ("words", "message"),
     [
         (["export"], "Give ids of results, or --where"),
+        (["export", "a", "--where", "model=onoff"], "or --where for a selection, not both"),
+        (["export", *ALL, "--models", "lg"], "Add --experiment"),
+        (["export", *ALL, "--models", "lg", "--no-check"], "--no-check builds none"),
+        (["export", *ALL, "--bits", "16"], "Add --bits 8"),
+        (["export", *ALL, "--repeats", "0"], "--repeats 0 must be at least 1"),
+        (["export", *ALL, "--alpha", "-1"], "must be positive norms"),
+        (["export", *ALL, "--eigenindex", "7"], "no eigendistortion of eigenindex 7"),
+        (["export", *ALL, "--models", "nosuch"], "model=nosuch is unknown"),
+        (["thresholds", "simulate", "STIMULI", "--observer", "lg", "--repeats", "0"], "repeats=0 must be at least 1"),
+        (["thresholds", "simulate", "STIMULI", "--observer", "lg", "--seed", "-1"], "seed=-1 must be 0 or larger"),
         (["export", "--where", "model=none"], "no result in"),
         (["thresholds", "simulate", "nowhere"], "--observer MODEL"),
         (["thresholds", "simulate", "STIMULI", "--observer", "ln"], "no prediction of 'ln'"),
         (["thresholds", "simulate", "STIMULI", "--observer", "lg", "--scale", "-1"], "scale=-1.0 must be positive"),
     ],
 )
-def test_what_is_missing_is_said_in_one_line(loop, capsys, words, message):
+def test_what_is_missing_is_said_in_one_line_and_nothing_is_written(loop, tmp_path, capsys, words, message):
     words = [str(loop / "stimuli") if word == "STIMULI" else word for word in words]
     words += ["--store", str(loop / "results")] if words[0] == "export" else []
-    assert main(words) == 2
+    words += ["--experiment", "two_interval"] if "--where" in words and "Add --experiment" not in message else []
+    assert main([*words, "--output", str(tmp_path / "out")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_models_are_built_once(loop, tmp_path, monkeypatch):
+    built = []
+    monkeypatch.setattr(linearity, "build_network", lambda node: built.append(node) or build_network(node))
+    command = ["export", *ALL, "--alpha", "0.5", "--bits", "8", "--experiment", "two_interval", "--store", str(loop / "results")]
+    assert main([*command, "--output", str(tmp_path)]) == 0
+    assert len(built) == 1  # both results have the same model, with different noise

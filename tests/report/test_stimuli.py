@@ -11,6 +11,7 @@ from PIL import Image as PillowImage
 from eigexp.errors import ConfigurationError
 from eigexp.images import Image
 from eigexp.report.stimuli import export_stimuli, summary_lines
+from eigexp.report.view import View
 from eigexp.store import arrays_of
 from tests.store.fakes import fake_image, fake_pairs, fake_record
 
@@ -119,3 +120,10 @@ def test_a_signal_is_refused(tmp_path):
     arrays, record = parts((50,))
     with pytest.raises(ConfigurationError, match="neither grey nor colour"):
         export_stimuli(arrays, tmp_path, record=record)
+
+
+def test_a_threshold_is_predicted_only_where_the_eigenvalue_is_not_zero():
+    arrays, record = parts()
+    arrays["intervals"] = np.array([[9.0, 11.0], [0.0, 1e-3]])
+    view = View.of(arrays, record)
+    assert view.threshold(0) == pytest.approx(10**-0.5) and view.threshold(1) is None

@@ -3,24 +3,16 @@
 import pytest
 
 from eigexp.cli.task_tables import cost_line
+from eigexp.experiment import plan_cache
+from eigexp.experiment.networks import build_network
 from eigexp.experiment.run import run
 from eigexp.sweep.cost import Cost, CostEstimates, expected_products, total
 from eigexp.sweep.plan import make_plan
 from scripts import costs
 
-COLOUR = ["images.grey=false", "images.names=[coffee]", "model.weights=random"]
-CASES = [
-    ["model=ln"],
-    ["model=lg"],
-    ["model=lgg"],
-    ["model=onoff"],
-    ["model=ln", "solver.k=3"],
-    ["model=onoff", "solver.k=5"],
-    ["model=lg", "solver.tol=1e-2"],
-    ["model=lgg", "dtype=float64", "solver.tol=1e-6"],
-    ["model=onoff", "solver.k_bottom=0"],
-    ["model=resnet18", "model.layer=layer2", *COLOUR],
-]
+# Those of the script, at one small size.
+CASES = [case for case in costs.CASES if not any(word.startswith("images.size=") for word in case)]
+CASES += [["model=lgg", "dtype=float64", "solver.tol=1e-6"], ["model=onoff", "solver.k_bottom=0"]]
 
 
 @pytest.mark.parametrize("case", CASES, ids=" ".join)
@@ -84,3 +76,12 @@ def test_settings_that_are_null_or_zero_are_those_of_k():
     usual = expected_products({"solver": {"name": "krylov", "k": 5}})
     for more in ({"k_top": None, "k_bottom": None}, {"k_top": 0}, {"k": 2, "k_top": 5}, {"tol": 1e-4}, {"max_steps": None}):
         assert expected_products({"solver": {"name": "krylov", "k": 5, **more}}) == usual
+
+
+def test_a_model_is_built_once_for_all_its_tasks_of_a_plan(tmp_path, monkeypatch):
+    plan = make_plan([*costs.COMMON, "model=ln", "images.size=16,24", f"store='{tmp_path}'"])
+    built = []
+    monkeypatch.setattr(plan_cache, "build_network", lambda node: built.append(node) or build_network(node))
+    estimates = CostEstimates(plan.store)
+    assert all(estimates.of(task) for task in plan) and len(plan) == 2
+    assert len(built) == 1
