@@ -56,9 +56,8 @@ def figure(results: Record) -> bytes:
         left.set_yticks(range(len(cases)), [case["label"] for case in cases])
         left.set_ylim(len(cases) - 0.5, -0.5)
         marks = [_mark(j, method) for j, method in enumerate(methods)]
-        drawn.legend(
-            handles=[*marks, _mark(1, "hollow: stopped or failed", hollow=True)], loc="outside upper center", ncols=len(methods) + 1
-        )
+        marks.append(_mark(1, "hollow: stopped or failed", hollow=True))
+        drawn.legend(handles=marks, loc="outside upper center", ncols=(len(marks) + 1) // 2)
     return figure_png(drawn)
 
 
