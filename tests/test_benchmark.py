@@ -11,6 +11,7 @@ from scripts.benchmark.measure import machine, run_case
 from scripts.benchmark.present import figure, markdown
 from scripts.benchmark.relative import CASES as RELATIVE
 from scripts.benchmark.relative import relative_bottom
+from scripts.scale import measure
 from tests.docs.documented import arguments, commands
 from tests.sweep.sweeps import environment
 from tests.warm import commands as warm
@@ -133,6 +134,13 @@ def test_other_peers_agree_where_they_are_installed(several, method):
     if method not in several:
         pytest.skip(f"{method} is not installed")
     assert [several[method][end]["error"] < 1e-10 for end in ("top", "bottom")] == [True, True]
+
+
+def test_memory_of_a_case_is_measured():
+    row = measure("onoff16")
+    assert row["n"] == 256 and row["products"] > 20
+    assert 8 * 256 * 4 <= row["basis"] <= 256 * 256 * 4
+    assert row["model"] > 0 and row["peak"] >= 0
 
 
 def test_every_listed_case_has_a_model():
