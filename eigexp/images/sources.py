@@ -193,7 +193,7 @@ class PlenopticImages(_PackageImages):
 
 
 class ImageFile(FileSource):
-    """One image file: PNG, JPEG, TIFF or PGM, 8 or 16 bits, or float in [0, 1].
+    """One image file: PNG, JPEG, TIFF, BMP, WebP, PGM or PPM, 8 or 16 bits, or float in [0, 1].
 
     Args:
         path: the file.
