@@ -42,9 +42,18 @@ def max_tasks(overrides: Sequence[str]) -> int:
         ConfigurationError: if `launcher.max_tasks` is not a positive whole number.
     """
     given = [override.partition("=")[2] for override in overrides if _key(override) == "launcher.max_tasks"]
-    if given and (not given[-1].isdecimal() or int(given[-1]) < 1):
-        raise ConfigurationError(f"launcher.max_tasks={given[-1]} must be a whole number of at least 1.")
-    return int(given[-1]) if given else MAX_TASKS
+    return _limit(given[-1]) if given else MAX_TASKS
+
+
+def max_tasks_of(config: Mapping[Any, Any]) -> int:
+    """Return the same of a composed configuration, whose launcher's file may set it."""
+    return _limit(config["launcher"].get("max_tasks", MAX_TASKS))
+
+
+def _limit(value: Any) -> int:
+    if not str(value).isdecimal() or int(value) < 1:
+        raise ConfigurationError(f"launcher.max_tasks={value} must be a whole number of at least 1.")
+    return int(value)
 
 
 def check_count(count: float, limit: int) -> None:
@@ -97,9 +106,11 @@ def configurations(overrides: Sequence[str]) -> Iterator[tuple[list[str], DictCo
     points = expand(overrides)
     if not points:
         raise ConfigurationError(f"{' '.join(overrides)} gives no configuration: a choice or glob is empty. `eigexp models` lists models.")
-    limit, count, bases = max_tasks(overrides), 0, Bases()
+    count, bases = 0, Bases()
     for point in points:
         config = compose(point, bases)
+        limit = max_tasks_of(config)
+        check_count(len(points), limit)
         for more in _chosen(sweeps_of(config), point):
             inner_points = expand([*more, *point])
             count += len(inner_points)

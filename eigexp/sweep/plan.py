@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eigexp.config.compose import resolved
-from eigexp.config.expand import check_count, configurations, max_tasks
+from eigexp.config.expand import check_count, configurations, max_tasks_of
 from eigexp.config.failure import configuration_failures
 from eigexp.config.instantiate import checked, located
 from eigexp.config.shipped import is_shipped
@@ -93,7 +93,7 @@ def make_plan(overrides: Sequence[str], on_task: Callable[[PlannedTask], None] |
     tasks: list[tuple[int, PlannedTask]] = []
     planned: set[str] = set()
     configs: list[dict[str, Any]] = []
-    cache, check, limit = PlanCache(), SettingsCheck(), max_tasks(overrides)
+    cache, check = PlanCache(), SettingsCheck()
     for number, point, config in _most_layers_first(overrides):
         with configuration_failures(point):
             check(config)
@@ -104,7 +104,7 @@ def make_plan(overrides: Sequence[str], on_task: Callable[[PlannedTask], None] |
                 tasks.append((number, task))
                 if on_task:
                     on_task(task)
-                check_count(len(tasks), limit)
+                check_count(len(tasks), max_tasks_of(config))
     in_order = tuple(task for _, task in sorted(tasks, key=lambda found: found[0]))
     return Plan(in_order, Store(str(_only("store", configs))), _only("launcher", configs))
 

@@ -7,7 +7,7 @@ import pytest
 
 from eigexp.cli import main
 from eigexp.config.compose import compose
-from eigexp.config.expand import expand
+from eigexp.config.expand import configurations, expand
 from eigexp.config.instantiate import construct
 from eigexp.errors import ConfigurationError, MemoryLimitError
 from eigexp.experiment.run import plain_config
@@ -110,6 +110,15 @@ def test_the_limit_is_of_the_product_and_can_be_set():
         expand(["seed=range(0,10)", "solver.k=1,2", "launcher.max_tasks=19"])
     with pytest.raises(ConfigurationError, match="must be a whole number"):
         expand(["launcher.max_tasks=0"])
+
+
+def test_the_limit_of_a_launcher_s_file_holds(tmp_path):
+    (tmp_path / "launcher").mkdir()
+    (tmp_path / "launcher/mine.yaml").write_text("defaults: [local, _self_]\nmax_tasks: 3\n")
+    chosen = ["launcher=mine", f"hydra.searchpath=[file://{tmp_path}]"]
+    with pytest.raises(ConfigurationError, match=r"This sweep has 4 tasks, more than launcher\.max_tasks=3"):
+        next(configurations(["seed=range(0,4)", *chosen]))
+    assert next(configurations(["seed=range(0,3)", *chosen]))[0][0] == "seed=0"
 
 
 def test_an_image_beyond_memory_is_refused(monkeypatch):
