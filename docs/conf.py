@@ -17,6 +17,8 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.g
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from latex2mathml.converter import convert  # noqa: E402
+from sphinx.addnodes import toctree  # noqa: E402
+from sphinx.domains.python import PythonDomain  # noqa: E402
 
 from eigexp.synthesis.methods import SOLVERS  # noqa: E402
 
@@ -59,6 +61,8 @@ copybutton_exclude = ".linenos, .gp, .go"
 
 _MARKUP = re.compile(r"(`+[^`]*`+|\*\*\w[^*]*\*\*|(?<!\w)\*\w(?:[^*]*\w)?\*(?!\w))|[*|]")
 _navigation: dict[tuple[Any, ...], str] = {}
+_titles: dict[str, Any] = {}
+_found: dict[tuple[Any, ...], Any] = {}
 _PACKAGE = re.compile(r"^<!-- API: ([\w.]+)(?:, first (\w+))? -->$", re.MULTILINE)
 
 
@@ -142,17 +146,55 @@ def read_as_written(app: Any, what: str, name: str, thing: Any, options: Any, li
 
 
 def share_navigation(app: Any, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
-    """Make the navigation of source pages once for each depth of folders: made for each page, it took most of the time of a build."""
-    if pagename.startswith("_modules/"):
-        make, depth = context["toctree"], pagename.count("/")
+    """Make the navigation of titles alone, and that of source pages once for each depth of folders: it took most of the time of a build.
 
-        def shared(**options: Any) -> str:
-            key = (depth, *sorted(options.items()))
-            if key not in _navigation:
-                _navigation[key] = make(**options)
-            return _navigation[key]
+    Sphinx copies the headings and the objects of all pages for each page, and leaves them out afterwards.
+    """
+    make, depth = context["toctree"], pagename.count("/")
 
-        context["toctree"] = shared
+    def shared(**options: Any) -> str:
+        key = (depth, *sorted(options.items()))
+        if not pagename.startswith("_modules/"):
+            return _from_titles(app.env, make, options)
+        if key not in _navigation:
+            _navigation[key] = _from_titles(app.env, make, options)
+        return _navigation[key]
+
+    context["toctree"] = shared
+
+
+def _from_titles(env: Any, make: Any, options: Mapping[str, Any]) -> str:
+    if not options.get("titles_only"):
+        return make(**options)
+    whole = env.tocs
+    if not _titles:
+        _titles.update({name: _only_titles(toc.deepcopy()) for name, toc in whole.items()})
+    env.tocs = _titles
+    try:
+        return make(**options)
+    finally:
+        env.tocs = whole
+
+
+def _only_titles(toc: Any) -> Any:
+    """Return what Sphinx keeps of the contents of a page when only titles are asked for."""
+    for entry in toc.children:
+        if len(entry) > 1:
+            entry[1][:] = list(entry.findall(toctree))
+            if not len(entry[1]):
+                entry.pop(1)
+    return toc
+
+
+class FoundOnce(PythonDomain):
+    """The same types stand in thousands of signatures, and Sphinx compares each with the names of all objects."""
+
+    def find_obj(self, env: Any, modname: str, classname: str, name: str, type: str | None, searchmode: int = 0) -> Any:
+        """Return what Sphinx finds, from memory if it was asked before."""
+        key = (len(self.objects), modname, classname, name, type, searchmode)
+        if key not in _found:
+            _found[key] = super().find_obj(env, modname, classname, name, type, searchmode)
+        return _found[key]
 
 
 def write_inline_formula(translator: Any, node: Any) -> None:
@@ -175,6 +217,7 @@ def _skip() -> Exception:
 
 def setup(app: Any) -> dict[str, Any]:
     """Connect the hooks, that of docstrings ahead of napoleon, which adds stars of its own."""
+    app.add_domain(FoundOnce, override=True)
     app.connect("source-read", insert_api)
     app.connect("autodoc-skip-member", skip_foreign)
     app.connect("autodoc-process-docstring", read_as_written, priority=400)

@@ -2,8 +2,6 @@
 
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 
 import eigexp
 from tests.docs.documented import PAGES, ROOT, arguments, commands
+from tests.warm import commands as warm
 
 pytest.importorskip("sphinx")
 pytest.importorskip("myst_nb")
@@ -29,15 +28,8 @@ def build(folder: Path) -> Path:
     (command,) = [command for command in commands() if "sphinx" in command]
     python, *rest, source, _ = arguments(command)
     assert python == "python"
-    run = subprocess.run(
-        [sys.executable, *rest, "-q", "-d", str(folder / "doctrees"), source, str(folder / "site")],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=900,
-    )
+    words = [*rest, "-q", "-d", str(folder / "doctrees"), source, str(folder / "site")]
+    run = warm.run(*words, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert run.returncode == 0, run.stdout + run.stderr
     return folder / "site"
 
@@ -96,7 +88,7 @@ def test_every_public_name_is_in_the_reference():
     assert not undocumented(), "docs/api has no page for these"
 
 
-@pytest.mark.slow(71)
+@pytest.mark.slow(48)
 def test_the_site(tmp_path):
     """One test, so that workers side by side do not build it twice."""
     site = build(tmp_path)
