@@ -37,6 +37,7 @@ class Folders:
 
     def __init__(self, root: str | os.PathLike[str]):
         self.root = Path(root).expanduser().absolute()
+        self._prefix = f"{self.root}/"
         self.left_out: dict[str, str] = {}
 
     def path(self, id: str) -> Path:
@@ -47,7 +48,7 @@ class Folders:
         """
         if not is_id(id):
             raise StoreError(f"{id!r} is not the id of a result. An id has 16 hexadecimal digits; `eigexp results` lists them.")
-        return self.root / id[:2] / id
+        return Path(f"{self._prefix}{id[:2]}/{id}")  # half the time of joining, which counts for ten thousand results
 
     def state(self, id: str) -> Path:
         """Return the folder for checkpoints of an unfinished result, whether it exists or not."""

@@ -93,9 +93,13 @@ class StatusReader:
     def _found(self, asked: Sequence[_Asked]) -> list[TaskStatus]:
         # In this order a status cannot be wrong. A job that job.json named before the queue was asked, and that is not in the queue, has
         # ended; whatever it stored was there before it left the queue, and so is seen now.
-        waiting = [task for task in asked if not self._done(task)]
+        done = [self._done(task) for task in asked]
+        waiting = [task for task, is_done in zip(asked, done, strict=True) if not is_done]
         queues = self._queues or Queues.ask(self.store, [job for task in waiting for job in jobs_of(task.job)])
-        return [self._status(task, queues) for task in asked]
+        return [
+            TaskStatus(task.id, DONE, task.job) if is_done else self._status(task, queues)
+            for task, is_done in zip(asked, done, strict=True)
+        ]
 
     def _status(self, task: _Asked, queues: Queues) -> TaskStatus:
         if self._done(task):

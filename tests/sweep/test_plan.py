@@ -1,5 +1,7 @@
 """Plans: what there is to do, numbered before anything runs."""
 
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image as Picture
@@ -73,13 +75,17 @@ def test_one_store_a_sweep(tmp_path):
         make_plan([*SMALL, f"store='{tmp_path}/a','{tmp_path}/b'", "model=ln"])
 
 
-@pytest.fixture
-def folder(tmp_path):
-    folder = tmp_path / "photos"
+def photos(folder, count):
+    """The path of a folder, with pictures of 40x40 pixels in it."""
     folder.mkdir()
-    for i in range(6):
+    for i in range(count):
         Picture.fromarray(np.random.default_rng(i).integers(0, 255, (40, 40), dtype=np.uint8)).save(folder / f"p{i}.png")
     return folder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return photos(tmp_path / "photos", 6)
 
 
 @pytest.fixture
@@ -110,6 +116,39 @@ def test_a_worker_lists_a_folder_once_for_all_its_tasks(tmp_path, folder, read, 
         assert [image.name for image in TaskList(task.config, cache).among(task.ids)[0].images] == list(task.names)
     assert (len(found), len(listed)) == (6, 1)
     assert sorted(read) == [f"p{i}" for i in range(6)]
+
+
+def calls(function):
+    """How many functions a function calls, of Python and of C. Unlike time they do not depend on what else the machine does."""
+    found = 0
+
+    def count(frame, event, argument):
+        nonlocal found
+        found += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        function()
+    finally:
+        sys.setprofile(before)
+    return found
+
+
+def test_a_plan_takes_one_read_an_image_and_work_in_proportion(tmp_path, read):
+    """Twice as many images take twice as many calls: nothing is searched for each image in a list of all."""
+
+    def planned(count):
+        folder = photos(tmp_path / f"{count}", count)
+        read.clear()
+        words = ("model=ln", "images=folder", f"images.path='{folder}'", "images.size=40")
+        made = calls(lambda: plan(tmp_path, *words))
+        assert sorted(read) == sorted(f"p{i}" for i in range(count))
+        return made
+
+    planned(2)  # imports and caches
+    few, more, most = planned(20), planned(60), planned(140)
+    assert (most - more) / 80 == pytest.approx((more - few) / 40, rel=0.1)
 
 
 @pytest.mark.parametrize(("kept", "again"), [(2**28, 0), (2 * 40 * 40 * 4, 4)])
