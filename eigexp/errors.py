@@ -3,10 +3,13 @@
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
+from traceback import extract_tb
 
 # C0 and C1 controls, line and paragraph separators, marks that change the direction of text, halves of surrogate pairs
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
+_INSTALLED = re.compile(rf"[/\\](site|dist)-packages[/\\]|^{re.escape(str(Path(__file__).parent))}|[/\\]lib[/\\]python3|^<")
 _NO_MEMORY = (
     *("out of memory", "not enough memory", "can't allocate", "cannot allocate", "unable to allocate", "alloc_failed", "std::bad_alloc"),
     "storage size calculation overflowed",
@@ -87,6 +90,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     names = sorted(set(known))
     close = get_close_matches(name, names, n=3, cutoff=0.5)
     return f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(names)}."
+
+
+def raised_in(error: BaseException) -> str:
+    """Return where the user's own code failed, such as " (in models.py, line 12)"; nothing where only installed packages are involved."""
+    own = [frame for frame in extract_tb(error.__traceback__) if not _INSTALLED.search(frame.filename)]
+    return f" (in {printable(Path(own[-1].filename).name)}, line {own[-1].lineno})" if own else ""
 
 
 def printable(text: str, *, lines: bool = False) -> str:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from eigexp.errors import ConfigurationError, EigexpError, ProcessError, SchedulerError, StoreError, UnknownResultError, nearest
+from eigexp.errors import ConfigurationError, EigexpError, ProcessError, SchedulerError, StoreError, UnknownResultError, nearest, printable
 
 Action = Callable[[argparse.Namespace, list[str]], int]
 STORE = "outputs/results"
@@ -101,7 +101,7 @@ class Commands:
         usage = {"usage": f"eigexp {name} [options] {rest}"} if rest else {}
         parser = self._parsers.add_parser(name, help=summary, description=summary, epilog=end, formatter_class=_HelpFormatter, **usage)
         parser.details = details
-        parser.set_defaults(action=action if rest else _without_overrides(action))
+        parser.set_defaults(action=_without_unknown(action, parser, overrides=bool(rest)))
         return parser
 
 
@@ -110,10 +110,15 @@ def add_store(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--store", default=STORE, metavar="FOLDER", help="folder of the store")
 
 
-def _without_overrides(action: Action) -> Action:
+def _without_unknown(action: Action, parser: argparse.ArgumentParser, *, overrides: bool) -> Action:
+    """Return an action that refuses words which are neither an option nor, where it takes them, an override."""
+
     def act(options: argparse.Namespace, rest: list[str]) -> int:
-        if rest:
-            raise ConfigurationError(f"{rest[0]} is not an option of this command. `eigexp --help` lists the commands.")
+        for word in rest:
+            if word.startswith("-") or not overrides:
+                known = [name for each in parser._actions for name in each.option_strings if name.startswith("--")]
+                near = f" {nearest(word.partition('=')[0], known)}" if word.startswith("-") else ""
+                raise ConfigurationError(f"{printable(word)} is not an option of this command.{near} `{parser.prog} --help` lists them.")
         return action(options, rest)
 
     return act

@@ -38,5 +38,5 @@ def status(root: str, *, failed: bool = False, form: str = "table", traceback: b
     errors = {task.id: error for task in tasks if (error := store.read_json(task.id, ERROR))}
     for line in error_lines(tasks, errors, traceback=traceback):
         print(printable(line, lines=True))
-    print(count_line(tasks))
+    print(count_line(tasks) if tasks or failed else f"No tasks in {store.root}. `eigexp sweep` plans some.")
     return 0

@@ -15,7 +15,7 @@ from hydra import initialize_config_module
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
@@ -66,10 +66,14 @@ def check(config: DictConfig) -> None:
     check_keys(config)
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
-        raise ConfigurationError(f"{missing[0]} is not set. Set it: {missing[0]}=<value>.")
+        raise ConfigurationError(_not_set(missing[0]))
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
     check_types({str(key): value for key, value in plain.items()})
+
+
+def _not_set(key: str) -> str:
+    return f"{key} is not set. Set it: {key}=<value>."
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:
@@ -142,9 +146,7 @@ def check_overrides(overrides: Iterable[str]) -> None:
                 f"{override} has no effect: results are written to the store, relative to the current folder. Set store=<folder>."
             )
         if value == "null" and group in _main_config()["groups"] and group not in _MAY_BE_NULL:
-            options = sorted(
-                file.name.removesuffix(".yaml") for file in files(CONF).joinpath(group).iterdir() if file.name.endswith(".yaml")
-            )
+            options = sorted(name.removesuffix(".yaml") for name in _texts(group))
             raise ConfigurationError(f"{override} names no option. Known: {', '.join(options)}.")
         found = _LIST.fullmatch(override)
         if found and found["group"] in _main_config()["groups"] and found["group"] not in _LIST_GROUPS:
@@ -220,7 +222,8 @@ def _unknown_option(error: MissingConfigException) -> str:
     group, _, option = wanted.rpartition("/")
     if error.options is None or not group:
         return f"{one_line(str(error))}. `eigexp run --help` lists the groups and their options."
-    return f"{group}={option} is unknown. {nearest(option, error.options)}"
+    own = f" For a class of your own, write {group}._target_={option}." if "." in option and group not in _LIST_GROUPS else ""
+    return f"{group}={option} is unknown. {nearest(option, error.options)}{own}"
 
 
 def _explain(error: Exception, overrides: Sequence[str]) -> str:
@@ -228,6 +231,11 @@ def _explain(error: Exception, overrides: Sequence[str]) -> str:
     unknown = re.search(r"Could not override '([^']+)'", text) or re.search(r"Could not append to config\. .*?'([^']+)'", text)
     if unknown:
         return _unknown_key(unknown.group(1), overrides)
+    if missing := re.search(r"Missing mandatory value: ([\w.]+)", text):
+        return _not_set(missing.group(1))
+    if isinstance(error, OverrideParseException):
+        wrong = printable(error.override)
+        return f"{wrong} is not an override. Write key=value or group=option, without spaces and with brackets and quotes in pairs."
     given = f" (in: {one_line(' '.join(overrides))})" if overrides else ""
     return f"{one_line(str(error))}{given}. Write key=value or group=option; `eigexp run --cfg job` prints every key."
 
@@ -239,5 +247,20 @@ def _unknown_key(key: str, overrides: Sequence[str]) -> str:
     config = _compose([override for override in overrides if isinstance(config.get(override.partition("=")[0]), DictConfig)])
     node = OmegaConf.select(config, parent) if parent else config
     if not isinstance(node, DictConfig):
-        return f"{key} is unknown: there is no {parent}. `eigexp run --cfg job` prints every key."
-    return f"{key} is unknown. {nearest(name, map(str, node.keys()))} To pass a key of your own class, write +{key}=<value>."
+        return f"{key} is unknown: there is no {parent}. {nearest(parent, map(str, config))} `eigexp run --cfg job` prints every key."
+    if others := _options_with(parent, name):
+        return f"{key} is unknown with this option of {parent}. It is a key of {', '.join(others)}."
+    own = f" To pass a key of your own class, write +{key}=<value>." if parent else " `eigexp run --cfg job` prints every key."
+    return f"{key} is unknown. {nearest(name, map(str, node.keys()))}{own}"
+
+
+def _options_with(group: str, key: str) -> list[str]:
+    """Return the options of a group whose files have a key, as overrides; none for a key of no group."""
+    if group not in _main_config()["groups"] or group in _LIST_GROUPS:
+        return []
+    with_key = sorted(name for name, text in _texts(group).items() if key in (yaml.safe_load(text) or {}))
+    return [f"{group}={name.removesuffix('.yaml')}" for name in with_key]
+
+
+def _texts(group: str) -> dict[str, str]:
+    return {file.name: file.read_text() for file in files(CONF).joinpath(group).iterdir() if file.name.endswith(".yaml")}

@@ -15,7 +15,7 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnno
 
 from eigexp.config.failure import one_line, out_of_memory
 from eigexp.config.type_words import type_words
-from eigexp.errors import ConfigurationError, EigexpError, is_out_of_memory, nearest, printable
+from eigexp.errors import ConfigurationError, EigexpError, is_out_of_memory, nearest, printable, raised_in
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,8 @@ def _made(node: Mapping[str, Any], path: str, more: Mapping[str, Any]) -> Any:
     except Exception as error:  # a constructor raises what it likes
         if is_out_of_memory(error):
             raise out_of_memory(error) from error
-        raise ConfigurationError(f"{path}: {node['_target_']} cannot be constructed: {one_line(error)}. Check its settings.") from error
+        what = f"{path}: {node['_target_']} cannot be constructed: {one_line(error)}{raised_in(error)}"
+        raise ConfigurationError(f"{what}. Check its settings.") from error
 
 
 def _with_objects(value: Any, path: str) -> Any:
@@ -114,7 +115,8 @@ def _check_names(
     required = [n for n, p in parameters.items() if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     absent = [name for name in required if name not in settings and name not in given]
     if absent:
-        raise ConfigurationError(f"{path}.{absent[0]} is missing: {_name(target)} needs it. Add +{path}.{absent[0]}=<value>.")
+        maker = "the function that makes the object" if inspect.isfunction(target) else "the class"
+        raise ConfigurationError(f"{path}.{absent[0]} is missing: {_name(target)}, {maker}, needs it. Add +{path}.{absent[0]}=<value>.")
 
 
 def _check_type(value: Any, hint: Any, path: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from eigexp.errors import ConfigurationError, EigexpError, ImageError, ModelError, OperatorError, is_out_of_memory, nearest
+from eigexp.errors import ConfigurationError, EigexpError, ImageError, ModelError, OperatorError, is_out_of_memory, nearest, raised_in
 from eigexp.noise import Noise
 from eigexp.operators.autograd import DoubleBackward, ForwardMode
 from eigexp.operators.explicit import ExplicitJacobian
@@ -101,7 +101,7 @@ def _check_model(point: LinearisationPoint) -> None:
         words = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         shape = "x".join(map(str, point.image_shape))
         raise ModelError(
-            f"the model fails on images of {shape}: {words}. "
+            f"the model fails on images of {shape}: {words}{raised_in(error)}. "
             "If they have the wrong channels or size, set images.grey=true|false or images.size."
         ) from error
 

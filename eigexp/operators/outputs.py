@@ -38,7 +38,8 @@ def output_tensors(output: Any) -> list[Tensor]:
                 "tensors. Choose a part with model.output=<key>."
             )
     if not found:
-        raise ModelError(f"the model returned no differentiable tensor: {', '.join(left_out) or 'nothing at all'}.")
+        what = ", ".join(left_out) or "nothing at all"
+        raise ModelError(f"the model returned no differentiable tensor: {what}. Return a float tensor, from before any argmax or rounding.")
     if left_out:
         _tell(", ".join(left_out))
     return found

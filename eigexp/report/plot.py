@@ -128,6 +128,10 @@ def _selected(store: Store, kind: str, beginnings: Sequence[str], where: Sequenc
     count = len(chosen.rows)
     if not count or (KINDS[kind].of == "result" and count > 1 and not where and not beginnings):
         what = f"{store.root} has {count} results{' with ' + ' and '.join(where) if where else ''}"
+        if not count:
+            raise ConfigurationError(
+                f"{what}, so there is nothing to draw. `eigexp results` lists what is stored; `eigexp run` computes one."
+            )
         raise ConfigurationError(f"{what}: `eigexp plot {kind}` draws one. Give ids; `eigexp results` lists them.")
     return chosen
 

@@ -71,8 +71,8 @@ def render(store: Store, kind: str = "table", where: Sequence[str] = (), shown: 
     """
     shown, selection = shown or Shown(), Selection.of_store(store, where)
     columns = known_columns(shown.columns, shown.columns_of(selection))
-    if where and not selection.rows:
-        log.warning("No result matches %s.", " and ".join(where))
+    if not selection.rows:
+        log.warning("No result %s.", f"matches {' and '.join(where)}" if where else f"in {store.root}. `eigexp run` computes one")
     if kind == "table" and columns is None:
         return fitting(selection, shown)
     return format_rows(shown.rows_of(selection), kind, columns or shown.columns_of(selection))

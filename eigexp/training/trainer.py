@@ -1,5 +1,6 @@
 """A Trainer with only what a solver needs, without Lightning's messages."""
 
+import inspect
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import Strategy
 
+from eigexp.errors import ConfigurationError, nearest
 from eigexp.training.checkpoint import AtomicCheckpointIO
 from eigexp.training.processes import Processes
 from eigexp.training.strategy import BlockStrategy, IndependentStrategy
@@ -88,8 +90,11 @@ def make_trainer(
         settings: further arguments of `Trainer`.
 
     Raises:
-        ConfigurationError: if `devices` is not the number of processes that were started.
+        ConfigurationError: if `devices` is not the number of processes that were started, or a setting is unknown.
     """
+    known = inspect.signature(Trainer).parameters
+    if unknown := [name for name in settings if name not in known]:
+        raise ConfigurationError(f"trainer.{unknown[0]} is not an argument of Lightning's Trainer. {nearest(unknown[0], known)}")
     processes = processes or Processes.detect(devices if isinstance(strategy, str) else 1)
     kind = _accelerator(accelerator)
     silent = strategy == "block" and processes.rank > 0  # it would show and log the same numbers as the first process

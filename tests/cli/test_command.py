@@ -105,6 +105,8 @@ def write(path, content):
         (["model._target_=mymodels.Constant"], "does not depend on the image"),
         (["model._target_=mymodels.NotFinite"], "NaN or Inf"),
         (["model._target_=mymodels.Typo"], "cannot be imported"),
+        (["model._target_=mymodels.Bug"], "'Bug' object has no attribute 'head' (in mymodels.py, line 14). If they have"),
+        (["model._target_=mymodels.Argmax"], "output (int64). Return a float tensor, from before any argmax or rounding."),
         (["solver.tol=1e-9"], "below the rounding of float32 products"),
         (["dtype=float16"], "dtype='float16' is invalid"),
         (["linearise=backwards"], "linearise='backwards' is invalid"),
@@ -130,6 +132,12 @@ class Constant(torch.nn.Module):
 class NotFinite(torch.nn.Module):
     def forward(self, x):
         return x / 0
+class Bug(torch.nn.Module):
+    def forward(self, x):
+        return self.head(x)
+class Argmax(torch.nn.Module):
+    def forward(self, x):
+        return x.argmax(1)
 """,
     )
     done = eigexp("run", *TINY, *words, cwd=tmp_path)

@@ -49,6 +49,27 @@ def test_the_help_of_run_says_what_with_examples_groups_and_exit_codes(capsys):
     assert len(text.splitlines()) < 45  # one screen
 
 
-def test_what_is_unknown_to_a_command_is_named(capsys):
-    assert main(["status", "--faild"]) == 2
-    assert "--faild is not an option of this command" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["status", "--faild"],
+            "--faild is not an option of this command. Did you mean --failed or --format? `eigexp status --help` lists them.",
+        ),
+        (["sweep", "--dryrun", "model=ln"], "--dryrun is not an option of this command. Did you mean --dry-run?"),
+        (["results", "abc"], "abc is not an option of this command. `eigexp results --help` lists them."),
+    ],
+)
+def test_what_is_unknown_to_a_command_is_named(capsys, words, message):
+    assert main(words) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_store_without_results_is_said_to_have_none(tmp_path, capsys):
+    store = ["--store", str(tmp_path / "none")]
+    assert main(["results", *store]) == 0
+    assert f"No result in {tmp_path}/none. `eigexp run` computes one." in capsys.readouterr().err
+    assert main(["status", *store]) == 0
+    assert capsys.readouterr().out == f"No tasks in {tmp_path}/none. `eigexp sweep` plans some.\n"
+    assert main(["plot", "grid", *store]) == 2
+    assert "has 0 results, so there is nothing to draw" in capsys.readouterr().err

@@ -119,7 +119,7 @@ def test_groups_and_experiments_of_ones_own(here, capsys):
         ([*TINY, "optimized_metric=D_lowr"], "Did you mean D_lower"),
         ([*TINY, "trainer.gradient_clip_val=1"], "gradient clipping is not supported"),
         ([*TINY, "trainer.precision=bf16-mixed"], "precision=bf16-mixed is less precise than float32"),
-        ([*TINY, "trainer.nosuch=1"], "nosuch"),
+        ([*TINY, "trainer.max_epoch=1"], "trainer.max_epoch is not an argument of Lightning's Trainer. Did you mean max_epochs"),
         (
             [*TINY, "callbacks.swa._target_=lightning.pytorch.callbacks.StochasticWeightAveraging", "callbacks.swa.swa_lrs=0.1"],
             "averages weights",

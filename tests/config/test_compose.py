@@ -26,6 +26,10 @@ NEEDED = {
 }
 
 
+def fails():
+    raise RuntimeError("no such width")
+
+
 def options(group):
     return sorted(f.name.removesuffix(".yaml") for f in files("eigexp.conf").joinpath(group).iterdir() if f.name.endswith(".yaml"))
 
@@ -76,10 +80,19 @@ def test_a_list_of_loggers():
         ("model=onof", "model=onof is unknown. Did you mean onoff"),
         ("solver=krilov", "solver=krilov is unknown. Did you mean krylov"),
         ("solver.tole=1", "solver.tole is unknown. Did you mean tol"),
-        ("solvr.k=1", "solvr.k is unknown: there is no solvr"),
+        ("solvr.k=1", "solvr.k is unknown: there is no solvr. Did you mean solver or store?"),
+        ("modle=ln", "modle is unknown. Did you mean model or solver? `eigexp run --cfg job` prints every key."),
+        (
+            "images.path=a.png",
+            "images.path is unknown with this option of images. It is a key of images=file, images=folder, images=tensors.",
+        ),
+        ("subspace.shape=disk", "subspace.shape is unknown with this option of subspace. It is a key of subspace=mask"),
+        ("model=my.Net", "For a class of your own, write model._target_=my.Net"),
+        ("model=timm", "model.architecture is not set. Set it: model.architecture=<value>."),
+        ("model", "model is not an override. Write key=value or group=option"),
         ("sed=1", "sed is unknown. Did you mean seed"),
         ("images=file", "images.path is not set"),
-        ("solver.k=[1", "(in: solver.k=[1)"),
+        ("solver.k=[1", "solver.k=[1 is not an override. Write key=value or group=option, without spaces and with brackets"),
         ("+debugging=default", "debugging is unknown"),
         ("+foo.bar=1", "foo is unknown"),
         ("++sead=1", "sead is unknown. Did you mean seed"),
@@ -105,7 +118,9 @@ def test_a_wrong_override_is_named_with_a_hint(override, message):
         ("solver", {"_target_": "eigexp.solvers.krylov.Krylov", "structured": True}, "Did you mean structured_vectors"),
         ("solver", {"_target_": "eigexp.solvers.krylov.Krylov", "k": -2}, "solver.k=-2 must be at least 1"),
         ("model", {"_target_": "no.such.Net"}, "model._target_=no.such.Net cannot be imported"),
-        ("model", {"_target_": "torch.nn.Linear", "in_features": 3}, "model.out_features is missing"),
+        ("model", {"_target_": "torch.nn.Linear", "in_features": 3}, "model.out_features is missing: Linear, the class, needs it."),
+        ("model", {"_target_": "torch.nn.functional.relu"}, "model.input is missing: relu, the function that makes the object, needs it"),
+        ("model", {"_target_": f"{__name__}.fails"}, "RuntimeError: no such width (in test_compose.py, line"),
         ("noise", {"_target_": "eigexp.operators.noise.GaussianNoise", "variance": 0.0}, "noise.variance=0.0"),
         (
             "noise",
