@@ -2,7 +2,7 @@
 
 A sweep then imports PyTorch and Lightning once, however many workers it has and however often one is replaced: a worker starts within
 milliseconds. The server is itself a fork of the sweep's own process, made before that has computed anything: threads and a GPU's context
-do not survive a fork, and there are none yet.
+do not survive a fork, and there are none yet. Until then the libraries have one thread.
 """
 
 import atexit
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Main = Callable[[Sequence[str]], int]
 
+_THREADS = "OMP_NUM_THREADS"  # read when a library is loaded
 _PRIVATE: Any = threading  # its `_shutdown` is what the interpreter calls before it ends
 
 
@@ -140,13 +141,30 @@ def warm_server(main: Main) -> Iterator[WarmServer | None]:
     if sys.platform != "linux" or threading.active_count() > 1 or "torch" in sys.modules:
         yield None
         return
-    import eigexp.sweep.plan  # noqa: F401 - with torch and all that both processes need
+    with _one_thread():
+        import eigexp.sweep.plan  # noqa: F401 - with torch and all that both processes need
 
     server = WarmServer(main)
     try:
         yield server
     finally:
         server.close()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let the libraries that are loaded in the block compute with one thread until they are given another number.
+
+    GNU's OpenMP keeps the threads of its first parallel computation for later ones. A fork has none of them, and waits for them for ever.
+    """
+    before = os.environ.get(_THREADS)
+    os.environ[_THREADS] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[_THREADS]
+        if before is not None:
+            os.environ[_THREADS] = before
 
 
 def _never_return(connection: socket.socket, main: Main) -> NoReturn:
@@ -209,7 +227,7 @@ def _run(arguments: Sequence[str], main: Main) -> int:
     """Run the command, and what the interpreter would do at its end."""
     import torch
 
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))  # it reads the variable only when it is imported
+    torch.set_num_threads(int(os.environ.get(_THREADS) or 1))  # its own number is 1
     try:
         code = main(arguments)
     except SystemExit as end:
