@@ -10,9 +10,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from eigexp.store.labels import duration
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from eigexp.store import Store
     from eigexp.sweep.plan import PlannedTask
     from eigexp.sweep.worker import TaskReport
+
+
+_NAMES = 3  # of a task's images, on a line
 
 
 class SweepProgress:
@@ -47,14 +52,14 @@ class SweepProgress:
         if report.state == "stopped":
             return
         self._reports.append(report)
-        line = f"{task.model} {', '.join(task.names)}: {_ending(report)}{self._numbers(report)}"
+        line = f"{task.model} {_images(task.names)}: {_ending(report)}{self._numbers(report, len(task.names))}"
         if self._bar and self._task is not None:
             self._bar.console.print(line, markup=False, highlight=False)
             self._bar.advance(self._task)
         else:
             print(f"[{len(self._reports)}/{self._total}] {line}{self._left()}", file=sys.stderr, flush=True)
 
-    def _numbers(self, report: "TaskReport") -> str:
+    def _numbers(self, report: "TaskReport", images: int) -> str:
         """Return the largest and the smallest eigenvalue and D of a task's first result."""
         if self._store is None or report.state != "done" or not self._store.has(report.id):
             return ""
@@ -62,7 +67,8 @@ class SweepProgress:
         from eigexp.store.table import cell
 
         row = row_of(self._store.read(report.id).record)
-        return "; " + ", ".join(f"{name} {cell(key, row)}" for name, key in (("largest", "top"), ("smallest", "bottom"), ("D", "D")))
+        which = "; " if images == 1 else "; of the first: "
+        return which + ", ".join(f"{name} {cell(key, row)}" for name, key in (("largest", "top"), ("smallest", "bottom"), ("D", "D")))
 
     def _left(self) -> str:
         """Return how long the other tasks will take, if they take as long as those so far."""
@@ -84,6 +90,13 @@ class SweepProgress:
         }
         parts = [f"{len(done)} of {self._total} tasks done", *(f"{count} {what}" for what, count in counts.items() if count)]
         print(", ".join(parts) + ".", file=sys.stderr)
+
+
+def _images(names: "Sequence[str]") -> str:
+    """Return the names of a task's images; of many, the first ones and their number."""
+    if len(names) <= _NAMES:
+        return ", ".join(names)
+    return f"{', '.join(names[: _NAMES - 1])}, ... ({len(names)} images)"
 
 
 def _ending(report: "TaskReport") -> str:

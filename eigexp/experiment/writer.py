@@ -77,10 +77,10 @@ class StoreWriter:
 
     def _adorn(self, task: Task, i: int, record: dict[str, Any], pairs: EigenPairs, curves: list[dict[str, Any]]) -> dict[str, Any]:
         """Add the figure to a stored result and mark it as computed here. What fails costs a note, never the result."""
-        id, arrays, figure = task.ids[i], arrays_of(pairs, task.images[i]), (task.config or {}).get("figure") or {}
+        id, arrays, figure = task.ids[i], arrays_of(pairs, task.images[i]), (task.config or {}).get("figure", {})
         folder = self.store.path(id)
         shown: dict[str, Any] = {"record": record, "files": [folder / name for name in (PAIRS, RECORD, CURVES, CONFIG)]}
-        if not figure.get("draw", True):
+        if figure is None or not figure.get("draw", True):
             mark_as_own(self.store, id)
             return shown
         try:

@@ -9,6 +9,7 @@ from eigexp.cli import main
 from eigexp.cli.sweep_progress import SweepProgress
 from eigexp.config.compose import compose
 from eigexp.experiment.run import run
+from eigexp.store import Store
 from eigexp.sweep.worker import TaskReport
 
 
@@ -42,3 +43,17 @@ def test_the_last_line_of_a_sweep_counts_each_kind_of_end(capsys):
         "[4/6] ln camera: unfinished (trainer.max_steps=1 ended the fit)",
         "2 of 6 tasks done, 1 tolerance not met, 1 failed, 1 without a result, 2 not computed; run the same command to continue.",
     ]
+
+
+def test_a_line_names_few_of_many_images_and_says_whose_numbers_it_has(tmp_path, capsys):
+    names = "[camera,coins,moon,page]"
+    overrides = ["model=ln", f"images.names={names}", "images.size=16", "images.batch_size=4", "logger=none", "figure=null"]
+    config = compose([*overrides, "callbacks.progress.mode=quiet", f"store='{tmp_path}'"])
+    outcome = run(config)
+    capsys.readouterr()
+    progress = SweepProgress(1, store=Store(tmp_path))
+    progress.show(
+        TaskReport(outcome.folders[0].name, "done", 0, 1.5), SimpleNamespace(model="ln", names=("camera", "coins", "moon", "page"))
+    )
+    line = capsys.readouterr().err
+    assert line.startswith("[1/1] ln camera, coins, ... (4 images): done, 1.5 s; of the first: largest ")

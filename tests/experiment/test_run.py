@@ -66,9 +66,10 @@ def test_a_figure_is_part_of_the_result(store):
 
 
 @pytest.mark.slow(1)
-def test_a_run_without_figures_stores_the_same_numbers(store, monkeypatch):
+@pytest.mark.parametrize("word", ["figure.draw=false", "figure=null"])
+def test_a_run_without_figures_stores_the_same_numbers(store, monkeypatch, word):
     monkeypatch.setattr(writer, "distortion_figure", lambda *args, **more: pytest.fail("a figure was drawn"))
-    assert main(["run", *SMALL, "store=results", "figure.draw=false"]) == 0
+    assert main(["run", *SMALL, "store=results", word]) == 0
     assert note_of(store) == "" or "figure" not in note_of(store)
     (id,) = store.ids()
     assert not (store.path(id) / "distortions.png").exists() and main(["plot", "distortions", id, "--store", "results"]) == 0
