@@ -45,15 +45,15 @@ def test_the_last_line_of_a_sweep_counts_each_kind_of_end(capsys):
     ]
 
 
+@pytest.mark.slow(3)
 def test_a_line_names_few_of_many_images_and_says_whose_numbers_it_has(tmp_path, capsys):
     names = "[camera,coins,moon,page]"
     overrides = ["model=ln", f"images.names={names}", "images.size=16", "images.batch_size=4", "logger=none", "figure=null"]
     config = compose([*overrides, "callbacks.progress.mode=quiet", f"store='{tmp_path}'"])
     outcome = run(config)
     capsys.readouterr()
+    task: Any = SimpleNamespace(model="ln", names=("camera", "coins", "moon", "page"))
     progress = SweepProgress(1, store=Store(tmp_path))
-    progress.show(
-        TaskReport(outcome.folders[0].name, "done", 0, 1.5), SimpleNamespace(model="ln", names=("camera", "coins", "moon", "page"))
-    )
+    progress.show(TaskReport(outcome.folders[0].name, "done", 0, 1.5), task)
     line = capsys.readouterr().err
     assert line.startswith("[1/1] ln camera, coins, ... (4 images): done, 1.5 s; of the first: largest ")
