@@ -18,7 +18,18 @@ from eigexp.experiment.run import run
 def store(tmp_path_factory):
     folder = tmp_path_factory.mktemp("store")
     for model in ("ln", "lg"):
-        run(compose([f"model={model}", "images.size=16", "logger=none", "callbacks.progress.mode=quiet", f"store='{folder}'"]))
+        run(
+            compose(
+                [
+                    f"model={model}",
+                    "images.size=16",
+                    "logger=none",
+                    "figure.draw=false",
+                    "callbacks.progress.mode=quiet",
+                    f"store='{folder}'",
+                ]
+            )
+        )
     return folder
 
 

@@ -14,7 +14,8 @@ from eigexp.report.commands import run_command
 from eigexp.store import Store
 from tests.warm import commands as warm
 
-TINY = ["model=ln", "images.size=24", "logger=none"]
+DRAWN = ["model=ln", "images.size=24", "logger=none"]
+TINY = [*DRAWN, "figure.draw=false"]
 
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
@@ -26,7 +27,7 @@ def eigexp(*words, cwd):
 
 @pytest.mark.slow(2)
 def test_run_prints_the_result_folder_last_and_a_second_run_computes_nothing(tmp_path):
-    first = eigexp("run", *TINY, cwd=tmp_path)
+    first = eigexp("run", *DRAWN, cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     folder = Path(first.stdout.splitlines()[-1])
     record = json.loads((folder / "record.json").read_text())
@@ -34,7 +35,7 @@ def test_run_prints_the_result_folder_last_and_a_second_run_computes_nothing(tmp
     assert (folder / "distortions.png").stat().st_size > 10_000
     assert not list((tmp_path / "outputs/results/checkpoints").glob("*"))
     before = (folder / "record.json").stat().st_mtime_ns
-    second = eigexp("run", *TINY, cwd=tmp_path)
+    second = eigexp("run", *DRAWN, cwd=tmp_path)
     assert second.returncode == 0 and Path(second.stdout.splitlines()[-1]) == folder
     assert (folder / "record.json").stat().st_mtime_ns == before
     assert "stored before" in second.stderr
@@ -179,7 +180,15 @@ def test_an_unwritable_store_says_so(tmp_path):
 @pytest.mark.slow(5)
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_the_same_command_finishes_with_the_same_numbers(tmp_path, signum):
-    slow = ["model=onoff", "images.size=64", "logger=none", "solver.tol=1e-6", "solver.max_steps=300", "callbacks.progress.mode=quiet"]
+    slow = [
+        "model=onoff",
+        "images.size=64",
+        "logger=none",
+        "figure.draw=false",
+        "solver.tol=1e-6",
+        "solver.max_steps=300",
+        "callbacks.progress.mode=quiet",
+    ]
     whole = eigexp("run", *slow, "store=whole", cwd=tmp_path)
     torn = ["-m", "eigexp", "run", *slow, "store=torn", "callbacks.checkpoint.every_steps=3"]
     process = warm.start(*torn, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

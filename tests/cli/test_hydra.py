@@ -12,7 +12,7 @@ from eigexp.cli import main
 from eigexp.store import Store
 from tests.sweep.sweeps import eigexp
 
-TINY = ["model=ln", "images.size=16", "logger=none", "callbacks.progress.mode=quiet"]
+TINY = ["model=ln", "images.size=16", "logger=none", "callbacks.progress.mode=quiet", "figure.draw=false"]
 MINE = '''
 import torch
 from lightning.pytorch import Callback

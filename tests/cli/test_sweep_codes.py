@@ -15,7 +15,7 @@ from eigexp.sweep.worker import TaskReport
 
 @pytest.mark.parametrize(("steps", "code", "count"), [(2, 3, "1 done (1 tolerance not met)"), (300, 0, "1 done")])
 def test_a_stored_result_that_did_not_converge_is_not_called_converged(tmp_path, capsys, steps, code, count):
-    overrides = ["model=ln", "images.size=16", "logger=none", f"solver.max_steps={steps}", f"store='{tmp_path}'"]
+    overrides = ["model=ln", "images.size=16", "logger=none", "figure.draw=false", f"solver.max_steps={steps}", f"store='{tmp_path}'"]
     run(compose([*overrides, "callbacks.progress.mode=quiet"]))
     capsys.readouterr()
     assert main(["sweep", *overrides]) == code

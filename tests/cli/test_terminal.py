@@ -14,6 +14,7 @@ from tests.warm import commands as warm
 RUN = ["-m", "eigexp", "run", "model=onoff", "images.size=40", "logger=none", "callbacks.progress.refresh_seconds=0"]
 COLOUR = re.compile(r"\x1b\[[0-9;]*\b(?:3[0-7]|9[0-7]|38;)[0-9;]*m")
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+PLAIN = "figure.draw=false"
 UNSET = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "SLURM_JOB_ID")
 
 
@@ -26,7 +27,7 @@ def on_a_terminal(cwd, *words, **env):
     """Standard output, and what a terminal of 120 columns got on standard error."""
     master, slave = pty.openpty()
     with tempfile.TemporaryFile() as out:
-        process = warm.start(*RUN, *words, cwd=cwd, env=environment(COLUMNS="120", **env), stdin=slave, stdout=out, stderr=slave)
+        process = warm.start(*RUN, PLAIN, *words, cwd=cwd, env=environment(COLUMNS="120", **env), stdin=slave, stdout=out, stderr=slave)
         os.close(slave)
         seen = _read(master)
         assert process.wait() == 0, seen.decode()
@@ -50,7 +51,7 @@ def _read(master):
 
 def in_a_log(cwd, *words, **env):
     if "PYTHONIOENCODING" not in env:
-        return warm.run(*RUN, *words, cwd=cwd, env=environment(**env))
+        return warm.run(*RUN, PLAIN, *words, cwd=cwd, env=environment(**env))
     command = [sys.executable, *RUN, *words]  # without the warm server: the interpreter reads it when it starts
     return subprocess.run(command, cwd=cwd, env=environment(**env), capture_output=True, text=True, encoding="ascii", check=False)
 

@@ -62,10 +62,11 @@ class Elsewhere:
 
 
 AN_ID = re.compile(r"(?=\w*\d)[0-9a-f]{4,16}")
-TINY = ["images.size=24", "logger=csv"]
+DRAWN = ["images.size=24", "logger=csv"]
+TINY = [*DRAWN, "figure.draw=false"]
 RESULT = "outputs/results/*/*/record.json"
 HOW: dict[str, Run | Script | Install | Elsewhere] = {
-    "scripts/run.sh": Script(["model=ln", *TINY]),
+    "scripts/run.sh": Script(["model=ln", *DRAWN]),
     "scripts/test.sh": Script(["-n", "0", "-p", "no:cacheprovider", "tests/test_nothing.py"]),
     "pip install .": Install(),
     **{f"pip install -e '.[{extra}]'": Install() for extra in ("docs", "dev", "remote", "psychophysics")},
@@ -92,10 +93,10 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
     **{command: Elsewhere("tests/docs/test_patches.py") for command in patch_commands()},
     "python -m scripts.trials": Shell("python -m scripts.trials --quick --family 'two levels'"),
     "python -m scripts.trials --quick": Shell("python -m scripts.trials --quick --family 'rank 12'"),
-    "eigexp run": Run(["model=lg", *TINY], RESULT),
+    "eigexp run": Run(["model=lg", *DRAWN], "outputs/results/*/*/distortions.png"),
     "eigexp run model=lgg images.names=[coffee] images.size=128": Run(TINY, RESULT),
     "eigexp run model=resnet18 model.layer=layer2 images=folder images.path=photos/ images.grey=false solver.k=5": Run(
-        ["model.weights=random", "images.size=32", "logger=csv", "solver.k=1", "solver.tol=1e-2"], RESULT
+        ["model.weights=random", "images.size=32", "logger=csv", "figure.draw=false", "solver.k=1", "solver.tol=1e-2"], RESULT
     ),
     "eigexp run model=lgg images=folder images.path=photos/ solver.k=3": Run(["solver.k=1", *TINY], RESULT),
     "eigexp run -m model=ln,lg,lgg,onoff": Run(["model=lg,lgg", *TINY], RESULT),
@@ -104,7 +105,7 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
     "eigexp run --config-dir conf experiment=mine": Run(["model=lg", *TINY], RESULT),
     "eigexp run noise._target_=mylab.noise.Gain noise.deviation=0.2": Run(["model=ln", *TINY], RESULT),
     "eigexp run model=timm model.architecture=resnet18 model.weights=random model.layer=layer1 images.size=64 images.grey=false": Run(
-        ["images.size=32", "solver.tol=1e-2", "logger=csv"], RESULT
+        ["images.size=32", "solver.tol=1e-2", "logger=csv", "figure.draw=false"], RESULT
     ),
     "eigexp run model=lg subspace=mask subspace.shape=disk subspace.extent=0.5": Run(TINY, RESULT),
     **{f"eigexp run model=onoff noise={noise}": Run(TINY, RESULT) for noise in ("poisson", "negative_binomial noise.dispersion=0.5")},
@@ -121,7 +122,7 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
     "eigexp sweep model=onoff subspace=band subspace.high=0.05,0.1,0.2,0.4": Run(["subspace.high=0.1,0.2", *TINY], RESULT),
     "eigexp run experiment=pair model=onoff against=lg floor=1e-2 images.size=32": Run(TINY, RESULT),
     "eigexp sweep experiment=pair model=ln,lg,lgg,onoff against=ln,lg,lgg,onoff images.size=20": Run(
-        ["model=ln", "against=lg,onoff", "logger=csv"], RESULT
+        ["model=ln", "against=lg,onoff", "logger=csv", "figure.draw=false"], RESULT
     ),
     "eigexp run model=onoff norm=csf norm.distance=70 images.size=64": Run(TINY, RESULT),
     "eigexp sweep model=lg,onoff images.size=32": Run(["model=lg", *TINY], RESULT),
@@ -137,9 +138,9 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
     "eigexp principal --models ln,lg,lgg,onoff --floor 1e-2 images.size=20": Run(["images.size=16"], "outputs/principal/camera.json"),
     "eigexp run logger=wandb logger.wandb.mode=offline": Run(["model=lg", "images.size=24"], "outputs/wandb/offline-run-*"),
     "eigexp wandb sync --dry-run": Run(),
-    "eigexp run logger=csv": Run(["model=lg", "images.size=24"], "outputs/logs/*/metrics.csv"),
+    "eigexp run logger=csv": Run(["model=lg", "images.size=24", "figure.draw=false"], "outputs/logs/*/metrics.csv"),
     "eigexp run logger=[csv,tensorboard]": Run(["model=lg", "images.size=24"], "outputs/tensorboard/**/events*"),
-    "eigexp run logger=none": Run(["model=lg", "images.size=24"], RESULT),
+    "eigexp run logger=none": Run(["model=lg", "images.size=24", "figure.draw=false"], RESULT),
     "eigexp run model._target_=mylab.models.Retina model.name=retina model.weights=retina.safetensors": Run(TINY, RESULT),
     "eigexp results --format table": Run(),
     "eigexp results --pairs": Run(),
@@ -148,10 +149,10 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
     "eigexp report": Run([], "outputs/report.html"),
     "eigexp report --where model=onoff --output onoff.html": Run([], "onoff.html"),
     "eigexp run model=efficientnet_lite0 'model.layer=[_blocks.1,_blocks.4,_blocks.10]' images.grey=false images.size=64": Run(
-        ["images.size=32", "model.layer=[_blocks.1,_blocks.4]", "logger=csv"], "outputs/results/cross/*.json"
+        ["images.size=32", "model.layer=[_blocks.1,_blocks.4]", "logger=csv", "figure.draw=false"], "outputs/results/cross/*.json"
     ),
     "eigexp run model=efficientnet_lite0 model.layer=_blocks.0 images.names=[coffee] images.grey=false images.size=64 solver=sparse "
-    "dtype=float64": Run(["images.size=20", "logger=csv"], RESULT),
+    "dtype=float64": Run(["images.size=20", "logger=csv", "figure.draw=false"], RESULT),
     "eigexp plot cross --output layers.pdf": Run([], "layers.pdf"),
     "eigexp results --cross --format csv": Run(),
     "eigexp sweep experiment=berardino2017": Run(["model=ln,lg", "images.size=24", "images.names=[coins]"], RESULT),
@@ -282,7 +283,7 @@ def prepared(tmp_path_factory):
     (folder / "conf/experiment/mine.yaml").write_text("# @package _global_\nseed: 3\n")
     generator = torch.Generator().manual_seed(0)
     save_file({"filter.weight": torch.randn(2, 1, 5, 5, generator=generator), "filter.bias": torch.zeros(2)}, folder / "retina.safetensors")
-    small = ["images.size=24", "logger=none", "callbacks.progress.mode=quiet"]
+    small = ["images.size=24", "logger=none", "figure.draw=false", "callbacks.progress.mode=quiet"]
     serial(["model=onoff,ln", *small], folder / "outputs/results")
     serial(["model=lg", *small], folder / "other/results")
     layers = ["model._target_=tests.models.small_network.SmallNetwork", "model.name=small", "model.layer=[stem,head]"]

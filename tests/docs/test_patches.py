@@ -14,7 +14,10 @@ import pytest
 from tests.docs.documented import ROOT, arguments, patches, replaced
 from tests.warm import commands as warm
 
-SMALL = {"run": ["images.size=24", "logger=csv", "callbacks.progress.mode=quiet"], "sweep": ["images.size=24", "logger=none"]}
+SMALL = {
+    "run": ["images.size=24", "logger=csv", "figure.draw=false", "callbacks.progress.mode=quiet"],
+    "sweep": ["images.size=24", "logger=none"],
+}
 PATCHES = {Path(lines[0].split()[-1]).name: lines for lines in patches()}
 _ROW = re.compile(r"^\| \[(?P<kind>[\w ]+)\]\(#[\w-]+\) \|[^|]+\|(?P<files>[^|]+)\|(?P<row>[^|]*)\| `(?P<patch>[\w.]+)` \|$", re.MULTILINE)
 TABLE = {row["patch"]: row for row in _ROW.finditer((ROOT / "docs" / "extend.md").read_text(encoding="utf-8"))}

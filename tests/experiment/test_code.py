@@ -37,7 +37,14 @@ def computed(tmp_path, monkeypatch):
         (tmp_path / "ownmodel.py").write_text(MODEL.replace(old, new) if old else MODEL)
         sys.modules.pop("ownmodel", None)
         importlib.invalidate_caches()
-        words = ["model._target_=ownmodel.Net", "images.size=8", "logger=none", "solver=exact", "callbacks.progress.mode=quiet"]
+        words = [
+            "model._target_=ownmodel.Net",
+            "images.size=8",
+            "logger=none",
+            "figure.draw=false",
+            "solver=exact",
+            "callbacks.progress.mode=quiet",
+        ]
         outcome = run(compose([*words, f"store='{tmp_path / 'store'}'"]))
         return set(Store(tmp_path / "store").ids()), set(outcome.reused)
 

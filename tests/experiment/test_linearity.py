@@ -13,7 +13,7 @@ from eigexp.experiment.run import run
 from eigexp.report.linearity import by_eigenindex, linear_up_to
 from eigexp.store import Result, Store
 
-QUIET = ["images.size=24", "logger=none", "callbacks.progress.mode=quiet"]
+QUIET = ["images.size=24", "logger=none", "figure.draw=false", "callbacks.progress.mode=quiet"]
 NETWORKS = """
 import torch
 class Relu(torch.nn.Module):

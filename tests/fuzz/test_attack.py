@@ -16,7 +16,7 @@ from scripts.attack import ATTACKS
 from scripts.soak import SWEEP, Soak
 
 SCALE = float(os.environ.get("EIGEXP_ATTACK_SCALE", "0.005"))
-SHORT = ("model=ln", "images.names=[camera,coins]", "images.size=16", "solver=krylov,power", *SWEEP[-3:])
+SHORT = ("model=ln", "images.names=[camera]", "images.size=16", "solver=krylov,power", *SWEEP[-3:])
 
 
 @pytest.mark.slow(5)

@@ -73,7 +73,15 @@ def test_layers_have_the_noise_of_their_own_responses():
 
 
 def small(tmp_path, *overrides):
-    words = ["model=lg", "images.size=16", "logger=none", f"store={tmp_path}", "callbacks.progress.mode=quiet", *overrides]
+    words = [
+        "model=lg",
+        "images.size=16",
+        "logger=none",
+        "figure.draw=false",
+        f"store={tmp_path}",
+        "callbacks.progress.mode=quiet",
+        *overrides,
+    ]
     return OmegaConf.to_container(compose(words), resolve=True)
 
 

@@ -152,7 +152,7 @@ def test_norms_are_generalised_problems(dtype, subspace, tmp_path):
 
 @pytest.mark.slow(1)
 def test_a_run_of_a_pair(tmp_path):
-    words = ("experiment=pair", "model=onoff", "against=lg", "images.size=20")
+    words = ("experiment=pair", "model=onoff", "against=lg", "images.size=20", "figure.draw=false")
     plain = small(tmp_path, *words)
     outcome = run(plain)
     result = Store(tmp_path).read(outcome.folders[0].name)

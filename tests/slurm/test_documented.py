@@ -5,7 +5,15 @@ from tests.docs.documented import arguments, commands, replaced
 from tests.slurm.cluster import wait_until
 from tests.sweep.sweeps import eigexp
 
-HERE = ["launcher.partition=low", "launcher.gpus=0", "images.size=24", "images.names=[camera,coins]", "model=ln,lg", "logger=none"]
+HERE = [
+    "launcher.partition=low",
+    "launcher.gpus=0",
+    "images.size=24",
+    "images.names=[camera,coins]",
+    "model=ln,lg",
+    "logger=none",
+    "figure.draw=false",
+]
 
 
 def test_submitted_and_followed_as_the_page_says(cluster, around, tmp_path):

@@ -102,7 +102,15 @@ def test_documented_commands(bucket, tmp_path, monkeypatch, capsys):
     assert len(documented) == 4 and Store("outputs/results").ids() == Store(bucket).ids() != []
 
 
-SWEEP = ["model=ln", "images.names=[camera,coins]", "images.size=16", "solver.k=1,2", "logger=none", "callbacks.progress.mode=quiet"]
+SWEEP = [
+    "model=ln",
+    "images.names=[camera,coins]",
+    "images.size=16",
+    "solver.k=1,2",
+    "logger=none",
+    "figure.draw=false",
+    "callbacks.progress.mode=quiet",
+]
 
 
 def shown(capsys, command, *words):

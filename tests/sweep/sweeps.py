@@ -19,7 +19,8 @@ from tests.warm import commands as warm
 from tests.warm.process import Process
 
 ROOT = Path(__file__).parents[2]
-SMALL = ["images.size=32", "logger=none", "callbacks.checkpoint.every_steps=3"]
+DRAWN = ["images.size=32", "logger=none", "callbacks.checkpoint.every_steps=3"]
+SMALL = [*DRAWN, "figure.draw=false"]  # a figure takes three quarters of the time of a small task
 SLOW = ["+callbacks.slow._target_=tests.sweep.slow.Slow"]
 
 

@@ -24,6 +24,7 @@ from tests.sweep.sweeps import eigexp, own_handlers
 
 SMALL = [
     "images.size=8",
+    "figure.draw=false",
     "logger=none",
     "callbacks.progress.mode=quiet",
     "model=ln",

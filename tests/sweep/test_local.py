@@ -12,12 +12,13 @@ import pytest
 from eigexp.store import Store
 from eigexp.store.maintenance import prune
 
-from tests.sweep.sweeps import SLOW, SMALL, begin, eigexp, same_numbers, serial  # isort: skip
+from tests.sweep.sweeps import DRAWN, SLOW, SMALL, begin, eigexp, same_numbers, serial  # isort: skip
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("local")]
 
 SIX = ["model=ln,lg", "images.names=[camera,coins,coffee]", *SMALL, "launcher.processes=2"]
-KILLS = 10
+KILLED = [*SIX[:2], *DRAWN, *SLOW]  # also while it draws, and between a record and its figure
+KILLS = 6
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def kill_again_and_again(folder, kills, seed=0):
     """Kills the process group of a sweep after a random number of files that it writes; nothing stored may change."""
     rng, store, seen, killed = random.Random(seed), store_in(folder), {}, 0
     while killed < kills and len(store.ids()) < 6:
-        process = begin(folder, "sweep", *SIX[:-1], *SLOW, alone=True)
+        process = begin(folder, "sweep", *KILLED, alone=True)
         before, left = written(store), rng.randint(1, 20)
         while process.poll() is None and left:
             time.sleep(0.002)

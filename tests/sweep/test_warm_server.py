@@ -17,7 +17,7 @@ from tests.sweep.bugs import Buggy
 from tests.sweep.sweeps import environment, same_numbers, serial
 from tests.warm import commands as warm
 
-SMALL = ["images.size=8", "images.names=[camera,coins,moon]", "logger=none"]
+SMALL = ["images.size=8", "images.names=[camera,coins,moon]", "logger=none", "figure.draw=false"]
 BUGGY = ["model=ln", "~model.name", f"model._target_={Buggy.__module__}.Buggy", "+model.kind=kills,none"]
 
 

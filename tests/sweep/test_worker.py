@@ -30,7 +30,15 @@ def planned(tmp_path):
 
     def report(run, *overrides):
         (task,) = make_plan(
-            ["model=ln", "images.size=16", "logger=none", "callbacks.progress.mode=quiet", f"store='{tmp_path}'", *overrides]
+            [
+                "model=ln",
+                "images.size=16",
+                "logger=none",
+                "figure.draw=false",
+                "callbacks.progress.mode=quiet",
+                f"store='{tmp_path}'",
+                *overrides,
+            ]
         )
         write_tasks(store, [task], {"launcher": "test"})
         found, _ = run_task(store, task.id, run, None)  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("devices")]
 
 IMAGES = ["model=ln", "images.names=[camera,coins,coffee]", "trainer.accelerator=cpu", *SMALL]
 BLOCK = ["model=lg", "solver=power", "solver.k=3", "solver.tol=0.02", "images.names=[camera,coins]", "images.size=16"]
-BLOCK = [*BLOCK, "logger=none", "callbacks.checkpoint.every_steps=3", "trainer.accelerator=cpu"]
+BLOCK = [*BLOCK, "logger=none", "figure.draw=false", "callbacks.checkpoint.every_steps=3", "trainer.accelerator=cpu"]
 WHO = ["+callbacks.who._target_=tests.sweep.slow.Who", "+callbacks.who.path=who.txt"]
 TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "eigexp"]
 OURS = ["-m", "eigexp"]
