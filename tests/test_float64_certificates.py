@@ -56,6 +56,7 @@ def assert_holds(pairs, truth, slack=1e-12):
     assert (expected <= pairs.intervals[:, 1] + slack * truth[0]).all()
 
 
+@pytest.mark.slow(0.5)
 @pytest.mark.parametrize("name", FRONT_ENDS)
 def test_front_ends_hold_to_float64(name):
     image, model = coins(40), FRONT_ENDS[name]

@@ -77,22 +77,26 @@ def test_wheel_holds_every_module_and_data_file(wheel):
     assert "eigexp/py.typed" in wanted
 
 
+@pytest.mark.slow(0.1)
 def test_wheel_holds_nothing_else(wheel):
     top = {name.split("/")[0] for name in wheel.namelist()}
     assert {name for name in top if not name.endswith(".dist-info")} == {"eigexp"}
 
 
+@pytest.mark.slow(0.1)
 def test_wheel_names_its_command_and_licence(wheel):
     text = {name.rsplit("/", 1)[-1]: name for name in wheel.namelist() if ".dist-info/" in name}
     assert "eigexp = eigexp.cli:main" in wheel.read(text["entry_points.txt"]).decode()
     assert "LICENSE" in text
 
 
+@pytest.mark.slow(0.5)
 def test_configuration_composes_from_the_wheel(installed, tmp_path):
     run = run_from(installed, tmp_path, "-c", COMPOSE, str(installed))
     assert (run.returncode, run.stdout.strip()) == (0, "0 outputs/results"), run.stderr
 
 
+@pytest.mark.slow(0.5)
 def test_hydra_main_finds_the_configuration_of_the_wheel(installed, tmp_path):
     (tmp_path / "main.py").write_text(FROM_ANYWHERE)
     run = run_from(installed, tmp_path, "main.py", "seed=7", "hydra.run.dir=.", "hydra.output_subdir=null")

@@ -43,6 +43,7 @@ def test_load_gives_a_frame(store):
         eigexp.results.load(store, ["nosuch=1"])
 
 
+@pytest.mark.slow(0.1)
 def test_columns_are_chosen(store, capsys):
     assert main(["results", "--store", str(store), "--format", "csv", "--columns", "model,top", "--where", "model=ln"]) == 0
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
@@ -53,6 +54,7 @@ def test_columns_are_chosen(store, capsys):
     assert "Did you mean model" in capsys.readouterr().err
 
 
+@pytest.mark.slow(0.5)
 def test_parquet_goes_to_a_file(store, tmp_path, capsys):
     import pandas
 

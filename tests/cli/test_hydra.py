@@ -238,6 +238,7 @@ def test_launchers_of_hydra_run_each_point_in_a_process_of_its_own(here, launche
     assert {record["model"] for record in records()} == {"ln", "lg"}
 
 
+@pytest.mark.slow(1)
 def test_a_checkpoint_of_lightnings_own_callback_is_resumed_bit_for_bit(here):
     saver = "callbacks.saver._target_=lightning.pytorch.callbacks.ModelCheckpoint"
     every = ["callbacks.saver.dirpath=saved", "callbacks.saver.every_n_train_steps=1", "callbacks.saver.save_top_k=-1"]

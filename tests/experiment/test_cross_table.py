@@ -69,6 +69,7 @@ def test_each_layer_has_the_result_that_it_has_alone(several, alone):
     assert [store.read(folder.name).record["layer"] for folder in outcome.folders] == [*LAYERS, *LAYERS]
 
 
+@pytest.mark.slow(1)
 def test_the_table_has_each_layers_eigenvalues_on_its_diagonal(several):
     _, outcome = several
     for path in outcome.tables:
@@ -80,6 +81,7 @@ def test_the_table_has_each_layers_eigenvalues_on_its_diagonal(several):
         assert np.allclose(np.diag(table.relative(0)), 1, rtol=1e-6)
 
 
+@pytest.mark.slow(0.1)
 def test_off_the_diagonal_it_is_that_of_the_dense_jacobians(several):
     store, outcome = several
     assert len(outcome.tables) == 2

@@ -96,6 +96,7 @@ def test_power_and_its_alias_have_one_id():
     assert identity("solver=power", "solver.k=2") == identity("solver=subspace", "solver.k=2")
 
 
+@pytest.mark.slow(1)
 def test_a_moved_and_renamed_class_keeps_its_id(monkeypatch):
     moved = ModuleType("eigexp.solvers.elsewhere")
     moved.Renamed = dataclass(frozen=True)(type("Renamed", (Krylov,), {"__module__": moved.__name__, "name": "krylov"}))

@@ -119,6 +119,7 @@ def test_a_result_that_was_changed_is_set_aside_and_made_again(checkpoint, inter
     assert same_numbers(store, interrupted[2]) and verify(store) == []
 
 
+@pytest.mark.slow(1)
 def test_checkpoints_that_nobody_wants_are_pruned(checkpoint, tmp_path, capsys):
     stray = checkpoint.with_name(".0123456789abcdef.ckpt.tmp")
     stray.write_bytes(b"")

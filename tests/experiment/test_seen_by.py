@@ -55,6 +55,7 @@ def test_values_are_those_of_the_dense_matrix(store, noise):
     assert noise is not None or own == pytest.approx(result.record["eigenvalues"], rel=1e-4, abs=1e-7)
 
 
+@pytest.mark.slow(1)
 def test_layers_of_a_network_are_as_in_its_cross_table(store):
     (table,) = cross_tables(store, [])
     network = {"head": "tests.models.small_network.SmallNetwork"}

@@ -57,6 +57,7 @@ def test_torchvision_normalises_inside():
     assert torch.allclose(model(x), model.network((x - mean) / std), atol=1e-6)
 
 
+@pytest.mark.slow(1)
 def test_timm_normalises_inside():
     timm = pytest.importorskip("timm")
     model = zoo.timm_model("resnet10t", "random")

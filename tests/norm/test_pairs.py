@@ -85,6 +85,7 @@ def counted(matrix, counts):
     return LinearOperator(matrix.shape, matvec=product, matmat=product, dtype=np.float64)
 
 
+@pytest.mark.slow(0.7)
 def test_fewer_products_than_lobpcg(models, jacobians, photograph):
     """Of both models, to the same residual; SciPy's two ends are two runs."""
     floor, mine, other = 1e-4, "onoff", "lg"
@@ -170,12 +171,14 @@ def test_a_run_of_a_pair(tmp_path):
     assert [row["predicted_dprime"] for row in rows if row.get("eigenvalue") is not None] == [None] * 4
 
 
+@pytest.mark.slow(1)
 def test_a_run_with_a_norm(tmp_path):
     result = Store(tmp_path).read(run(small(tmp_path, "norm=csf", "images.batch_size=2", "images.names=[camera,coffee]")).folders[0].name)
     assert result.record["identity"]["norm"] == {"name": "csf"} and result.record["settings"]["norm.distance"] == 57.0
     assert any("ratios" in note for note in result.record["notes"])
 
 
+@pytest.mark.slow(1)
 def test_the_class_for_notebooks_has_the_numbers_of_the_command(tmp_path):
     path = f"{tmp_path}/w.npy"
     np.save(path, np.random.default_rng(0).uniform(0.2, 3, (16, 16)))

@@ -94,6 +94,7 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
+@pytest.mark.slow(0.7)
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the resident memory from /proc")
 @pytest.mark.parametrize("method", ["program", "double_backward", "forward"])
 def test_products_do_not_pile_up_memory(method):

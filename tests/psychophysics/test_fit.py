@@ -45,6 +45,7 @@ def test_intervals_of_threshold_and_d_hold_the_truth(task):
     assert d.predicted == pytest.approx(np.log(8.5))
 
 
+@pytest.mark.slow(0.7)
 def test_the_bootstrap_repeats_the_fit_itself():
     """For the data themselves its grid gives psignifit's own posterior mean; for others nearly that of a fit with a grid of their own."""
     rng = np.random.default_rng(1)

@@ -205,6 +205,7 @@ def test_five_hundred_results_would_stay_below_fifteen_megabytes(tmp_path, monke
     assert write_page(Store(tmp_path / "store"), tmp_path / "page.html").stat().st_size < 15e6 / 5
 
 
+@pytest.mark.slow(1)
 def test_twenty_colour_results_stay_below_five_megabytes(tmp_path):
     """The worst case: noise in every picture, so that nothing compresses."""
     rng = np.random.default_rng(0)

@@ -75,6 +75,7 @@ def test_several_results_have_a_file_each(store, tmp_path):
     assert all(p.path.parent == tmp_path / "deep" for p in plotted)
 
 
+@pytest.mark.slow(1)
 def test_without_output_files_are_named_by_kind_and_id(store, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (plotted,) = plot(store, "curves", [of(store, "ln")])

@@ -14,7 +14,7 @@ def pytest_collection_modifyitems(items):
     in_one_process(items, Path(__file__).parent)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # and not of the session, at whose end its daemons would keep all waiting
 def cluster():
     with throw_away(Cluster, "Slurm", missing()) as cluster:
         yield cluster

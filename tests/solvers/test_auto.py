@@ -92,6 +92,7 @@ def test_a_krylov_space_begins_where_factors_of_the_jacobian_would_be_too_large(
     assert image.fisher_vector_products == A.fisher_vector_products[0] > 0
 
 
+@pytest.mark.slow(1)
 def test_a_krylov_space_that_takes_long_gives_way_to_the_jacobian(caplog):
     n = 310  # more than a space holds before it restarts
     problem = Problem(n, n, (tuple(torch.logspace(0, -8, n, dtype=torch.float64).tolist()),))
@@ -110,6 +111,7 @@ def test_a_krylov_space_that_takes_long_gives_way_to_the_jacobian(caplog):
     assert state.images[0].fisher_vector_products == n + n / 2
 
 
+@pytest.mark.slow(0.5)
 def test_a_krylov_space_goes_on_where_there_is_no_memory_for_the_jacobian(caplog, monkeypatch):
     n = 310
     A = Problem(n, n, (tuple(torch.logspace(0, -8, n, dtype=torch.float64).tolist()),)).operator()

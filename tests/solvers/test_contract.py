@@ -1,5 +1,6 @@
 """What every solver promises, over one table of solver x problem."""
 
+from functools import cache
 from itertools import pairwise
 
 import pytest
@@ -41,14 +42,20 @@ def expected_index(name: str, n: int, k: int) -> list[int]:
     return wanted_indices(n, k, 0 if name == "randomized_svd" else k).tolist()
 
 
+@cache
+def solved(name, problem, dtype, k, seed=0):
+    """Return operator, solver and last state, which several tests look at."""
+    A, solver = PROBLEMS[problem].operator(dtype), SOLVERS[name](k)
+    return A, solver, run(solver, A, seed)
+
+
 @each_dtype
 @each_problem
 @pytest.mark.parametrize("k", [1, 3, 10])
 def test_values_and_labels_agree_with_the_known_spectrum(name, problem, dtype, k):
+    k = min(k, PROBLEMS[problem].n)
+    _, solver, state = solved(name, problem, dtype, k)
     problem = PROBLEMS[problem]
-    k = min(k, problem.n)
-    A, solver = problem.operator(dtype), SOLVERS[name](k)
-    state = run(solver, A)
     for truth, pairs, image in zip(problem.truth, solver.pairs(state), state.images, strict=True):
         assert image.status == "converged"
         assert pairs.eigenindex.tolist() == expected_index(name, problem.n, k)
@@ -61,9 +68,8 @@ def test_values_and_labels_agree_with_the_known_spectrum(name, problem, dtype, k
 @each_dtype
 @each_problem
 def test_own_residuals_equal_fresh_ones(name, problem, dtype):
+    A, solver, state = solved(name, problem, dtype, min(3, PROBLEMS[problem].n))
     problem = PROBLEMS[problem]
-    A, solver = problem.operator(dtype), SOLVERS[name](min(3, problem.n))
-    state = run(solver, A)
     for truth, own, certified in zip(
         problem.truth, solver.progress(state), certify(A, solver.pairs(state), solver=solver, state=state), strict=True
     ):
@@ -107,8 +113,7 @@ def test_resumed_from_disk_equals_uninterrupted_bit_for_bit_from_every_step(name
 @each_solver
 @pytest.mark.parametrize("start", [0, 1, 3])
 def test_a_whole_run_resumed_from_disk_equals_uninterrupted(name, start):
-    A, solver = PROBLEMS["three images"].operator(precision(name)), SOLVERS[name](2)
-    uninterrupted = run(solver, A, seed=3)
+    A, solver, uninterrupted = solved(name, "three images", precision(name), 2, seed=3)
     state = through_disk(solver, trajectory(solver, A)[start])
     while not solver.done(state):
         state = solver.step(A, state)

@@ -56,6 +56,7 @@ def test_both_ends_are_proven_and_true(seed, channels, height, width, k):
         assert torch.allclose(pairs.eigenvalues[k:], values[-k:], rtol=1e-6, atol=0)
 
 
+@pytest.mark.slow(0.7)
 def test_a_trained_first_block_is_known_to_a_millionth_of_its_bottom():
     model = prepare_model(efficientnet_lite0(), layer="_blocks.0", weights="default").double()
     A = linearise(model, SkimageImages(names=["coffee"], size=20, grey=False)[0].pixels[None].double())

@@ -90,6 +90,7 @@ def test_a_step_makes_few_calls_and_waits_once(model, k):
     assert sum(reads for _, _, reads in counts) <= 1.5 * len(counts)
 
 
+@pytest.mark.slow(0.7)
 def test_a_restart_waits_no_more_often():
     counts = steps(linearise(OnOff(), coins(32)), Krylov(k=2, max_basis=24))
     assert max(reads for same, _, reads in counts if same) == 1

@@ -152,6 +152,7 @@ def handlers():
         yield
 
 
+@pytest.mark.slow(1)
 def test_of_many_writers_at_once_one_creates_an_object(bucket):
     remote, won = Remote(bucket), []
 

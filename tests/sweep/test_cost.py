@@ -15,6 +15,7 @@ CASES = [case for case in costs.CASES if not any(word.startswith("images.size=")
 CASES += [["model=lgg", "dtype=float64", "solver.tol=1e-6"], ["model=onoff", "solver.k_bottom=0"]]
 
 
+@pytest.mark.slow(0.4)
 @pytest.mark.parametrize("case", CASES, ids=" ".join)
 def test_products_are_within_a_factor_of_two(tmp_path, case):
     expected, taken = costs.costs([*costs.COMMON, "images.size=32", "figure.draw=false", *case], tmp_path)

@@ -87,9 +87,14 @@ def test_400_rows_after_two_kills(tmp_path):
         while not all(kind(path, "exit") for path in files()):
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        time.sleep(1.1)  # W&B names the folder of a run by the second in which it starts
 
-    killed_twice(lambda: WandbRuns(save_dir=tmp_path, mode="offline", least_seconds=0), written)
+    def in_a_new_second():
+        second = int(time.time())
+        while files() and int(time.time()) == second:  # by which W&B names the folder of a run
+            time.sleep(0.01)
+        return WandbRuns(save_dir=tmp_path, mode="offline", least_seconds=0)
+
+    killed_twice(in_a_new_second, written)
     written(WandbRuns(save_dir=tmp_path, mode="offline"))
     assert [row["solver/step"] for path in files() for row in history(path)] == list(range(1, 401))
 
@@ -175,6 +180,7 @@ def test_pictures_have_their_pixels_and_captions(sent):
                 assert (np.asarray(picture.convert("L")) == pixels).all()
 
 
+@pytest.mark.slow(0.1)
 def test_the_table_has_a_row_for_each_pair(sent):
     for result, path in sent:
         table = json.loads((path.parent / "files" / media(path)["results"]["path"]).read_text())
@@ -187,6 +193,7 @@ def test_the_table_has_a_row_for_each_pair(sent):
         assert {tuple(row[:3]) for row in table["data"]} == {("ln", None, record["image"]["name"])}
 
 
+@pytest.mark.slow(0.1)
 def test_the_artifact_is_pairs_and_record(sent):
     for result, path in sent:
         (artifact,) = [artifact for artifact in kind(path, "artifact") if artifact.type == "eigenpairs"]  # beside the table's own
@@ -199,6 +206,7 @@ def test_the_artifact_is_pairs_and_record(sent):
             assert entry.local_path == str(result.folder / name)
 
 
+@pytest.mark.slow(0.1)
 def test_the_summary_compares_results(sent):
     for result, path in sent:
         known, record = summary(path), result.record
