@@ -23,6 +23,13 @@ def in_one_process(items: Iterable[Any], folder: Path) -> None:
             item.add_marker(pytest.mark.xdist_group("clusters"))
 
 
+def end_with_folder(name: str, folder: Path, item: Any, nextitem: Any) -> None:
+    """End a fixture of the session after the last test of a folder: at the session's end, the other workers would wait for it."""
+    if nextitem is None or nextitem.path.parent != folder:
+        for definition in item._fixtureinfo.name2fixturedefs.get(name, ()):
+            definition.finish(item._request)
+
+
 @contextmanager
 def throw_away(make: Callable[[Path], Any], name: str, missing: Sequence[str]) -> Iterator[Any]:
     """Give a running cluster. The test is skipped, with the reason, where there can be none."""

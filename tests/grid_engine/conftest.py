@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemons import in_one_process, throw_away
+from tests.daemons import end_with_folder, in_one_process, throw_away
 from tests.grid_engine.cluster import GridEngine, missing
 from tests.sweep.sweeps import environment
 
@@ -14,7 +14,12 @@ def pytest_collection_modifyitems(items):
     in_one_process(items, Path(__file__).parent)
 
 
-@pytest.fixture(scope="package")  # and not of the session, at whose end its daemons would keep all waiting
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item, nextitem):
+    end_with_folder("grid", Path(__file__).parent, item, nextitem)
+
+
+@pytest.fixture(scope="session")
 def grid():
     with throw_away(GridEngine, "Grid Engine", missing()) as grid:
         yield grid

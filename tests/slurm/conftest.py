@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemons import in_one_process, throw_away
+from tests.daemons import end_with_folder, in_one_process, throw_away
 from tests.slurm.cluster import Cluster, missing
 from tests.sweep.sweeps import eigexp, environment
 
@@ -14,7 +14,12 @@ def pytest_collection_modifyitems(items):
     in_one_process(items, Path(__file__).parent)
 
 
-@pytest.fixture(scope="package")  # and not of the session, at whose end its daemons would keep all waiting
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item, nextitem):
+    end_with_folder("cluster", Path(__file__).parent, item, nextitem)
+
+
+@pytest.fixture(scope="session")
 def cluster():
     with throw_away(Cluster, "Slurm", missing()) as cluster:
         yield cluster
