@@ -20,7 +20,7 @@ from tests.warm.process import Process
 
 ROOT = Path(__file__).parents[2]
 DRAWN = ["images.size=32", "logger=none", "callbacks.checkpoint.every_steps=3"]
-SMALL = [*DRAWN, "figure.draw=false"]  # a figure takes three quarters of the time of a small task
+SMALL = [*DRAWN, "figure.draw=false"]  # a figure takes most of the time of a small task
 SLOW = ["+callbacks.slow._target_=tests.sweep.slow.Slow"]
 
 
