@@ -48,7 +48,7 @@ def measure(name: str) -> dict[str, Any]:
     needed = _peak() - before + float64_bytes(A.inner)
     A = CountedOperator(linearise(model, image))
     clock, rows, solver = time.process_time(), 0, Krylov()
-    state = solver.init(A, 0)
+    state: Any = solver.init(A, 0)
     while not solver.done(state):
         state = solver.step(A, state)
         rows = max(rows, len(state.images[0].space))
