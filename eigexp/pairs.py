@@ -98,6 +98,7 @@ class EigenPairs:
         fisher_vector_products: products spent on this image, the certificate's included.
         steps: solver steps spent on this image.
         notes: further information about the result, one sentence each.
+        facts: further keys of the record, plain values, where the pairs are of another problem than one model's.
     """
 
     eigenindex: Eigenindices
@@ -117,6 +118,7 @@ class EigenPairs:
     fisher_vector_products: float
     steps: int
     notes: tuple[str, ...] = field(default=())
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Return what is known about each pair, without the arrays."""

@@ -46,6 +46,9 @@ def certify(
             and widens the intervals by the rounding that is measured there.
     """
     progress = solver.progress(state)
+    own = solver.certificate(A, pairs, state, progress)
+    if own is not None:
+        return own
     precise, problem = _precise_operator(A, max((len(p.eigenindex) for p in pairs), default=0), precision)
     measured = [measure(A, i, p, progress[i], precise, problem) for i, p in enumerate(pairs)]
     found = [_certificate(A, p, progress[i], solver, measured[i]) for i, p in enumerate(pairs)]

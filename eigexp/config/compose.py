@@ -32,6 +32,7 @@ _MAY_BE_NULL = ("experiment", "debug", "hparams_search")
 _LIST_GROUPS = ("callbacks", "logger")  # whose options merge
 _WITHOUT_EFFECT = ("hydra.run.dir", "hydra.job.chdir", "hydra.output_subdir")  # keys of Hydra for folders that are not made here
 _AGAINST = re.compile(r"^against=(?!null$)")  # takes the options of model
+_SEVERAL = re.compile(r"^against=\[(?P<names>.*)\]$")  # or a list of them
 _VALUE_KEY = re.compile(r"[\w.]+")
 _LIST = re.compile(r"\+*(?P<group>[\w/]+)=(?P<value>\[.*\])")
 
@@ -211,10 +212,22 @@ def _is_of_a_value(override: str) -> bool:
 
 
 def _with_second_model(overrides: Sequence[str]) -> list[str]:
-    """Return the overrides in Hydra's own words, in which against=NAME adds an option of `model`; the last one counts, as for every key."""
+    """Return the overrides in Hydra's own words, in which against=NAME adds an option of `model`; the last one counts, as for every key.
+
+    Of a list against=[lg,onoff] each option has a node of its own, against.lg and against.onoff, a second one of a name against.lg_2.
+    """
     chosen = [i for i, override in enumerate(overrides) if _AGAINST.match(override)]
     kept = [override for i, override in enumerate(overrides) if i not in chosen[:-1]]
-    return [_AGAINST.sub("+model@against=", override) for override in kept]
+    return [word for override in kept for word in _in_hydra_s_words(override)]
+
+
+def _in_hydra_s_words(override: str) -> list[str]:
+    several = _SEVERAL.match(override)
+    if not several:
+        return [_AGAINST.sub("+model@against=", override)]
+    names = [name.strip() for name in several["names"].split(",") if name.strip()]
+    counts = [names[: i + 1].count(name) for i, name in enumerate(names)]
+    return [f"+model@against.{name}{f'_{count}' if count > 1 else ''}={name}" for name, count in zip(names, counts, strict=True)]
 
 
 def _unknown_option(error: MissingConfigException) -> str:

@@ -32,7 +32,7 @@ def complete_tables(tasks: TaskList, store: Store) -> list[Path]:
         StoreError: if a result cannot be read, or the table not be written.
     """
     noise = build(tasks.config["noise"], "noise")
-    measured = tasks.second is not None or bool((tasks.config.get("norm") or {}).get("_target_"))
+    measured = bool(tasks.others) or bool((tasks.config.get("norm") or {}).get("_target_"))
     if tasks.tables and (measured or isinstance(noise, EarlyLateNoise)):
         log.warning("No cross table: with against=, norm= or noise=early_late eigenvalues are not sensitivities v^T F v.")
         return []

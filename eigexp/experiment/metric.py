@@ -1,6 +1,6 @@
-"""What a configuration measures distortions by: a norm, or a second model."""
+"""What a configuration measures distortions by: a norm, a second model, or several models that are compared."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +10,17 @@ from eigexp.experiment.identity import around_model, part_of
 from eigexp.experiment.networks import Network, build_network
 from eigexp.experiment.parts import build
 from eigexp.store.identity import flat_settings
+from eigexp.store.labels import model_label
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from eigexp.noise import Noise
     from eigexp.norm import Norm
+    from eigexp.operators import Operator
     from eigexp.subspace import PixelSubspace
+
+_PRINCIPAL = "principal"  # the solver, whose import takes torch
 
 
 @dataclass(frozen=True)
@@ -44,15 +48,55 @@ class Metric:
         return against(self.against, images, self.floor, noise=noise, subspace=subspace)
 
 
-def second_network(config: Mapping[str, Any]) -> Network | None:
-    """Return the network of `against`, at its one layer; None where there is none.
+@dataclass(frozen=True)
+class Group:
+    """Further models to compare a task's own with, all at one image; called with what a task is linearised with.
+
+    Attributes:
+        others: the further models.
+        floor: added to every eigenvalue of each model's Fisher information.
+    """
+
+    others: "tuple[nn.Module, ...]"
+    floor: float
+
+    def __call__(self, model: "nn.Module", images: "Tensor", noise: "Noise | None", subspace: "PixelSubspace | None") -> "Operator":
+        """Return the operator of all models at the one image."""
+        from eigexp.principal import models_operator
+
+        return models_operator([model, *self.others], images, self.floor, noise=noise, subspace=subspace)
+
+
+def nodes_against(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the nodes of `against`: one, several for a list, or none."""
+    node = config.get("against")
+    return [] if not node else [node] if "_target_" in node else list(node.values())
+
+
+def is_group(config: Mapping[str, Any]) -> bool:
+    """Return whether `against` is a list of models.
 
     Raises:
-        ConfigurationError: if it has several layers, a norm is set too, or the floor is missing.
+        ConfigurationError: if the solver does not fit: principal distortions, and they alone, take a list.
     """
-    node = config.get("against")
-    if not node:
-        return None
+    node, part = config.get("against"), part_of(config.get("solver"), "solver")
+    several, principal = bool(node) and "_target_" not in (node or {}), part is not None and part.name == _PRINCIPAL
+    if several and not principal:
+        raise ConfigurationError("against=[..] lists models, which solver=principal compares. Add experiment=principal, or give one model.")
+    if principal and not several:
+        raise ConfigurationError("solver=principal compares the model with others. List them: against=[lg,onoff].")
+    return several
+
+
+def networks_against(config: Mapping[str, Any]) -> tuple[Network, ...]:
+    """Return the networks of `against`, each at its one layer; none where there are none.
+
+    Raises:
+        ConfigurationError: if one has several layers, a norm is set too, or the floor is missing.
+    """
+    nodes = nodes_against(config)
+    if not nodes:
+        return ()
     if (config.get("norm") or {}).get("_target_"):
         raise ConfigurationError("against= and norm= are both set, but only one of them can be used. Remove the other.")
     if not isinstance(config.get("floor"), int | float) or not config["floor"] > 0:
@@ -60,36 +104,59 @@ def second_network(config: Mapping[str, Any]) -> Network | None:
             f"floor={config.get('floor')} must be a positive number: without it, a change to which the second model "
             "does not respond has no finite ratio."
         )
-    network = build_network(node)
-    if len(network.layers.layers) > 1:
+    found = tuple(build_network(node) for node in nodes)
+    if any(len(network.layers.layers) > 1 for network in found):
         raise ConfigurationError("against.layer names several layers. Give one layer, or a sweep over layers: against.layer=a,b.")
-    return network
+    return found
 
 
-def metric_of(config: Mapping[str, Any], second: Network | None) -> Metric | None:
+def metric_of(config: Mapping[str, Any], others: Sequence[Network]) -> Metric | None:
     """Return what a configuration measures distortions by; None for the Euclidean norm."""
-    if second is not None:
-        (model,) = second.layers.models.values()
-        return Metric(against=model, floor=float(config["floor"]))
+    if others:
+        return None if is_group(config) else Metric(against=_model(others[0]), floor=float(config["floor"]))
     norm = build(config.get("norm"), "norm")
     return None if norm is None else Metric(norm=norm)
 
 
-def metric_identity(config: Mapping[str, Any], second: Network | None) -> dict[str, Any]:
+def group_of(config: Mapping[str, Any], others: Sequence[Network]) -> Group | None:
+    """Return the models that a configuration compares its own with; None unless `against` is a list."""
+    return Group(tuple(map(_model, others)), float(config["floor"])) if is_group(config) else None
+
+
+def metric_identity(config: Mapping[str, Any], others: Sequence[Network]) -> dict[str, Any]:
     """Return what the measure adds to an identity: nothing for the Euclidean norm."""
-    if second is not None:
-        (layer,), (digest,) = second.layers.layers, second.digests.values()
-        part = part_of({key: value for key, value in config["against"].items() if key not in NOT_OF_THE_MODEL}, "model")
-        about = {"model": None if part is None else part.identity, "layer": layer, "weights": digest, **around_model(config["against"])}
-        return {"against": about, "floor": float(config["floor"])}
+    if others:
+        about = [_identity(node, network) for node, network in zip(nodes_against(config), others, strict=True)]
+        return {"against": about if is_group(config) else about[0], "floor": float(config["floor"])}
     part = part_of(config.get("norm"), "norm")
     return {} if part is None else {"norm": part.identity}
 
 
 def metric_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of the measure, as a record keeps them: nothing for the Euclidean norm."""
-    if config.get("against"):
-        node = config["against"]
-        return {"against": node.get("name") or node["_target_"], "against.layer": node.get("layer"), "floor": config["floor"]}
+    if nodes := nodes_against(config):
+        if is_group(config):
+            return {"against": ",".join(group_names(config)), "floor": config["floor"]}
+        return {"against": _name(nodes[0]), "against.layer": nodes[0].get("layer"), "floor": config["floor"]}
     part = part_of(config.get("norm"), "norm")
     return {} if part is None else flat_settings({"norm": part})
+
+
+def group_names(config: Mapping[str, Any]) -> list[str]:
+    """Return the names of the models in `against`, with their layers."""
+    return [model_label(_name(node), node.get("layer")) for node in nodes_against(config)]
+
+
+def _name(node: Mapping[str, Any]) -> str:
+    return str(node.get("name") or node["_target_"])
+
+
+def _identity(node: Mapping[str, Any], network: Network) -> dict[str, Any]:
+    (layer,), (digest,) = network.layers.layers, network.digests.values()
+    part = part_of({key: value for key, value in node.items() if key not in NOT_OF_THE_MODEL}, "model")
+    return {"model": None if part is None else part.identity, "layer": layer, "weights": digest, **around_model(node)}
+
+
+def _model(network: Network) -> "nn.Module":
+    (model,) = network.layers.models.values()
+    return model

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from eigexp.experiment.image_list import ImageFacts, ImageList, image_source, read_node
-from eigexp.experiment.metric import second_network
+from eigexp.experiment.metric import networks_against
 from eigexp.experiment.networks import Network, build_network
 from eigexp.images import ImageSource
 from eigexp.store.record import canonical_json
@@ -17,8 +17,8 @@ class PlanCache:
         self._node = ""
         self._network: Network | None = None
         self._sources: dict[str, ImageSource] = {}
-        self._second_node = ""
-        self._second: Network | None = None
+        self._others_node = ""
+        self._others: tuple[Network, ...] = ()
         self._facts: dict[str, tuple[ImageFacts, ...]] = {}
 
     def network(self, node: Mapping[str, Any]) -> Network:
@@ -29,12 +29,12 @@ class PlanCache:
             self._network, self._node = build_network(node), key
         return self._network
 
-    def second(self, config: Mapping[str, Any]) -> Network | None:
-        """Return the network of `against`, the last one if it is the same; None where there is none."""
+    def others(self, config: Mapping[str, Any]) -> tuple[Network, ...]:
+        """Return the networks of `against`, the last ones if they are the same; none where there are none."""
         key = canonical_json([config.get("against"), config.get("floor"), config.get("norm")])
-        if key != self._second_node:
-            self._second, self._second_node = second_network(config), key
-        return self._second
+        if key != self._others_node:
+            self._others, self._others_node = networks_against(config), key
+        return self._others
 
     def images(self, node: Mapping[str, Any]) -> tuple[ImageList, int]:
         """Return the images of an `images` node, and their `batch_size`. A folder is listed once for all its subsets."""

@@ -8,7 +8,7 @@ import torch
 
 from eigexp.errors import ConfigurationError, nearest
 from eigexp.experiment.identity import parts_of, result_identity
-from eigexp.experiment.metric import metric_identity, metric_of
+from eigexp.experiment.metric import group_of, metric_identity, metric_of
 from eigexp.experiment.networks import one_layer
 from eigexp.experiment.plan_cache import PlanCache
 from eigexp.images import Image
@@ -61,9 +61,10 @@ class TaskList(Sequence[Task]):
         self.dtype = _dtype(config["dtype"])
         self.images, self.batch_size = cache.images(config["images"])
         self.network = cache.network(config["model"])
-        self.second = cache.second(self.config)
-        if self.second is not None:
-            self.batch_size = 1  # its metric belongs to one image
+        self.others = cache.others(self.config)
+        self.group = group_of(self.config, self.others)
+        if self.others:
+            self.batch_size = 1  # their matrices belong to one image
         self.planned = list(self._plan())
         self.tables = self._tables()
         self._batches = _batched(self.planned, self.batch_size)
@@ -123,7 +124,8 @@ class TaskList(Sequence[Task]):
             identities=tuple(p.identity for p in batch),
             config=one_layer(self.config, layer),
             model_name=self.network.name,
-            metric=metric_of(self.config, self.second),
+            metric=metric_of(self.config, self.others),
+            group=self.group,
             description=f"{batch[0].name}{more} {layer_label(layer)}" if len(self.layers) > 1 else "",
         )
 
@@ -138,7 +140,7 @@ class TaskList(Sequence[Task]):
         for index, image in enumerate(self.images.facts):
             for layer in self.layers:
                 identity = result_identity(self.config, layer, self.network.digests[layer], image.sha256, image.shape, parts)
-                identity |= metric_identity(self.config, self.second)
+                identity |= metric_identity(self.config, self.others)
                 yield PlannedResult(index, image.name, result_id(identity), identity, image.shape, layer)
 
     def _tables(self) -> list[PlannedTable]:

@@ -7,12 +7,13 @@ from typing import Any
 
 from eigexp.errors import StoreError
 from eigexp.experiment.identity import result_settings
-from eigexp.experiment.metric import metric_settings
+from eigexp.experiment.metric import group_names, metric_settings
 from eigexp.experiment.response import response_digest
 from eigexp.pairs import EigenPairs
 from eigexp.report import View, distortion_figure, figure_png
 from eigexp.report.pictures import captioned_pictures
 from eigexp.store import Store, arrays_of, build_record, environment
+from eigexp.store.labels import model_label
 from eigexp.store.owner import mark_as_own
 from eigexp.store.result import CONFIG, CURVES, PAIRS
 from eigexp.store.schema import RECORD
@@ -70,6 +71,7 @@ class StoreWriter:
             response=response_digest(task.model, image),
             linearise=getattr(self.module.operator, "method", None),
             settings=result_settings(config, (identity.get("model") or {}).get("code", "")) | metric_settings(config) if config else {},
+            **_facts(pairs, task, identity.get("layer")),
             notes=[*pairs.notes, *_notes(task.model_name, config), *_logger_notes(self.module)],
         )
         self.store.write(record, pairs, image, curves, config)
@@ -91,6 +93,12 @@ class StoreWriter:
             self.note(id, f"the figure could not be drawn ({type(error).__name__}: {error})")
         mark_as_own(self.store, id)
         return shown
+
+
+def _facts(pairs: EigenPairs, task: Task, layer: Any) -> dict[str, Any]:
+    """Return the further keys of the record: of principal distortions, with the names of the models."""
+    names = [model_label(task.model_name, layer), *group_names(task.config or {})]
+    return {key: {"models": names, **facts} for key, facts in pairs.facts.items()}
 
 
 def _notes(model: str, config: Mapping[str, Any]) -> list[str]:

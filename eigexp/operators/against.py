@@ -43,7 +43,7 @@ def against(
     shape = tuple(image.shape[1:])
     check_coordinates(coordinates(subspace, shape), "a second model")
     # In float64 whatever the solver's dtype: an error of F_B counts relative to the floor.
-    precise = copy.deepcopy(model).double() if isinstance(model, nn.Module) else model
+    precise = copy.deepcopy(model).to(image) if isinstance(model, nn.Module) else model
     B = dense_matrix(linearise(precise, image, noise=noise, subspace=subspace))[0]
     M = B.T @ B
     M.diagonal().add_(floor)

@@ -15,6 +15,7 @@ _RTOL = 1e-6  # of the curvature
 _DENSE = 64  # coordinates of both vectors up to which the Hessian is made as a matrix
 
 Metrics = Float[Tensor, "models n n"]
+Extremes = tuple[tuple[float, float], Float[Tensor, "two n"], float]
 
 
 def log_sensitivities(F: Metrics, uv: Float[Tensor, "two n"]) -> Float[Tensor, "models two"]:
@@ -25,20 +26,49 @@ def log_sensitivities(F: Metrics, uv: Float[Tensor, "two n"]) -> Float[Tensor, "
 
 def disagreement(F: Metrics, uv: Float[Tensor, "two n"]) -> Tensor:
     """Return Var_n of the logarithm of the ratio of both sensitivities (Feather et al. 2025), with its graph."""
-    difference = log_sensitivities(F, uv)
-    ratio = difference[:, 0] - difference[:, 1]
-    return (ratio - ratio.mean()).square().mean()
+    return deviations(log_sensitivities(F, uv)).square().mean()
 
 
-def value_and_gradient(F: Metrics, uv: Float[Tensor, "two n"]) -> tuple[float, Float[Tensor, "two n"]]:
-    """Return the disagreement and its gradient, by one product of each metric with both directions."""
-    products = torch.einsum("nij,kj->nki", F, uv)
-    quadratic = (products * uv).sum(2)
-    ratio = (quadratic[:, 0] / quadratic[:, 1]).log()
-    deviation = ratio - ratio.mean()
+def deviations(logs: Float[Tensor, "models two"]) -> Float[Tensor, " models"]:
+    """Return how far each model's logarithm of the ratio of both sensitivities is from the mean over models."""
+    ratio = logs[:, 0] - logs[:, 1]
+    return ratio - ratio.mean()
+
+
+def gradient_weights(sensitivities: Float[Tensor, "models two"]) -> Float[Tensor, "models two"]:
+    """Return what the products F_n w are multiplied with in the gradient of the disagreement, sum_n weight_n F_n w.
+
+    Args:
+        sensitivities: w^T F_n w of both directions.
+    """
     # The mean's own gradient drops out, because the deviations sum to zero.
-    weights = 4 / len(F) * deviation[:, None] * torch.tensor([1.0, -1.0], dtype=F.dtype) / quadratic
-    return float(deviation.square().mean()), (weights[:, :, None] * products).sum(0)
+    sign = torch.tensor([1.0, -1.0], dtype=sensitivities.dtype, device=sensitivities.device)
+    return 4 / len(sensitivities) * deviations(sensitivities.log())[:, None] * sign / sensitivities
+
+
+def value_and_gradient(products: Float[Tensor, "models two n"], uv: Float[Tensor, "two n"]) -> tuple[float, Float[Tensor, "two n"]]:
+    """Return the disagreement and its gradient, from the products F_n w with both directions."""
+    quadratic = (products * uv).sum(2)
+    value = float(deviations(quadratic.log()).square().mean())
+    return value, (gradient_weights(quadratic)[:, :, None] * products).sum(0)
+
+
+def group_ratios(logs: Float[Tensor, "models two"]) -> Float[Tensor, " two"]:
+    """Return rho(w) = exp((2 / N) sum_n z_n ln w^T F_n w) of both directions, z the deviations over their root mean square.
+
+    It compares the models on one side of the mean with those on the other: the ratio w^T F_1 w / w^T F_2 w of two models, and for any
+    number of them the root of the variance is 1/2 ln(rho(u) / rho(v)).
+    """
+    deviation = deviations(logs)
+    spread = deviation.square().mean().sqrt()
+    z = deviation / spread if float(spread) > 0 else deviation
+    return (2 / len(logs) * z @ logs).exp()
+
+
+def slopes(value: float, gradient: Float[Tensor, "two n"], uv: Float[Tensor, "two n"]) -> Float[Tensor, " two"]:
+    """Return the norm of the gradient of the root of the variance along the unit sphere of each direction."""
+    # The variance does not change with lengths, so that its gradient is tangent to the spheres.
+    return gradient.norm(dim=1) * uv.norm(dim=1) / (2 * max(value, 1e-300) ** 0.5)
 
 
 def largest_curvature(F: Metrics, uv: Float[Tensor, "two n"]) -> float:
@@ -76,7 +106,7 @@ def _tangent(block: Tensor, unit: Tensor) -> Tensor:
     return block - (block * unit).sum(1, keepdim=True) * unit
 
 
-def extremal_ratios(A: Float[Tensor, "n n"], B: Float[Tensor, "n n"]) -> tuple[tuple[float, float], Float[Tensor, "two n"], float]:
+def extremal_ratios(A: Float[Tensor, "n n"], B: Float[Tensor, "n n"]) -> Extremes:
     """Return the largest and the smallest v^T A v / v^T B v, unit vectors of both, and a bound on their relative error.
 
     The error is that of the computed root R of B^-1, e = ||R B R - I|| (Ostrowski 1959), and the residuals of the two eigenpairs.
@@ -84,8 +114,8 @@ def extremal_ratios(A: Float[Tensor, "n n"], B: Float[Tensor, "n n"]) -> tuple[t
     values, Q = torch.linalg.eigh(B)
     R = (Q * values.rsqrt()) @ Q.T
     S = R @ A @ R
-    ratios, Z = scipy.linalg.eigh(((S + S.T) / 2).numpy())
-    ends = torch.from_numpy(Z[:, [-1, 0]].T.copy())
+    ratios, Z = scipy.linalg.eigh(((S + S.T) / 2).cpu().numpy())
+    ends = torch.from_numpy(Z[:, [-1, 0]].T.copy()).to(S)
     high, low = float(ratios[-1]), float(ratios[0])
     residual = (ends @ S - torch.tensor([[high], [low]], dtype=S.dtype) * ends).norm(dim=1)
     error = float(torch.linalg.matrix_norm(R @ B @ R - torch.eye(len(B), dtype=B.dtype))) + float(residual.max()) / max(low, 1e-300)

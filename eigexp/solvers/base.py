@@ -15,7 +15,7 @@ from torch import Tensor
 
 from eigexp.errors import OperatorError
 from eigexp.operators.base import Operator, OperatorShape
-from eigexp.pairs import RitzPairs
+from eigexp.pairs import EigenPairs, RitzPairs
 from eigexp.system.memory import check_memory, free_memory
 
 ProductKind = Literal["fisher", "forward", "adjoint"]
@@ -209,7 +209,7 @@ class Solver(ABC):
             blocks = [images[i].request.block for i in members]  # pyright: ignore[reportOptionalMemberAccess]
             block = blocks[0][None] if len(blocks) == 1 else torch.stack(blocks)
             forward = part.apply(block) if kind != "adjoint" else None
-            back = part.adjoint(block if forward is None else forward) if kind != "forward" else None
+            back = part.adjoint(block if forward is None else self.between(part, forward)) if kind != "forward" else None
             product = forward if back is None else back
             assert product is not None
             for row, i in enumerate(members):
@@ -230,6 +230,10 @@ class Solver(ABC):
         """Return every image's progress as plain numbers."""
         return [self.image_progress(image) for image in state.images]
 
+    def certificate(self, A: Operator, pairs: list[RitzPairs], state: Any, progress: list[Progress]) -> list[EigenPairs] | None:
+        """Return what is certain about pairs that are not eigenpairs of the operator; None for a solver of eigenpairs, see `certify`."""
+        return None
+
     def load(self, flat: dict[str, Any]) -> SolverState:
         """Return the state that `SolverState.to_dict` described."""
         parts: dict[int, dict[str, Any]] = defaultdict(dict)
@@ -241,6 +245,10 @@ class Solver(ABC):
     def load_image(self, flat: dict[str, Any]) -> ImageState:
         """Return the state of one image that `ImageState.to_dict` described."""
         return self.image_state.from_dict(flat)
+
+    def between(self, A: Operator, forward: Tensor) -> Tensor:
+        """Return what the second half of a "fisher" product is applied to: A v itself, (b, k, m)."""
+        return forward
 
     def check_product(self, state: Any, kind: ProductKind, product: Tensor) -> None:
         """Refuse a product of one image that is not finite.

@@ -125,7 +125,9 @@ def identity_words(identity: Mapping[str, Any]) -> str:
         words += [f"{key}={name}"] if key != "model" and name != _USUAL.get(key) else []
         words += [f"{setting}={_short(value)}" for setting, value in sorted(node.items()) if not setting.startswith("_")]
     if against := identity.get("against"):
-        words += [f"against={against['model'].get('name') or against['model'].get('_target_')}", f"floor={identity['floor']:g}"]
+        nodes = against if isinstance(against, list | tuple) else [against]
+        names = ",".join(node["model"].get("name") or node["model"].get("_target_") for node in nodes)
+        words += [f"against={names if nodes == [against] else f'[{names}]'}", f"floor={identity['floor']:g}"]
     usual = {"seed": 0, "dtype": "float32", "certify": "float64"}
     return " ".join([*words, *(f"{key}={identity[key]}" for key, value in usual.items() if identity.get(key, value) != value)])
 

@@ -28,6 +28,11 @@ def layer_label(layer: str | Sequence[str] | None) -> str:
     return layer if isinstance(layer, str) and layer else "+".join(layer) if layer else "output"
 
 
+def model_label(name: str, layer: str | Sequence[str] | None) -> str:
+    """Return a model's name with its layer, if that is not the output."""
+    return f"{name} {layer_label(layer)}" if layer else name
+
+
 def natural(text: str) -> list[tuple[int, str]]:
     """Return a key that sorts numbers within text by their value: layer 2 before layer 10."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text)]

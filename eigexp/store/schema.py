@@ -100,6 +100,21 @@ class Null(TypedDict):
 
 
 @_OPEN
+class PrincipalFacts(TypedDict):
+    """What a record says of the principal distortions of several models."""
+
+    models: Annotated[list[Line], Field(min_length=2)]
+    log_sensitivities: list[Annotated[list[Number], Field(min_length=2, max_length=2)]]
+    value: Amount
+    bound: Amount
+    gradient: Amount
+    curvature: Number
+    restarts: list[Amount]
+    evaluations: Count
+    products: Count
+
+
+@_OPEN
 class Record(TypedDict):
     """record.json. Keys that are not listed may hold anything; readers do not use them."""
 
@@ -135,6 +150,7 @@ class Record(TypedDict):
     identity: Plain
     settings: NotRequired[Plain]
     files: dict[FileName, Digest]
+    principal: NotRequired[PrincipalFacts]
 
 
 @_OPEN
@@ -240,6 +256,9 @@ def check_record(record: Record) -> None:
     for low, high in record["intervals"]:
         if low is not None and high is not None and low > high:
             raise ValueError(f"interval [{low}, {high}] is empty")
+    facts = record.get("principal")
+    if facts and len(facts["models"]) != len(facts["log_sensitivities"]):
+        raise ValueError("principal has sensitivities of another number of models")
     if record["format"] >= 2 and "digest" not in record:
         raise ValueError("digest is missing")
 

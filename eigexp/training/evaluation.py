@@ -11,7 +11,7 @@ from eigexp.certificates import certify
 from eigexp.errors import ConfigurationError
 from eigexp.operators import Operator
 from eigexp.pairs import EigenPairs, RitzPairs
-from eigexp.solvers.base import Progress
+from eigexp.solvers.base import Progress, Solver
 from eigexp.store.metric_names import metric_name
 from eigexp.training.precision import full_precision
 from eigexp.training.steps import CURRENT
@@ -68,9 +68,10 @@ class _Proposal:
 
     stops_by_residuals = True
 
-    def __init__(self, A: Operator, stored: list[StoredPairs]):
+    def __init__(self, A: Operator, stored: list[StoredPairs], solver: Solver):
         self.name = stored[0].method
         self._stored = stored
+        self.certificate = solver.certificate
         self.pairs = [self._proposal(A, s) for s in stored]
 
     def progress(self, state: Any) -> list[Progress]:
@@ -101,7 +102,7 @@ def certify_again(module: "EigenModule", position: int) -> dict[str, float]:
     with torch.inference_mode(False), torch.enable_grad(), full_precision(module.device):
         stored = stored_pairs(module, task)
         A = module.operator if module.task is task else module.linearise_task(task, method=module.settings.linearise)
-        proposal: Any = _Proposal(A, stored)
+        proposal: Any = _Proposal(A, stored, module.solver)
         fresh = certify(A, proposal.pairs, solver=proposal, state=proposal, precision=module.settings.certify)
     single = len(task.ids) == 1 and (position == CURRENT or len(_data(module).tasks) == 1)
     found: dict[str, float] = {}

@@ -147,6 +147,8 @@ class EigenModule(LightningModule):
         pixels = task.pixels().to(self.device)
         model = converted(task.model, pixels.dtype, pixels.device)
         noise, subspace = self.settings.noise, self.settings.subspace
+        if task.group is not None:
+            return task.group(model, pixels, noise, subspace)
         if task.metric is not None:
             subspace = task.metric(pixels, noise, subspace)
         return linearise(model, pixels, method=method, noise=noise, subspace=subspace)  # pyright: ignore[reportArgumentType]

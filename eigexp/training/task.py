@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from eigexp.images import Image
     from eigexp.noise import Noise
+    from eigexp.operators import Operator
     from eigexp.subspace import PixelSubspace
 
 
@@ -27,6 +28,7 @@ class Task:
         config: the complete composed configuration, as plain values.
         model_name: name of the model in records and figures.
         metric: what distortions are measured by, called with the images, the noise and the subspace; None for the Euclidean norm.
+        group: further models that the task's is compared with, called with the model, the images, the noise and the subspace; None for none.
         description: label for the progress bar; empty for the images' names.
     """
 
@@ -37,6 +39,7 @@ class Task:
     config: dict[str, Any] | None = field(default=None, repr=False)
     model_name: str = "model"
     metric: "Callable[[Tensor, Noise | None, PixelSubspace | None], PixelSubspace] | None" = None
+    group: "Callable[[nn.Module, Tensor, Noise | None, PixelSubspace | None], Operator] | None" = None
     description: str = ""
 
     def __post_init__(self) -> None:
