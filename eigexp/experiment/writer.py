@@ -11,6 +11,8 @@ from eigexp.experiment.metric import group_names, metric_settings
 from eigexp.experiment.response import response_digest
 from eigexp.pairs import EigenPairs
 from eigexp.report import View, distortion_figure, figure_png
+from eigexp.report.axes import chart_figure
+from eigexp.report.charts import page_charts
 from eigexp.report.pictures import captioned_pictures
 from eigexp.store import Store, arrays_of, build_record, environment
 from eigexp.store.labels import model_label
@@ -87,12 +89,23 @@ class StoreWriter:
             return shown
         try:
             scale = figure.get("scale")
-            self.store.add(id, {FIGURE: figure_png(distortion_figure(arrays, record, curves, scale=scale))})
-            shown |= {"figures": {"distortions": folder / FIGURE}, "pictures": captioned_pictures(View.of(arrays, record), scale)}
+            figures = {FIGURE: distortion_figure(arrays, record, curves, scale=scale), **_figures(View.of(arrays, record, curves))}
+            self.store.add(id, {name: figure_png(figure) for name, figure in figures.items()})
+            shown["figures"] = {name.removesuffix(".png"): folder / name for name in figures}
+            shown["pictures"] = captioned_pictures(View.of(arrays, record), scale)
         except Exception as error:  # whatever a figure, a name or a font does
             self.note(id, f"the figure could not be drawn ({type(error).__name__}: {error})")
         mark_as_own(self.store, id)
         return shown
+
+
+def _figures(view: View) -> dict[str, Any]:
+    """Return the figures of results of other problems than one model's, by the names of their files."""
+    return {
+        f"{kind}.png": chart_figure(chart.make(view), (7.4, 1.5 + 0.34 * len(view.record[chart.needs]["models"])))
+        for kind, chart in page_charts(view.record)
+        if chart.needs
+    }
 
 
 def _facts(pairs: EigenPairs, task: Task, layer: Any) -> dict[str, Any]:

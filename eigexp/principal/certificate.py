@@ -16,6 +16,7 @@ from eigexp.principal.models import ModelsOperator
 from eigexp.principal.objective import deviations, group_ratios, largest_curvature, slopes, upper_bound, value_and_gradient
 from eigexp.solvers.base import Progress
 
+_ROUNDING = 1e-12  # relative, of a ratio
 _EQUAL = 1e-9  # relative distance of value and bound up to which the value is the maximum
 
 
@@ -86,8 +87,8 @@ def _note(value: float, bound: float) -> str:
 
 def _intervals(ratios: Tensor, gap: float) -> Tensor:
     """Return the intervals, in which 1/2 ln(high of u / low of v) is the root of the bound."""
-    high, low = float(ratios[0]) * math.exp(gap), float(ratios[1]) * math.exp(-gap)
-    return torch.tensor([[float(ratios[0]), high], [low, float(ratios[1])]], dtype=torch.float64)
+    (u, v), down, up = ratios.tolist(), 1 - _ROUNDING, 1 + _ROUNDING
+    return torch.tensor([[down * u, up * u * math.exp(gap)], [down * v * math.exp(-gap), up * v]], dtype=torch.float64)
 
 
 def _as_images(A: ModelsOperator, uv: Tensor) -> Any:

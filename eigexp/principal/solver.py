@@ -94,7 +94,9 @@ class Principal(Solver):
             ConfigurationError: if the operator is not one of several models.
         """
         if not isinstance(A, ModelsOperator):
-            raise ConfigurationError("solver.name=principal compares models, but there is one. Set experiment=principal against=[lg,onoff].")
+            raise ConfigurationError(
+                "solver.name=principal compares models, but there is one. Set experiment=principal against=[lg,onoff]."
+            )
         generator = torch.Generator()
         generator.set_state(rng)
         random = torch.randn(self.restarts, 2, A.shape.n, generator=generator, dtype=torch.float64).to(A.metrics)
@@ -146,7 +148,9 @@ class Principal(Solver):
         ratios = group_ratios(logs)
         index = torch.tensor([0, uv.shape[1] - 1])
         phase = f"start {min(len(state.reached) + 1, len(state.starts))} of {len(state.starts)}"
-        return Progress.of(state, phase, (index, ratios, ratios * slope), float(ratios[0]), self.tol, len(state.reached) / len(state.starts))
+        return Progress.of(
+            state, phase, (index, ratios, ratios * slope), float(ratios[0]), self.tol, len(state.reached) / len(state.starts)
+        )
 
     def certificate(self, A: Operator, pairs: list[RitzPairs], state: Any, progress: list[Progress]) -> list[EigenPairs]:
         """Return the value with its bound, and what shows that it is a local maximum, by fresh products of the models."""

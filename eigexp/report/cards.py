@@ -150,7 +150,7 @@ def make_card(result: Result, row: Row, label: Label, columns: Sequence[str], bu
 def _charts(view: View, root: Path, short: str, points: int) -> list[PageFigure]:
     return [
         PageFigure(chart.caption, Markup(chart_svg(_with_fewer(chart.make(view), points))), plot_command(root, kind, short, *chart.options))
-        for kind, chart in page_charts()
+        for kind, chart in page_charts(view.record)
     ]
 
 

@@ -3,24 +3,33 @@
 To add a chart of one result, write a module with a function from a View to a `Chart`, and add a row to `KINDS`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
 from eigexp.report.chart import Chart
 from eigexp.report.curves import convergence
+from eigexp.report.principal import principal_chart
 from eigexp.report.spectrum import spectrum
 from eigexp.report.view import View
 
 
 @dataclass(frozen=True)
 class OneChart:
-    """A chart of one result: how it is made, its caption on the page, and the options of `eigexp plot` that choose it."""
+    """A chart of one result.
+
+    Attributes:
+        make: draws it.
+        caption: on the page.
+        options: those of `eigexp plot` that choose it.
+        needs: key of the record without which there is nothing to draw; empty for a chart of any result.
+    """
 
     make: Callable[[View], Chart]
     caption: str
     options: tuple[str, ...] = ()
+    needs: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,7 @@ KINDS = {
     "distortions": Kind("result", caption="image with its most and least noticeable distortion"),
     "spectrum": Kind("result", (OneChart(spectrum, "eigenvalues with intervals"),)),
     "curves": Kind("result", _CURVES),
+    "principal": Kind("result", (OneChart(principal_chart, "thresholds of principal distortions under each model", needs="principal"),)),
     "compare": Kind("all", caption="D of models and images"),
     "thresholds": Kind("all", caption="D, and a CSV table with the predicted thresholds of both distortions"),
     "cross": Kind("layers", caption="sensitivity of each layer to the distortions of the other layers"),
@@ -61,11 +71,12 @@ def kinds_text() -> str:
     return "\n".join(["kinds:", *lines])
 
 
-def page_charts() -> Iterator[tuple[str, OneChart]]:
-    """Yield the charts that the page shows of each result, with their kinds."""
+def page_charts(record: Container[str] = ()) -> Iterator[tuple[str, OneChart]]:
+    """Yield the charts that the page shows of a result, with their kinds; without a record, those of any result."""
     for name, kind in KINDS.items():
         for chart in kind.charts:
-            yield name, chart
+            if not chart.needs or chart.needs in record:
+                yield name, chart
 
 
 def chosen_chart(kind: str, quantity: str) -> OneChart | None:

@@ -147,6 +147,8 @@ def _form(path: Path, wanted: str | None) -> str:
 
 def _draw_one(kind: str, result: Result, path: Path, form: str, settings: Settings) -> Plotted:
     view, chart = View.of(result), chosen_chart(kind, settings.quantity)
+    if chart is not None and chart.needs and chart.needs not in result.record:
+        raise ConfigurationError(f"{result.id} has no {chart.needs} distortions, which `eigexp plot {kind}` draws. Use another figure.")
     if chart is not None:
         return _write(chart_figure(chart.make(view), settings.size(2.5)), path, form, settings)
     positions = view.positions(settings.eigenindex)

@@ -28,7 +28,7 @@ class Task:
         config: the complete composed configuration, as plain values.
         model_name: name of the model in records and figures.
         metric: what distortions are measured by, called with the images, the noise and the subspace; None for the Euclidean norm.
-        group: further models that the task's is compared with, called with the model, the images, the noise and the subspace; None for none.
+        group: further models that this one is compared with, called with it, the images, the noise and the subspace; None for none.
         description: label for the progress bar; empty for the images' names.
     """
 

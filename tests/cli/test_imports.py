@@ -34,7 +34,6 @@ MAY: dict[str, tuple[list[str], set[str]]] = {
 }
 # Commands that take seconds, and what a person is shown meanwhile.
 SLOW = [["run"], ["run", "-m", "model=ln"], ["sweep"], ["models", "ln"], ["doctor"], ["cross", "--models", "ln"]]
-SLOW += [["principal", "--models", "ln,lg", "--floor", "1"]]
 TERMINAL = """
 import json, os, sys
 words, watched = json.loads(sys.argv[1])

@@ -64,6 +64,7 @@ class Elsewhere:
 AN_ID = re.compile(r"(?=\w*\d)[0-9a-f]{4,16}")
 DRAWN = ["images.size=24", "logger=csv"]
 TINY = [*DRAWN, "figure.draw=false"]
+PRINCIPAL = ["images.size=16", "logger=csv", "figure.draw=false", "solver.restarts=0"]
 RESULT = "outputs/results/*/*/record.json"
 HOW: dict[str, Run | Script | Install | Elsewhere] = {
     "scripts/run.sh": Script(["model=ln", *DRAWN]),
@@ -126,16 +127,17 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
     ),
     "eigexp run model=onoff norm=csf norm.distance=70 images.size=64": Run(TINY, RESULT),
     "eigexp sweep model=lg,onoff images.size=32": Run(["model=lg", *TINY], RESULT),
-    "eigexp principal --models lg,onoff --floor 1e-2 images.size=32": Run(["images.size=16"], "outputs/principal/camera.json"),
+    "eigexp run experiment=principal model=lg against=[onoff] floor=1e-2 images.size=32": Run(PRINCIPAL, RESULT),
     "eigexp cross --where model=onoff --models ln,lg": Run(),
     "eigexp cross --where model=onoff --models ln,lg --format json > cross.json": Elsewhere("tests/experiment/test_seen_by.py"),
     "eigexp report --cross cross.json": Elsewhere("tests/experiment/test_seen_by.py"),
     "eigexp cross --where model=onoff --models lg,lgg --noise poisson --format csv": Run(),
     "eigexp cross --where model=onoff --models ln,lg --output cross_models.png": Run([], "cross_models.png"),
-    "eigexp principal --models lg,onoff --floor 1e-3 images.size=64 subspace=band subspace.high=0.1": Run(
-        ["images.size=16"], "outputs/principal/camera.json"
+    "eigexp run experiment=principal model=ln against=[lg,lgg,onoff] floor=1e-2 images.size=20": Run(PRINCIPAL, RESULT),
+    "eigexp sweep experiment=principal model=lg against=[onoff] images.size=64 subspace=band subspace.high=0.05,0.1": Run(
+        ["subspace.high=0.1", *PRINCIPAL], RESULT
     ),
-    "eigexp principal --models ln,lg,lgg,onoff --floor 1e-2 images.size=20": Run(["images.size=16"], "outputs/principal/camera.json"),
+    "eigexp plot principal --where solver=principal --output principal.png": Run(["--dpi", "60"], "principal*.png"),
     "eigexp run logger=wandb logger.wandb.mode=offline": Run(["model=lg", "images.size=24"], "outputs/wandb/offline-run-*"),
     "eigexp wandb sync --dry-run": Run(),
     "eigexp run logger=csv": Run(["model=lg", "images.size=24", "figure.draw=false"], "outputs/logs/*/metrics.csv"),

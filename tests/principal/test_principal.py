@@ -5,21 +5,27 @@ import math
 
 import numpy as np
 import pytest
+import scipy.linalg
 import torch
 
-from eigexp.errors import ConfigurationError
+from eigexp.errors import ConfigurationError, OperatorError
 from eigexp.models import LinearNonlinear, LuminanceGainControl, OnOff, prepare_model
-from eigexp.operators import dense_matrix, linearise
-from eigexp.principal import principal_distortions
-from eigexp.principal.objective import disagreement, log_sensitivities, value_and_gradient
-from eigexp.principal.search import search
-from tests.noise.test_runs import image
+from eigexp.operators import DenseOperator, dense_matrix, linearise
+from eigexp.principal import ModelsOperator, Principal, principal_distortions
+from eigexp.principal.objective import deviations, disagreement, group_ratios, log_sensitivities, value_and_gradient
+from eigexp.principal.search import search as search_models
+from tests.noise.test_runs import certified, image
+from tests.solvers.spectra import copied, differences, through_disk
 
 
 def metrics(models, n, seed):
     generator = torch.Generator().manual_seed(seed)
     A = torch.randn(models, n, n, generator=generator, dtype=torch.float64)
     return A @ A.mT + 0.05 * torch.eye(n)
+
+
+def search(F, **settings):
+    return search_models(ModelsOperator(F), **settings)
 
 
 def brute_force(F, steps=720):
@@ -64,9 +70,42 @@ def test_the_gradient_is_that_of_the_value():
     F, uv = metrics(4, 6, 1), torch.randn(2, 6, dtype=torch.float64).requires_grad_()
     value = disagreement(F, uv)
     (expected,) = torch.autograd.grad(value, uv)
-    found, gradient = value_and_gradient(F, uv.detach())
+    found, gradient = value_and_gradient(uv.detach() @ F, uv.detach())
     assert found == pytest.approx(value.item())
     torch.testing.assert_close(gradient, expected)
+
+
+def test_the_root_of_the_variance_is_half_the_logarithm_of_both_ratios():
+    F, uv = metrics(4, 6, 1), torch.randn(2, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    rho = group_ratios(log_sensitivities(F, uv))
+    assert float((rho[0] / rho[1]).log() / 2) ** 2 == pytest.approx(float(disagreement(F, uv)))
+    two = group_ratios(log_sensitivities(F[:2], uv))
+    quadratic = [[float(w @ f @ w) for w in uv] for f in F[:2]]
+    expected = [quadratic[0][i] / quadratic[1][i] for i in (0, 1)]
+    swapped = float(deviations(log_sensitivities(F[:2], uv))[0]) < 0
+    np.testing.assert_allclose(two.numpy(), [1 / e for e in expected] if swapped else expected)
+
+
+def test_a_state_steps_and_resumes_bit_for_bit():
+    A, solver = ModelsOperator(metrics(3, 8, 0)), Principal(restarts=1)
+    state = solver.init(A, 3)
+    while not solver.done(state):
+        before = copied(state.to_dict())
+        following = solver.step(A, state)
+        assert differences(state.to_dict(), before) == []
+        assert differences(solver.step(A, through_disk(solver, state)).to_dict(), following.to_dict()) == []
+        state = following
+    assert state.images[0].status == "converged" and len(state.images[0].reached) == 4
+
+
+def test_a_certificate_of_two_models_is_that_of_the_pair():
+    F = metrics(2, 9, 0)
+    truth = scipy.linalg.eigh(F[0].numpy(), F[1].numpy(), eigvals_only=True)
+    pairs = certified(ModelsOperator(F), Principal(restarts=0))
+    np.testing.assert_allclose(pairs.eigenvalues.numpy(), truth[[-1, 0]], rtol=1e-9)
+    assert pairs.verified and pairs.evidence == {"top": "proven", "bottom": "proven"} and pairs.status == "converged"
+    short = certified(ModelsOperator(metrics(3, 9, 0)), Principal(max_steps=5))
+    assert short.status == "budget" and not short.verified and short.intervals[0, 1] > short.eigenvalues[0]
 
 
 def test_the_variance_is_that_of_pairs():
@@ -94,3 +133,9 @@ def test_what_cannot_be_is_refused():
         principal_distortions([lambda x: x], image(4), 0.1)
     with pytest.raises(ConfigurationError, match=r"floor=0 must be a positive number"):
         principal_distortions([lambda x: x, lambda x: 2 * x], image(4), 0)
+    with pytest.raises(ConfigurationError, match=r"solver\.restarts=-1 must be at least 0"):
+        Principal(restarts=-1)
+    with pytest.raises(OperatorError, match=r"is lost in the rounding .* Set a larger floor"):
+        ModelsOperator(torch.zeros(2, 3, 3, dtype=torch.float64), floor=1e-30)
+    with pytest.raises(ConfigurationError, match=r"compares models, but there is one"):
+        Principal().init(DenseOperator(torch.eye(3)[None]), 0)

@@ -17,8 +17,8 @@ from tests.store.fakes import fake_image, fake_table, write_fake
 
 ONE_EACH = tuple(name for name, kind in charts.KINDS.items() if kind.of == "result")
 KINDS = tuple(
-    name for name, kind in charts.KINDS.items() if kind.of != "layers" and name != "profile"
-)  # in test_cross_table.py, test_figures.py
+    name for name, kind in charts.KINDS.items() if kind.of != "layers" and name not in ("profile", "principal")
+)  # in test_cross_table.py, test_figures.py, tests/principal
 BEGINNINGS = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
 
 
