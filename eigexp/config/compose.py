@@ -257,7 +257,8 @@ def _unknown_key(key: str, overrides: Sequence[str]) -> str:
     """Return a message that names the known keys of the same node, under the options that were chosen."""
     parent, _, name = key.rpartition(".")
     config = _compose(())
-    config = _compose([override for override in overrides if isinstance(config.get(override.partition("=")[0]), DictConfig)])
+    chosen = [o for o in overrides if _AGAINST.match(o) or isinstance(config.get(o.partition("=")[0]), DictConfig)]
+    config = _compose(chosen)
     node = OmegaConf.select(config, parent) if parent else config
     if not isinstance(node, DictConfig):
         return f"{key} is unknown: there is no {parent}. {nearest(parent, map(str, config))} `eigexp run --cfg job` prints every key."

@@ -155,7 +155,8 @@ class Principal(Solver):
     def certificate(self, A: Operator, pairs: list[RitzPairs], state: Any, progress: list[Progress]) -> list[EigenPairs]:
         """Return the value with its bound, and what shows that it is a local maximum, by fresh products of the models."""
         assert isinstance(A, ModelsOperator)
-        reached = state.images[0].reached.tolist() if isinstance(state, SolverState) else []
+        known = state.images[0] if isinstance(state, SolverState) else None
+        reached = known.reached.tolist() if isinstance(known, PrincipalState) else []
         return [certified(A, pairs[0].vectors, progress[0], self.name, self.tol, reached)]
 
     def _ended(self, A: ModelsOperator, state: PrincipalState) -> PrincipalState:
