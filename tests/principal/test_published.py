@@ -13,7 +13,8 @@ def optimal_perturbations(models, stimulus, learning_rate, max_step, print_step,
     """Random directions instead of a search, with its number of calls: two for each product, which are made twice a step."""
     for step in range(max_step):
         for model in models:
-            [model(stimulus) for _ in range(8)]
+            with torch.no_grad():
+                [model(stimulus) for _ in range(8)]
         print("step", step, float(learning_rate[step]))
     return torch.randn(stimulus.shape), torch.randn(stimulus.shape), []
 '''
@@ -30,6 +31,7 @@ def checkout(tmp_path, monkeypatch):
         del sys.modules[name]
 
 
+@pytest.mark.slow(5)
 def test_values_and_products_are_compared(checkout, capsys):
     words = [str(checkout), "--models", "lg,onoff", "--seeds", "1", "--steps"]
     assert main([*words, "400"]) == 0
