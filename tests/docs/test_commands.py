@@ -137,7 +137,7 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
     "eigexp sweep experiment=principal model=lg against=[onoff] images.size=64 subspace=band subspace.high=0.05,0.1": Run(
         ["subspace.high=0.1", *PRINCIPAL], RESULT
     ),
-    "eigexp plot principal --where solver=principal --output principal.png": Run(["--dpi", "60"], "principal*.png"),
+    "eigexp plot principal --where solver=principal --output principal.png": Elsewhere("tests/principal/test_runs.py"),
     "eigexp run logger=wandb logger.wandb.mode=offline": Run(["model=lg", "images.size=24"], "outputs/wandb/offline-run-*"),
     "eigexp wandb sync --dry-run": Run(),
     "eigexp run logger=csv": Run(["model=lg", "images.size=24", "figure.draw=false"], "outputs/logs/*/metrics.csv"),

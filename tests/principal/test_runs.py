@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 
+from eigexp.cli import main
 from eigexp.errors import ConfigurationError
 from eigexp.experiment.parts import build
 from eigexp.experiment.run import run
@@ -20,6 +21,7 @@ from eigexp.store import Store
 from eigexp.store.identity import identity_words
 from eigexp.store.selection import Selection
 from eigexp.training import EigenModule, TaskData, make_trainer
+from tests.docs.documented import arguments, commands
 from tests.noise.test_runs import small
 from tests.sweep.sweeps import SLOW, SMALL, begin, eigexp, same_numbers, serial
 
@@ -49,12 +51,14 @@ def test_the_record_says_what_was_found(result):
     assert len(result.curves) == record["steps"] and "at least" in record["notes"][0]
 
 
-def test_it_is_drawn_and_listed(result, tmp_path):
+def test_it_is_drawn_and_listed(result, tmp_path, monkeypatch):
     store = Store(result.folder.parents[1])
     assert {path.name for path in result.figures} == {"distortions.png", "principal.png"}
     chart = principal_chart(View.of(result))
     assert len(chart.marks) == 6 and "lg, u" in chart_svg(chart)
-    plot(store, "principal", output=tmp_path / "principal.svg")
+    monkeypatch.chdir(tmp_path)
+    (command,) = (command for command in commands() if "plot principal" in command)
+    assert main([*arguments(command)[1:], "--store", str(store.root)]) == 0 and (tmp_path / "principal.png").is_file()
     assert "thresholds of principal distortions" in write_page(store, tmp_path / "page.html").read_text()
     (row,) = Selection.of_store(store).rows
     assert row["verified"] is False and row["model"] == "ln"
