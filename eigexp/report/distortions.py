@@ -1,6 +1,7 @@
 """The figure of a result: the image, its most and least noticeable distortions alone and added, error bounds and evidence."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,11 @@ from eigexp.report.view import View
 from eigexp.report.words import UNITS, clipping_words, d_words, evidence_words, shortened
 from eigexp.store.labels import distortion_name, duration, end_of, layer_label, number
 
-PANEL = 2.75  # inches
+PANEL = 2.75  # inches of a column of pictures
 CURVES_WIDTH = 3.4
+_HEAD = 0.45  # inches for the heading
+# Inches of a cell that titles, notes and ticks take: left, right, above and below what is drawn.
+_PICTURE, _SIGNAL, _CURVES = (0.06, 0.2, 0.27, 0.36), (0.5, 0.15, 0.27, 0.6), (0.85, 0.12, 0.27, 0.55)
 FACT_INDENT = 58  # points
 FACT_LINE = 14
 
@@ -59,17 +63,41 @@ def _compose(view: View, positions: list[int], scale: float, channel: Channel, p
     rows = max(2, len(positions))
     height = PANEL * _aspect(view.image)
     figure = new_figure(3 * PANEL + CURVES_WIDTH, rows * (max(height, 1.9) + 0.55) + 0.75)
+    figure.set_layout_engine("none")  # a layout that measures its texts takes as long as the drawing
     figure.suptitle(_heading(view.record), x=0.012, ha="left", parse_math=False)
-    grid = figure.add_gridspec(rows, 4, width_ratios=[PANEL, PANEL, PANEL, CURVES_WIDTH])
+    cells = _Cells(figure, rows, _SIGNAL if as_picture(view.image) is None else _PICTURE)
     image = process(view.image) if process else view.image
-    draw_panel(figure.add_subplot(grid[0, 0]), Panel(image, "image", _shape_words(view.image, channel), channel=channel))
+    draw_panel(cells.panel(0, 0), Panel(image, "image", _shape_words(view.image, channel), channel=channel))
     for row, position in enumerate(positions):
-        _show_alone(figure.add_subplot(grid[row, 1]), view, position, scale, channel)
-        _show_added(figure.add_subplot(grid[row, 2]), view, position, scale, channel, process)
-    _facts(figure.add_subplot(grid[1, 0] if len(positions) > 1 else grid[1, :3]), view, scale, shown_words(view, positions))
-    draw_chart(figure.add_subplot(grid[0, 3]), spectrum(view))
-    draw_chart(figure.add_subplot(grid[1, 3]), convergence(view))
+        _show_alone(cells.panel(row, 1), view, position, scale, channel)
+        _show_added(cells.panel(row, 2), view, position, scale, channel, process)
+    _facts(cells.panel(1, 0), view, scale, shown_words(view, positions))
+    draw_chart(cells.curves(0), spectrum(view))
+    draw_chart(cells.curves(1), convergence(view))
     return figure
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Where axes lie: three columns of panels and one of curves, in rows of equal height below the heading."""
+
+    figure: Figure
+    rows: int
+    margins: tuple[float, float, float, float]
+
+    def panel(self, row: int, column: int) -> Axes:
+        return self._axes(row, column * PANEL, PANEL, self.margins)
+
+    def curves(self, row: int) -> Axes:
+        return self._axes(row, 3 * PANEL, CURVES_WIDTH, _CURVES)
+
+    def _axes(self, row: int, x: float, width: float, margins: tuple[float, float, float, float]) -> Axes:
+        left, right, above, below = margins
+        across, down = self.figure.get_size_inches()
+        height = (down - _HEAD) / self.rows
+        bottom = down - _HEAD - (row + 1) * height
+        size = (width - left - right) / across, (height - above - below) / down
+        return self.figure.add_axes(((x + left) / across, (bottom + below) / down, *size))
 
 
 def _show_alone(axes: Axes, view: View, position: int, scale: float, channel: Channel) -> None:
