@@ -113,8 +113,8 @@ class Eigendistortion(Attributes):
     ) -> None:
         """Compute eigendistortions. Each solver iteration is one step of a Lightning Trainer; by default nothing is written to disk.
 
-        The default is "krylov" and not "power", which is plenoptic's: power iteration is usually wrong at the smallest eigenvalues. It runs
-        on F - lambda_1, whose eigenvalues are densest there, so its eigenvalue stops changing long before its vector has converged. The
+        The default is "krylov" and not "power", which is plenoptic's: power iteration can stop at a wrong smallest eigenvalue. It runs on
+        F - lambda_1, whose eigenvalues are densest there, so its eigenvalue can stop changing before its vector has converged. The
         Krylov space uses every product for both ends, stops on residuals, reports its evidence, and needs fewer products.
 
         Args:
