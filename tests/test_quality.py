@@ -37,7 +37,7 @@ def test_code_is_formatted():
     check("ruff", "format", "--no-cache", "--check", ".")
 
 
-@pytest.mark.slow
+@pytest.mark.slow(30)
 def test_types_check():
     check("basedpyright", "--level", "error", "--pythonpath", sys.executable)
 

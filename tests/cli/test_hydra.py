@@ -228,7 +228,7 @@ def test_a_search_by_name_needs_no_flag(here):
     assert len(found) == 2 and all(record["evidence"]["bottom"] is None for record in found)
 
 
-@pytest.mark.slow(20)
+@pytest.mark.slow(5)
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
 def test_launchers_of_hydra_run_each_point_in_a_process_of_its_own(here, launcher):
     pytest.importorskip({"joblib": "hydra_plugins.hydra_joblib_launcher"}.get(launcher, "hydra_plugins.hydra_submitit_launcher"))

@@ -251,6 +251,8 @@ PYTHON: dict[str, tuple[str, dict[str, str]]] = {
     "import numpy as np\n\nfrom eigexp.psychophysics": ("", {"thresholds = ": "table = thresholds = "}),
 }
 
+# pytest in a fork finds plugins already imported, whose assertions it does not rewrite.
+FORKED = {"PYTEST_ADDOPTS": "-W ignore::pytest.PytestAssertRewriteWarning"}
 RETINA = """
 import torch
 
@@ -364,7 +366,13 @@ def test_script(command, tmp_path):
     for name in ("run", "dev"):
         (root / ".venv" / f"eigexp-{name}.stamp").write_text(f"{root.resolve()}\n" + (root / "pyproject.toml").read_text())
     done = subprocess.run(
-        [f"{root}/{command}", *how.arguments], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False, timeout=900
+        [f"{root}/{command}", *how.arguments],
+        cwd=tmp_path,
+        env=environment(**FORKED),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     if command.endswith("run.sh"):
@@ -408,7 +416,7 @@ def test_in_a_shell(command, tmp_path):
     done = subprocess.run(
         ["bash", "-ec", small],
         cwd=tmp_path,
-        env=environment(PYTHONPATH=str(ROOT)),
+        env=environment(PYTHONPATH=str(ROOT), **FORKED),
         capture_output=True,
         text=True,
         check=False,

@@ -51,7 +51,7 @@ def processes(folder):
     return [json.loads(line) for line in (folder / "processes").read_text().splitlines()]
 
 
-@pytest.mark.slow(15)
+@pytest.mark.slow(20)
 def test_forked_workers_compute_the_same_and_one_that_is_killed_is_replaced(tmp_path):
     expected = serial([*BUGGY[:-1], "+model.kind=none", *SMALL], tmp_path / "serial")
     command = [sys.executable, "-m", "eigexp", *words_of(tmp_path, *BUGGY, threads=2)]

@@ -32,7 +32,7 @@ from typing import Any, NoReturn
 from tests.warm.process import ROOT
 
 _LOKY = "joblib.externals.loky.backend.popen_loky_posix"  # a worker of joblib, which is given pipes
-MODULES = ("eigexp", "scripts.trials", "submitit.core._submit", "torch.distributed.run", _LOKY)  # what it runs as `-m MODULE`
+MODULES = ("eigexp", "pytest", "scripts.trials", "submitit.core._submit", "torch.distributed.run", _LOKY)  # what it runs as `-m MODULE`
 _LAZY = (
     "hydra._internal.hydra",
     "lightning.pytorch",
@@ -210,6 +210,9 @@ def _run(arguments: Sequence[str]) -> NoReturn:
             warnings._setoption(option)  # pyright: ignore[reportAttributeAccessIssue]
         _set_rank()
         if arguments[0] == "-m":
+            if arguments[1] == "pytest":  # tests import the package anew, to check its shapes
+                for name in [name for name in sys.modules if name.partition(".")[0] in ("eigexp", "tests", "scripts")]:
+                    del sys.modules[name]
             sys.argv = ["-m", *arguments[2:]]
             runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
         else:
