@@ -36,8 +36,9 @@ def _cross(options: argparse.Namespace, overrides: list[str]) -> int:
     say_loading()
     from eigexp.config.compose import compose
     from eigexp.experiment.parts import build
-    from eigexp.experiment.seen_by import COLUMNS, networks, seen_by
+    from eigexp.experiment.seen_by import networks, seen_by
     from eigexp.store import Store
+    from eigexp.store.cross_table import COLUMNS
     from eigexp.store.selection import Selection
     from eigexp.store.table import format_rows
 

@@ -1,4 +1,4 @@
-"""The sensitivity of every layer of a network to given distortions, from one pass through all layers."""
+"""The sensitivity of a model, or of every layer of a network, to given distortions, from one linearisation."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,7 +14,13 @@ CHUNK = 64
 
 
 def layer_sensitivities(
-    trunk: Callable[[Tensor], Any], image: Tensor, vectors: Tensor, sizes: Sequence[int], *, noise: Noise | None = None, chunk: int = CHUNK
+    trunk: Callable[[Tensor], Any],
+    image: Tensor,
+    vectors: Tensor,
+    sizes: Sequence[int] | None = None,
+    *,
+    noise: Noise | None = None,
+    chunk: int = CHUNK,
 ) -> Tensor:
     """Return v^T F_l v = ||A_l v||^2 of every distortion v under every layer l: shape (k, layers), float64.
 
@@ -24,8 +30,8 @@ def layer_sensitivities(
     Args:
         trunk: maps images (b, *image shape) to the responses of all layers, in their order.
         image: (*image shape), floating point.
-        vectors: (k, *image shape), changes of pixels.
-        sizes: number of responses of each layer.
+        vectors: (k, *image shape) or (k, pixels), changes of pixels.
+        sizes: number of responses of each layer; None for a model that is one layer.
         noise: response noise of each layer; None for unit Gaussian noise.
         chunk: distortions at a time, for memory.
 
@@ -34,7 +40,9 @@ def layer_sensitivities(
         OperatorError: if no method of linearising passes the adjoint test.
     """
     # Without noise: every layer has its own, which is applied when the layers are taken apart.
-    A = linearise(trunk, image[None])
+    # A few products are fewer than what recording them costs.
+    A = linearise(trunk, image[None], method="double_backward" if sizes is None and len(vectors) < chunk else "auto")
+    sizes = [A.shape.m] if sizes is None else sizes
     if A.shape.m != sum(sizes):
         raise ModelError(f"the layers have {A.shape.m} responses together, not the {sum(sizes)} of their results. Solve them again.")
     # The empty part gives the shape (0, layers) where there are no distortions.
@@ -48,6 +56,8 @@ def _by_layer(moved: Tensor, response: Tensor, sizes: list[int], noise: Noise | 
     """Return the values (k, layers), from J v (k, m) of all layers and their responses (1, m)."""
     values = []
     for u, y in zip(moved.split(sizes, dim=1), response.split(sizes, dim=1), strict=True):
+        if noise is not None:
+            noise.check(y)
         whitened = u if noise is None else noise.whiten(u[None], y)[0]
         # A layer can have a million responses: a sum of that many squares is taken in float64.
         values.append(whitened.double().square().sum(dim=1))

@@ -1,4 +1,4 @@
-"""Cross tables: the sensitivity of each of several layers to the eigendistortions of all of them, one file per image.
+"""Cross tables: the sensitivity of several layers or models to stored distortions, as rows; of layers, one file per image.
 
 `<root>/cross/<id>.json`, complete or absent like a result; older stores have them in `sensitivity/`. The id of a table is made from the
 ids of the results that it compares.
@@ -6,7 +6,7 @@ ids of the results that it compares.
 
 import fnmatch
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from eigexp.errors import ConfigurationError, StoreError, nearest
 from eigexp.store.files import read_bytes, write_atomically
-from eigexp.store.labels import layer_label
+from eigexp.store.labels import layer_label, model_label
 from eigexp.store.record import ID_DIGITS, plain, shown
 from eigexp.store.schema import TableFile, parse
 from eigexp.store.seal import check_seal, sealed
@@ -25,7 +25,7 @@ from eigexp.store.store import Store
 FOLDER = "cross"
 FOLDERS = (FOLDER, "sensitivity")  # the second is where earlier versions wrote; it is read, not written
 FORMAT = 2  # 1 had no digest
-COLUMNS = ("model", "image", "vectors_of", "eigenindex", "eigenvalue", "responses_of", "value", "relative", "table")
+COLUMNS = ("id", "model", "layer", "image", "eigenindex", "eigenvalue", "seen_by", "value", "threshold", "ratio")
 
 
 @dataclass(frozen=True)
@@ -80,22 +80,46 @@ class CrossTable:
         largest = np.array([layer["largest"] for layer in self.record["layers"]], dtype=float)
         return self.matrix(eigenindex) / np.where(largest > 0, largest, np.nan)
 
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield a row of COLUMNS for each value."""
-        layers = self.record["layers"]
-        for vector, values in zip(self.record["vectors"], self.record["values"], strict=True):
-            for layer, value in zip(layers, values, strict=True):
-                yield {
-                    "model": self.record["model"],
-                    "image": self.record["image"]["name"],
-                    "vectors_of": layer_label(layers[vector["layer"]]["layer"]),
-                    "eigenindex": vector["eigenindex"],
-                    "eigenvalue": vector["eigenvalue"],
-                    "responses_of": layer_label(layer["layer"]),
-                    "value": value,
-                    "relative": value / layer["largest"] if layer["largest"] else None,
-                    "table": self.id,
-                }
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a row of COLUMNS for each value."""
+        about, layers = self.record, self.record["layers"]
+        names = [model_label(about["model"], layer["layer"]) for layer in layers]
+        rows = []
+        for vector, values in zip(about["vectors"], about["values"], strict=True):
+            of = layers[vector["layer"]]
+            result = {"id": of["id"], "model": about["model"], "layer": of["layer"], "image": about["image"]}
+            rows += rows_of(result, vector["eigenindex"], vector["eigenvalue"], dict(zip(names, values, strict=True)))
+        return with_ratios(rows)
+
+
+def rows_of(record: Mapping[str, Any], eigenindex: int, eigenvalue: float | None, values: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Return a row of COLUMNS but the last for each model or layer that a distortion was shown to.
+
+    Args:
+        record: `id`, `model`, `layer` and `image` of the distortion's result.
+        eigenindex: of the distortion.
+        eigenvalue: of the distortion.
+        values: v^T F v, by the name of the model or layer that sees it.
+    """
+    layer = record["layer"]
+    about = {
+        "id": record["id"],
+        "model": record["model"],
+        "layer": layer_label(layer) if layer else None,
+        "image": record["image"]["name"],
+        "eigenindex": eigenindex,
+        "eigenvalue": eigenvalue,
+    }
+    return [{**about, "seen_by": name, "value": value, "threshold": value**-0.5 if value > 0 else None} for name, value in values.items()]
+
+
+def with_ratios(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows with `ratio`: each value relative to the largest that the same model or layer has at the same image."""
+    rows, largest = list(rows), dict[tuple[Any, Any], float]()
+    for row in rows:
+        key = row["image"], row["seen_by"]
+        largest[key] = max(largest.get(key, 0.0), row["value"])
+    return [row | {"ratio": row["value"] / top if (top := largest[row["image"], row["seen_by"]]) > 0 else None} for row in rows]
 
 
 def table_id(ids: Iterable[str]) -> str:

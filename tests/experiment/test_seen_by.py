@@ -62,6 +62,17 @@ def test_layers_of_a_network_are_as_in_its_cross_table(store):
     models = networks([f"ln:{layer} _target_={target} name=small" for layer, target in network.items()])
     rows = seen_by([store.read(id) for id in table.ids], models)
     np.testing.assert_allclose([row["value"] for row in rows], table.values[:, 1], rtol=1e-6, atol=1e-12)
+    of_table = [row for row in table.rows() if row["seen_by"] == "small head"]
+    assert [row["ratio"] for row in rows] == pytest.approx([row["ratio"] for row in of_table], rel=1e-6)
+    assert [{**row, **other} for row, other in zip(rows, of_table, strict=True)] == of_table  # the same columns
+
+
+def test_the_report_takes_the_tables_of_layers(store, tmp_path, capsys):
+    assert main(["results", "--cross", "--format", "json", "--store", str(store.root)]) == 0
+    (tmp_path / "layers.json").write_text(capsys.readouterr().out)
+    page = tmp_path / "page.html"
+    assert main(["report", "--cross", str(tmp_path / "layers.json"), "--store", str(store.root), "--output", str(page)]) == 0
+    assert "small stem, camera, eigenindex 0 seen by small head" in page.read_text()
 
 
 def test_the_command(store, tmp_path, capsys):

@@ -126,7 +126,7 @@ def test_tables_and_scripts_of_earlier_versions_still_work(store, tmp_path):
 def test_the_command_lists_rows(store, capsys):
     assert main(["results", "--sensitivity", "--format", "csv", "--where", "image=camera", "--store", str(store.root)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 9 and lines[0].startswith("model,image,vectors_of,eigenindex,")
+    assert len(lines) == 9 and lines[0].startswith("id,model,layer,image,eigenindex,eigenvalue,seen_by,")
     assert main(["results", "--cross", "--store", str(store.root)]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 17
     assert main(["results", "--store", str(store.root)]) == 0

@@ -59,14 +59,15 @@ def test_a_table_is_never_rewritten_and_no_result(tmp_path):
 
 
 def test_rows_have_one_value_each(tmp_path):
-    rows = list(read_table(write_table(Store(tmp_path), content())).rows())
+    rows = read_table(write_table(Store(tmp_path), content())).rows()
     assert len(rows) == 8 and all(tuple(row) == COLUMNS for row in rows)
-    assert [(r["vectors_of"], r["responses_of"], r["value"], r["relative"]) for r in rows if r["eigenindex"] == 0] == [
-        ("a", "a", 2.0, 1.0),
-        ("a", "b+c", 4.0, 0.5),
-        ("b+c", "a", 1.0, 0.5),
-        ("b+c", "b+c", 8.0, 1.0),
+    assert [(r["layer"], r["seen_by"], r["value"], r["ratio"]) for r in rows if r["eigenindex"] == 0] == [
+        ("a", "net a", 2.0, 1.0),
+        ("a", "net b+c", 4.0, 0.5),
+        ("b+c", "net a", 1.0, 0.5),
+        ("b+c", "net b+c", 8.0, 1.0),
     ]
+    assert {row["id"] for row in rows} == {A, B} and rows[0]["threshold"] == 2.0**-0.5 and rows[-1]["threshold"] is None
 
 
 def test_tables_by_model_and_image(tmp_path):
