@@ -54,31 +54,44 @@ class GaussianStage:
     """
 
     def __init__(self) -> None:
-        self._cache: dict[tuple[Any, ...], tuple[tuple[Tensor, ...], Blocks, Blocks]] = {}
+        self._cache: dict[tuple[Any, ...], tuple[tuple[Tensor, ...], Blocks, Blocks, Tensor | None]] = {}
 
     def __call__(self, x: Images, stds: tuple[Float[Tensor, " _"], ...]) -> Float[Tensor, "b g h w"]:
         """Filter images (b, 1, h, w), or (b, g, h, w) with one Gaussian per channel. Returns (b, g, h, w).
+
+        One image is filtered once by each standard deviation, however often it is given: OnOff and LG divide by a luminance that is also a
+        surround.
 
         Args:
             x: images with sides of at least MIN_SIDE pixels.
             stds: standard deviations in pixels, (g_1,), (g_2,), ...; g is their total length.
         """
-        rows, columns = self._blocks(x, stds)
+        rows, columns, places = self._blocks(x, stds)
         x = _join([x[..., pixels] @ matrix for pixels, matrix in columns], dim=-1)
-        return _join([matrix @ x[..., pixels, :] for pixels, matrix in rows], dim=-2)
+        x = _join([matrix @ x[..., pixels, :] for pixels, matrix in rows], dim=-2)
+        return x if places is None else x.index_select(1, places)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), ()
 
-    def _blocks(self, x: Tensor, stds: tuple[Tensor, ...]) -> tuple[Blocks, Blocks]:
-        h, w = x.shape[-2:]
-        key = (h, w, x.dtype, x.device, *((id(std), std._version) for std in stds))
+    def _blocks(self, x: Tensor, stds: tuple[Tensor, ...]) -> tuple[Blocks, Blocks, Tensor | None]:
+        channels, h, w = x.shape[-3:]
+        key = (channels == 1, h, w, x.dtype, x.device, *((id(std), std._version) for std in stds))
         if key not in self._cache:
             if len(self._cache) >= _MAX_CACHED:
                 del self._cache[next(iter(self._cache))]
             # The key holds ids of tensors: keep the tensors alive, or a new one could get the id of a deleted one.
-            self._cache[key] = (stds, *_side_blocks(torch.cat(stds), h, w, x))
+            std, places = _distinct(torch.cat(stds)) if channels == 1 else (torch.cat(stds), None)
+            self._cache[key] = (stds, *_side_blocks(std, h, w, x), places)
         return self._cache[key][1:]
+
+
+@torch.inference_mode(False)
+@torch.no_grad()
+def _distinct(std: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return each standard deviation once, and where each of `std` is among them; None where there are no repetitions."""
+    distinct, places = std.unique(return_inverse=True)
+    return (std, None) if len(distinct) == len(std) else (distinct, places)
 
 
 @torch.inference_mode(False)  # matrices built in inference mode could not take part in a later backward pass

@@ -62,3 +62,17 @@ def test_matrices_made_in_inference_mode_serve_gradients():
     x = torch.rand(1, 1, 16, 16, requires_grad=True)
     stage(x, (std,)).sum().backward()
     assert x.grad is not None
+
+
+def test_a_repeated_standard_deviation_filters_one_image_once():
+    """And several images, which are different, each by their own."""
+    stds, x = (torch.tensor([3.0, 1.0]), torch.tensor([2.0, 3.0])), torch.rand(2, 1, 20, 24)
+    stage = GaussianStage()
+    filtered = stage(x, stds)
+    assert filtered.shape == (2, 4, 20, 24)
+    for channel, std in enumerate(torch.cat(stds)):
+        assert torch.equal(filtered[:, channel : channel + 1], GaussianStage()(x, (std.view(1),)))
+    (cached,) = stage._cache.values()
+    assert [len(matrix) for blocks in cached[1:3] for _, matrix in blocks] == [3, 3]
+    many = torch.rand(2, 4, 20, 24)
+    assert torch.equal(stage(many, stds)[:, 3:], GaussianStage()(many[:, 3:], (torch.tensor([3.0]),)))
