@@ -52,6 +52,13 @@ def test_a_gap_parts_the_ends(index, top, bottom, expected):
     assert split_ends(torch.tensor(index), claim(index, top, bottom)).tolist() == expected
 
 
+@pytest.mark.parametrize(("claimed", "expected"), [("budget", "budget"), ("converged", "unconfirmed")])
+def test_a_limit_of_steps_is_not_called_a_claim_that_failed(claimed, expected):
+    given, met = claim((0, 1, 8, 9), top=claimed, bottom=claimed), torch.tensor([True, False])
+    assert top_evidence(given, met) == expected
+    assert bottom_evidence(given, numbers(0.5, 0.4), met, allowed=1e-4, rounding=0.0, relative=False) == expected
+
+
 @pytest.mark.parametrize(("met", "expected"), [([True, True], "krylov"), ([True, False], "unconfirmed"), ([False, False], "unconfirmed")])
 def test_an_end_needs_every_pair(met, expected):
     met = torch.tensor(met)

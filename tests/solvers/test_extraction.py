@@ -99,6 +99,30 @@ def test_a_space_knows_f_of_its_rows_wherever_directions_come_from():
     assert again is not None and holds(product_taken(again, F), F)
 
 
+def nearly_invariant(coupling: float, n: int = 40, d: int = 5) -> tuple[KrylovSpace, torch.Tensor]:
+    """A Krylov space of d vectors of a random subspace of as many dimensions, which F couples to the rest by so much."""
+    generator = torch.Generator().manual_seed(5)
+    draw = [torch.randn(n, n, generator=generator, dtype=torch.float64) for _ in range(2)]
+    frame = torch.linalg.qr(draw[0]).Q
+    F = torch.diag(torch.cat([torch.linspace(1, 9, d), torch.linspace(2, 3, n - d)]).double())
+    F[:d, d:] = coupling * draw[1][:d, d:]
+    F[d:, :d] = F[:d, d:].T
+    F = frame.T @ F @ frame
+    space = grown(KrylovSpace.empty(torch.zeros(0, n, dtype=torch.float64)), F, frame[:d].sum(0) / d**0.5)
+    for _ in range(d - 1):
+        waiting = space.along_latest()
+        assert waiting is not None
+        space = product_taken(waiting, F)
+    return space, F
+
+
+def test_a_remainder_above_rounding_is_made_orthogonal_and_one_of_rounding_is_left_out():
+    for coupling in (1e-6, 1e-9, 1e-11):
+        space, F = nearly_invariant(coupling)
+        assert len(space.R) == 1 and holds(space, F)
+    assert len(nearly_invariant(0.0)[0].R) == 0
+
+
 def test_residuals_come_from_the_coefficients_alone():
     space, F = random_space()
     c = np.linalg.qr(np.cos(np.arange(60.0).reshape(20, 3)))[0].T
