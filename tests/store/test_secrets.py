@@ -67,6 +67,7 @@ def test_a_composed_configuration_is_resolved_once():
     assert config["model"]["x"] == "${oc.env:HOME}" and "hydra" not in config
 
 
+@pytest.mark.slow(1)
 def test_a_secret_of_a_class_of_one_s_own_is_in_no_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     own = ["+callbacks.own._target_=tests.store.test_secrets.Silent", "+callbacks.own.token='${oc.env:EIGEXP_TEST_TOKEN}'"]
