@@ -99,28 +99,42 @@ def test_a_space_knows_f_of_its_rows_wherever_directions_come_from():
     assert again is not None and holds(product_taken(again, F), F)
 
 
-def nearly_invariant(coupling: float, n: int = 40, d: int = 5) -> tuple[KrylovSpace, torch.Tensor]:
-    """A Krylov space of d vectors of a random subspace of as many dimensions, which F couples to the rest by so much."""
+def nearly_invariant(coupling: float, n: int = 40, d: int = 7) -> tuple[torch.Tensor, torch.Tensor]:
+    """Orthonormal rows (d, n) of a random subspace, and an F that couples it to the rest by so much."""
     generator = torch.Generator().manual_seed(5)
     draw = [torch.randn(n, n, generator=generator, dtype=torch.float64) for _ in range(2)]
-    frame = torch.linalg.qr(draw[0]).Q
+    frame, inner = torch.linalg.qr(draw[0]).Q, torch.linalg.qr(draw[1][:d, :d]).Q
     F = torch.diag(torch.cat([torch.linspace(1, 9, d), torch.linspace(2, 3, n - d)]).double())
     F[:d, d:] = coupling * draw[1][:d, d:]
     F[d:, :d] = F[:d, d:].T
-    F = frame.T @ F @ frame
-    space = grown(KrylovSpace.empty(torch.zeros(0, n, dtype=torch.float64)), F, frame[:d].sum(0) / d**0.5)
-    for _ in range(d - 1):
+    return inner @ frame[:d], frame.T @ F @ frame
+
+
+def krylov_space(F: torch.Tensor, start: torch.Tensor, steps: int, locked: torch.Tensor) -> KrylovSpace:
+    space = grown(KrylovSpace.empty(locked), F, start / start.norm())
+    for _ in range(steps - 1):
         waiting = space.along_latest()
         assert waiting is not None
         space = product_taken(waiting, F)
-    return space, F
+    return space
 
 
-def test_a_remainder_above_rounding_is_made_orthogonal_and_one_of_rounding_is_left_out():
-    for coupling in (1e-6, 1e-9, 1e-11):
-        space, F = nearly_invariant(coupling)
-        assert len(space.R) == 1 and holds(space, F)
-    assert len(nearly_invariant(0.0)[0].R) == 0
+@pytest.mark.parametrize("coupling", [1e-6, 1e-9, 1e-11])
+def test_a_short_remainder_is_orthogonal_to_all_rows(coupling):
+    """Also where directions come from elsewhere, or F leans on locked rows that are no eigenvectors."""
+    rows, F = nearly_invariant(coupling)
+    space = KrylovSpace.empty(rows[:0])
+    for v in rows:
+        space = grown(space, F, v)
+    assert len(space.R) == 7 and holds(space, F)
+    space = krylov_space(F, rows[:5].sum(0), 5, locked=rows[5:])
+    everything = torch.cat([space.locked, space.rows, space.R])
+    assert len(space.R) == 1 and torch.allclose(everything @ everything.T, torch.eye(8, dtype=torch.float64), atol=1e-12)
+
+
+def test_a_remainder_of_rounding_alone_is_left_out():
+    rows, F = nearly_invariant(0.0)
+    assert len(krylov_space(F, rows.sum(0), 7, locked=rows[:0]).R) == 0
 
 
 def test_residuals_come_from_the_coefficients_alone():
