@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from eigexp.certificates import certificate, certify, products
+from eigexp.certificates.fresh import NUM_KEPT, ends, fresh_pairs
 from eigexp.operators import DenseOperator
 from eigexp.pairs import NumericallyZero, RitzPairs
 from eigexp.solvers.base import Progress
@@ -165,3 +166,16 @@ def test_the_estimated_share_of_the_null_space_is_told_in_dimensions():
     A = diagonal(4.0, 1.0, 0.5)
     assert certified(A, both_ends(3, null_fraction=0.5), reached(4.0)).null_space.dimension_estimate == 1.5
     assert certified(A, both_ends(3), reached(4.0)).null_space.dimension_estimate is None
+
+
+def test_forward_products_of_the_outermost_pairs_are_kept_at_their_places():
+    """Also where rounding has swapped neighbours, and in the second chunk of vectors."""
+    k, generator = 70, torch.Generator().manual_seed(0)
+    A = DenseOperator(torch.randn(1, 90, 80, generator=generator, dtype=torch.float64))
+    z = torch.randn(k, 80, generator=generator, dtype=torch.float64)
+    proposal = RitzPairs(torch.arange(k), torch.zeros(k, dtype=torch.float64), z, "krylov", "krylov")
+    fresh = fresh_pairs(A, proposal)
+    assert [ends(7, 3), ends(4, 3), ends(2, 3)] == [[0, 1, 2, 4, 5, 6], [0, 1, 2, 3], [0, 1]]
+    assert {int(fresh.order[place]) for place in fresh.forward} == set(ends(k, NUM_KEPT))
+    for place, forward in fresh.forward.items():
+        assert torch.allclose(forward, A.matrix[0] @ fresh.vectors[place])
