@@ -66,8 +66,12 @@ def _fit(options: argparse.Namespace) -> int:
         "models": (MODELS, [_with_bounds(asdict(row), "scale_interval") for row in explain(found, predicted)]),
     }
     folder = Path(options.output or "thresholds")
+    for name in ("D.csv", "models.csv", "thresholds.png"):  # of an earlier fit: not every fit has them
+        (folder / name).unlink(missing_ok=True)
     for name, (columns, rows) in tables.items():
         _show(name, columns, rows, folder)
+    if predicted and not any(threshold.inside for threshold in found):
+        print("No threshold lies inside the norms shown, so no model is compared. Show other norms.", file=sys.stderr)
     if tables["models"][1]:
         _draw(found, predicted, tables["models"][1], folder / "thresholds.png")
     print(folder)

@@ -9,12 +9,12 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
 from eigexp.config.compose import CONF, SWEEP_KEY, Bases, compose
 from eigexp.config.failure import configuration_failures, one_line
-from eigexp.errors import ConfigurationError
+from eigexp.errors import ConfigurationError, printable
 
 MAX_TASKS = 100_000
 
@@ -87,7 +87,8 @@ def _parsed(overrides: Sequence[str]) -> list[Override]:
         try:
             parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(overrides))
         except HydraException as error:
-            raise ConfigurationError(f"{one_line(str(error))}. A sweep lists choices: key=1,2, key=range(1,4) or group=glob(*).") from error
+            wrong = f"{printable(error.override)} is not an override" if isinstance(error, OverrideParseException) else one_line(str(error))
+            raise ConfigurationError(f"{wrong}. A sweep lists choices: key=1,2, key=range(1,4) or group=glob(*).") from error
         nameless = next((o.input_line for o in parsed if not o.key_or_group), None)
         if nameless is not None:
             raise ConfigurationError(f"{nameless} names no key. Write key=value.")

@@ -28,7 +28,7 @@ def check_size(size: Size) -> tuple[int, int] | None:
         return None
     sides = (size, size) if isinstance(size, int) else tuple(size) if isinstance(size, Sequence) and not isinstance(size, str) else ()
     if isinstance(size, str) and size.isdigit():
-        raise ImageError(f"images.size={size!r} is text, as ${{oc.env:NAME}} always is. Write ${{oc.decode:${{oc.env:NAME}}}}.")
+        raise ImageError(f"images.size={size!r} is text. Give a number; for one of the environment, write ${{oc.decode:${{oc.env:NAME}}}}.")
     if len(sides) != 2 or any(isinstance(side, bool) or not isinstance(side, int) or side < 1 for side in sides):
         raise ImageError(f"images.size={size} is not a size. Give one positive whole number, [height, width], or null.")
     return sides[0], sides[1]

@@ -161,7 +161,8 @@ def _per_channel(scalar: Tensor, x: Tensor) -> Tensor:
 
 def _check_image(x: Tensor, model: str) -> None:
     if x.ndim != 4 or x.shape[1] != 1:
-        raise ModelError(f"{model} takes grey images of shape (b, 1, h, w), but got {tuple(x.shape)}. Set images.grey=true.")
+        hint = "Set images.grey=true" if x.ndim == 4 else "Add axes: image[None]" if x.ndim == 3 else "Add axes: image[None, None]"
+        raise ModelError(f"{model} takes grey images of shape (b, 1, h, w), but got {tuple(x.shape)}. {hint}.")
     if min(x.shape[-2:]) < MIN_SIDE:
         raise ModelError(
             f"{model} takes images with sides of at least {MIN_SIDE} pixels, but got {tuple(x.shape)}. Set images.size={MIN_SIDE} or more."

@@ -40,8 +40,11 @@ def prepare_model(
         The module itself, or its `Features` if a layer is given, or a module that wraps one of these.
 
     Raises:
-        ModelError: if the weights do not fit or were not chosen, or a layer is unknown.
+        ModelError: if it is not a module, the weights do not fit or were not chosen, or a layer is unknown.
     """
+    check_callable(module)
+    if not isinstance(module, nn.Module):
+        raise ModelError(f"a {type(module).__name__} cannot be prepared, because it is no torch.nn.Module. Use it as it is.")
     if isinstance(module, ChoosesWeights):
         _choose_weights(module, weights)
     elif weights is not None:
@@ -53,6 +56,18 @@ def prepare_model(
     prepared = prepared if output is None else SelectedOutput(prepared, output)
     disable_inplace(prepared)  # they would overwrite values that a second derivative needs
     return prepared.eval().requires_grad_(False)
+
+
+def check_callable(model: Any) -> None:
+    """Refuse a class in the place of its instance, and what cannot be called.
+
+    Raises:
+        ModelError: saying what to give.
+    """
+    if isinstance(model, type):
+        raise ModelError(f"the model is the class {model.__name__}. Give an instance, such as {model.__name__}().")
+    if not callable(model):
+        raise ModelError(f"the model is {model!r:.60}, which cannot be called. Give a torch.nn.Module, such as eigexp.models.OnOff().")
 
 
 def _choose_weights(network: ChoosesWeights, weights: str | Mapping[str, Any] | None) -> None:

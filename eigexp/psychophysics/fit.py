@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from eigexp.errors import ConfigurationError, MissingDependencyError
 from eigexp.psychophysics.tasks import ForcedChoice, generator, task_named
 from eigexp.psychophysics.trials import Condition
+from eigexp.store.labels import counted
 
 BOOTSTRAPS = 1000
 LEVELS = 3  # that a fit needs at least, for its threshold and its slope
@@ -87,7 +88,7 @@ def too_few(condition: Condition) -> str:
     """Return what to say of a condition with too few norms for a fit."""
     name = f"{condition.id}, eigenindex {condition.eigenindex}"
     needed = f"A fit needs at least {LEVELS} different norms; norms clipped to the same picture count as one."
-    return f"{condition.observer} saw {condition.levels} norms of {name}. {needed}"
+    return f"{condition.observer} saw {counted(condition.levels, 'norm')} of {name}. {needed}"
 
 
 def _fit(condition: Condition, task: ForcedChoice, bootstraps: int, rng: np.random.Generator) -> Threshold:

@@ -1,6 +1,7 @@
 """Checks that the settings of several solvers share."""
 
 import math
+from numbers import Integral, Real
 
 import torch
 
@@ -14,7 +15,7 @@ def check_positive(**settings: float | None) -> None:
         ConfigurationError: naming the first such setting and its value.
     """
     for name, value in settings.items():
-        if value is not None and not (math.isfinite(value) and value > 0):
+        if value is not None and not (isinstance(value, Real) and math.isfinite(value) and value > 0):
             raise ConfigurationError(f"solver.{name}={value} must be a positive number. Set one greater than 0.")
 
 
@@ -26,6 +27,8 @@ def check_counts(**counts: int | None) -> None:
     """
     for name, value in counts.items():
         least = 1 if name == "k" else 0
+        if value is not None and not isinstance(value, Integral):
+            raise ConfigurationError(f"solver.{name}={value!r} must be a whole number: it counts eigenpairs.")
         if value is not None and value < least:
             raise ConfigurationError(f"solver.{name}={value} must be at least {least}: it counts eigenpairs.")
     if counts.get("k_top") == 0 and counts.get("k_bottom") == 0:

@@ -2,12 +2,15 @@
 
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from eigexp.errors import DeviceError, ImageError, InputTypeError, ModelError
+from eigexp.images import Image
+from eigexp.models.prepare import check_callable
 from eigexp.operators.jacobian import LinearisationPoint
 
 _DTYPES = (torch.float32, torch.float64)
@@ -24,7 +27,7 @@ def check_image(image: Any) -> None:
         UserWarning: if it is not 4-D, or has pixels outside [0, 1].
     """
     if not isinstance(image, Tensor):
-        raise InputTypeError(f"the image is a {type(image).__name__}, not a tensor. Convert it: torch.as_tensor(image).")
+        raise InputTypeError(f"the image is of type {type(image).__name__}, not a tensor. {_tensor_of(image)}")
     if image.dtype not in _DTYPES:
         raise InputTypeError(
             f"the image is {image.dtype}; only float32 and float64 are precise enough. Convert it: image.float() (divide bytes by 255)."
@@ -45,6 +48,14 @@ def check_image(image: Any) -> None:
         )
 
 
+def _tensor_of(image: Any) -> str:
+    if isinstance(image, Image):
+        return "Give its pixels as a batch: image.pixels[None]."
+    if isinstance(image, str | Path):
+        return "Read it: eigexp.images.ImageFile(path)[0].pixels[None]."
+    return "Convert it: torch.as_tensor(image)."
+
+
 def check_model(model: Callable[[Tensor], Any], image: Tensor) -> Tensor:
     """Return the model's responses to the image, shape (b, m), after checking that they can be differentiated.
 
@@ -57,6 +68,7 @@ def check_model(model: Callable[[Tensor], Any], image: Tensor) -> Tensor:
     Warns:
         UserWarning: if the model is in training mode.
     """
+    check_callable(model)
     with torch.enable_grad():
         plain = respond(model, image)
         if plain.requires_grad:

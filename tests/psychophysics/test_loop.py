@@ -73,7 +73,7 @@ def test_the_fit_finds_the_observer_again(loop, capsys):
     assert (loop / "fitted/thresholds.png").stat().st_size > 1000
 
 
-def test_the_documented_commands(loop, tmp_path, monkeypatch):
+def test_the_documented_commands(loop, tmp_path, monkeypatch, capsys):
     (tmp_path / "outputs").mkdir()
     (tmp_path / "outputs/results").symlink_to(loop / "results")
     monkeypatch.chdir(tmp_path)
@@ -86,14 +86,22 @@ def test_the_documented_commands(loop, tmp_path, monkeypatch):
     for seed, name in enumerate(("trials.csv", "trials_a.csv", "trials_b.csv")):
         assert main([*simulate, "--scale", "0.3", "--seed", str(seed), "--output", name]) == 0
     for words in fits:
+        capsys.readouterr()
         assert main([*words, "--bootstraps", "20"]) == 0
+        none_inside = all(row["inside"] == "False" for row in rows(tmp_path / "thresholds/thresholds.csv"))
+        assert ("No threshold lies inside the norms shown" in capsys.readouterr().err) is none_inside
         assert {row["eigenindex"] for row in rows(tmp_path / "thresholds/thresholds.csv")} == {"0"}  # the other is clipped at all norms
 
 
 def test_without_predictions_thresholds_are_still_fitted(loop, tmp_path, capsys):
     trials = tmp_path / "trials.csv"
     assert main(["thresholds", "simulate", str(loop / "stimuli"), "--observer", "onoff", "--scale", "0.04", "--output", str(trials)]) == 0
-    assert main(["thresholds", "fit", str(trials), "--bootstraps", "20", "--output", str(tmp_path / "out")]) == 0
+    for predictions in (
+        ["--predictions", str(loop / "stimuli/predictions.csv")],
+        [],
+    ):  # files of the first fit are not left beside the second's
+        fit = ["thresholds", "fit", str(trials), "--bootstraps", "20", "--output", str(tmp_path / "out")]
+        assert main([*fit, *predictions]) == 0
     assert "no model is compared" in capsys.readouterr().err
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"thresholds.csv", "D.csv"}
 

@@ -2,11 +2,15 @@
 
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from eigexp import Eigendistortion, EigexpError
+from eigexp import Eigendistortion, EigexpError, prepare_model
+from eigexp.errors import ConfigurationError, ModelError
+from eigexp.images import Image
+from eigexp.models import OnOff
 from tests.synthesis.toys import Bare, LinearMap, picture
 
 
@@ -33,6 +37,49 @@ def test_an_image_that_is_not_float32_or_float64_is_a_type_error(image):
     with pytest.raises(TypeError) as caught:
         Eigendistortion(image, MODEL)
     assert isinstance(caught.value, EigexpError)
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (np.zeros((1, 1, 4, 4)), "of type ndarray, not a tensor. Convert it: torch.as_tensor(image)."),
+        ("a.png", "of type str, not a tensor. Read it: eigexp.images.ImageFile(path)[0].pixels[None]."),
+        (Image("a", torch.rand(1, 4, 4)), "of type Image, not a tensor. Give its pixels as a batch: image.pixels[None]."),
+    ],
+)
+def test_what_is_no_tensor_is_refused_with_what_to_give(image, words):
+    with pytest.raises(TypeError) as caught:
+        Eigendistortion(image, MODEL)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (OnOff, "the model is the class OnOff. Give an instance, such as OnOff()."),
+        ("onoff", "the model is 'onoff', which cannot be called. Give a torch.nn.Module"),
+    ],
+)
+def test_what_is_no_model_is_refused_with_what_to_give(model, words):
+    for use in (lambda: Eigendistortion(picture(), model), lambda: prepare_model(model)):
+        with pytest.raises(ModelError) as caught:
+            use()
+        assert words in str(caught.value)
+    with pytest.raises(ModelError, match=r"it is no torch\.nn\.Module\. Use it as it is"):
+        prepare_model(lambda x: x)
+
+
+def test_a_missing_axis_is_named():
+    for shape, words in (((1, 16, 16), "Add axes: image[None]."), ((16, 16), "image[None, None]"), ((1, 3, 16, 16), "images.grey=true")):
+        with pytest.raises(ModelError) as caught:
+            OnOff()(torch.rand(shape))
+        assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("settings", [{"k": "3"}, {"k": 2.0}, {"tol": "small"}, {"k_top": "1"}])
+def test_settings_of_a_wrong_type_are_refused(settings):
+    with pytest.raises(ConfigurationError, match=r"solver\.\w+='?\w.* must be a (whole|positive) number"):
+        Eigendistortion(picture(), Bare(lambda x: 2 * x).eval()).synthesize(progress=False, **settings)
 
 
 @pytest.mark.parametrize(
