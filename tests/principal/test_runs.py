@@ -32,7 +32,7 @@ WORDS += ["solver.restarts=0"]
 @pytest.fixture(scope="module")
 def result(tmp_path_factory):
     root = tmp_path_factory.mktemp("results")
-    outcome = run(small(root, *WORDS))
+    outcome = run(small(root, *WORDS, "figure.draw=true"))
     assert outcome.exit_code == 0
     return Store(root).read(outcome.folders[0].name)
 
