@@ -46,11 +46,13 @@ def check_sizes(k_top: int, k_bottom: int, n: int) -> None:
 
 
 def check_precision(tol: float, dtype: torch.dtype) -> None:
-    """Refuse a tolerance below the rounding of the products.
+    """Refuse a tolerance below the rounding of the products, and one that every vector meets.
 
     Raises:
-        ConfigurationError: if `tol` is less than 4 units of the dtype's precision.
+        ConfigurationError: if `tol` is less than 4 units of the dtype's precision, or not less than 1.
     """
+    if tol >= 1:
+        raise ConfigurationError(f"solver.tol={tol} must be less than 1: it is relative to the largest eigenvalue. Set 1e-4, for example.")
     least = 4 * torch.finfo(dtype).eps
     if tol < least:
         name = str(dtype).removeprefix("torch.")

@@ -99,6 +99,13 @@ def test_a_tolerance_below_the_rounding_of_products_is_refused():
         Krylov(tol=1e-9).check(DenseOperator(torch.eye(3)[None]))
 
 
+@pytest.mark.parametrize("tol", [1.0, 2])
+def test_a_tolerance_that_every_vector_meets_is_refused(tol):
+    check_precision(0.99, torch.float32)
+    with pytest.raises(ConfigurationError, match=rf"solver\.tol={tol} must be less than 1"):
+        Krylov(tol=tol).check(DenseOperator(torch.eye(3)[None]))
+
+
 class Numbered(Power):
     """Its states hold the number of their image."""
 
