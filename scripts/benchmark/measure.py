@@ -46,6 +46,7 @@ def machine() -> Record:
 
 def run_case(case: Case, methods: list[str], cap: float, say: Callable[[str], None]) -> Record:
     """Run every method on one case, eigexp first, whose largest eigenvalue scales the errors where there is no dense truth."""
+    _linearised(case)  # the first one of a model takes longer, and eigexp's own is none of the first
     A, seconds = _linearised(case)
     truth = dense_truth(case) if A.shape.n <= DENSE_LIMIT else None
     method = getattr(A, "method", "")
