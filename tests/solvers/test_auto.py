@@ -92,7 +92,6 @@ def test_a_krylov_space_begins_where_factors_of_the_jacobian_would_be_too_large(
     assert image.fisher_vector_products == A.fisher_vector_products[0] > 0
 
 
-@pytest.mark.slow(1)
 def test_a_krylov_space_that_takes_long_gives_way_to_the_jacobian(caplog):
     n = 310  # more than a space holds before it restarts
     problem = Problem(n, n, (tuple(torch.logspace(0, -8, n, dtype=torch.float64).tolist()),))
