@@ -136,6 +136,25 @@ def test_other_peers_agree_where_they_are_installed(several, method):
     assert [several[method][end]["error"] < 1e-10 for end in ("top", "bottom")] == [True, True]
 
 
+@pytest.mark.slow(1)
+def test_the_largest_pairs_alone():
+    case = run_case(Case.of("ln16-top3"), [*METHODS, "svds", "pullback", "matfree"], 60.0, lambda _: None)
+    runs = {run["method"]: run for run in case["runs"]}
+    left_out = {method for method, run in runs.items() if run["seconds"] is None and run["note"] != "not installed"}
+    assert left_out == {"ARPACK BE"}  # it computes both ends
+    for run in (run for method, run in runs.items() if run["seconds"] is not None):
+        assert run["bottom"] == {} and not run["stopped"]
+        assert run["top"]["error"] < 1e-3
+    assert runs["pullback"]["fvps"] % 3 == 0 and runs["pullback"]["fvps"] >= 12 * 3
+    assert runs["pullback"]["fvps"] == 3 * int(runs["pullback"]["note"].split()[0])
+    assert "LN, 16², 3 largest" in markdown({"machine": machine(), "cap": 60.0, "cases": [case]})
+
+
+def test_a_peer_of_one_end_leaves_out_cases_of_both(results):
+    case = run_case(Case.of("ln16"), ["pullback"], 10.0, lambda _: None)
+    assert case["runs"][1]["note"] == "computes the largest pairs alone"
+
+
 def test_memory_of_a_case_is_measured():
     row = measure("onoff16")
     assert row["n"] == 256 and row["products"] > 20

@@ -39,20 +39,24 @@ MODELS: dict[str, tuple[Build, str | None, bool, str]] = {
 }
 QUICK = ["onoff64", "ln64", "lg64", "lgg64", "onoff256", "ln256", "lgg256", "eff3-64"]
 NETWORKS = ["eff1-64", "eff3-64", "eff9-64", "eff1-224", "eff3-224", "eff9-224", "vgg16-128", "resnet18-128"]
-MANY = ["onoff64-k10", "eff9-64-k10", "eff9-32-k50", "ln64-float64", "onoff64-float64", "eff3-64-float64"]
+MANY = ["onoff64-k10", "eff9-64-k10", "eff9-32-k50", "eff9-32-top50", "ln64-float64", "onoff64-float64", "eff3-64-float64"]
 ALL = [*(f"{name}{size}" for size in (64, 256) for name in ("onoff", "ln", "lg", "lgg")), *NETWORKS, *MANY]
 COSTS = ["onoff256", "vgg16-128", "resnet18-128", "eff9-224"]
-_NAME = re.compile(rf"({'|'.join(map(re.escape, MODELS))})(\d+)(?:-k(\d+))?(-float64)?")
+_NAME = re.compile(rf"({'|'.join(map(re.escape, MODELS))})(\d+)(?:-(k|top)(\d+))?(-float64)?")
 
 
 @dataclass(frozen=True)
 class Case:
-    """A model at an image: `name` is a key of MODELS and the image's side, then "-k10" for 10 pairs at each end, "-float64"."""
+    """A model at an image.
+
+    The name is a key of MODELS and the image's side, then "-k10" for 10 pairs at each end or "-top10" for the 10 largest, then "-float64".
+    """
 
     name: str
     key: str
     size: int
     k: int = 1
+    ends: tuple[str, ...] = ("top", "bottom")
     double: bool = False
 
     @staticmethod
@@ -61,13 +65,13 @@ class Case:
         found = _NAME.fullmatch(name)
         if found is None:
             raise SystemExit(f"--cases {name} is unknown. Give a model and a side, as in {', '.join(ALL)}.")
-        key, size, k, double = found.groups()
-        return Case(name, key, int(size), int(k or 1), bool(double))
+        key, size, which, k, double = found.groups()
+        return Case(name, key, int(size), int(k or 1), ("top",) if which == "top" else ("top", "bottom"), bool(double))
 
     @property
     def label(self) -> str:
         """The label in tables."""
-        k = f", k = {self.k}" if self.k > 1 else ""
+        k = "" if self.k == 1 else f", k = {self.k}" if "bottom" in self.ends else f", {self.k} largest"
         return f"{MODELS[self.key][3]}, {self.size}²{k}{', float64' if self.double else ''}"
 
     @property

@@ -73,6 +73,11 @@ class Work:
         order = np.argsort(-values if end == "top" else values)
         self.found[end] = values[order], rows[torch.from_numpy(order)]
 
+    def require_both_ends(self) -> None:
+        """Refuse a case that asks for the largest pairs alone, where the peer computes both ends in any case."""
+        if "bottom" not in self.case.ends:
+            raise Unsuitable("computes both ends")
+
     def start(self) -> np.ndarray:
         """Return random columns (n, k), the same for every peer."""
         return np.random.default_rng(SEED).standard_normal((self.A.shape.n, self.case.k)).astype(self.dtype)
@@ -140,14 +145,16 @@ def fresh_residual(A: Operator, vector: Tensor) -> float:
 def eigexp_krylov(work: Work) -> str:
     """Run the default solver and its certificate. Return the evidence."""
     k = work.case.k
-    (pairs,) = solved(work.A, Krylov(k=k, tol=work.case.tol))
-    for chosen, end in ((slice(k), "top"), (slice(-k, None), "bottom")):
+    (pairs,) = solved(work.A, Krylov(k_top=k, k_bottom=k if "bottom" in work.case.ends else 0, tol=work.case.tol))
+    for end in work.case.ends:
+        chosen = slice(k) if end == "top" else slice(-k, None)
         work.keep(end, pairs.eigenvalues[chosen], pairs.eigendistortions[chosen].flatten(1).T)
-    return f"top {pairs.evidence['top']}, bottom {pairs.evidence['bottom']}"
+    return ", ".join(f"{end} {pairs.evidence[end]}" for end in work.case.ends)
 
 
 def plenoptic_power(work: Work) -> str:
     """Run plenoptic's Eigendistortion.synthesize with its defaults, on plenoptic's own front ends where it has them."""
+    work.require_both_ends()
     po, own = import_module("plenoptic"), MODELS[work.case.key][1]
     autodiff, module = (import_module(f"plenoptic._synthesize.{name}") for name in ("autodiff", "eigendistortion"))
     product = autodiff._fisher_info_matrix_vector_product
@@ -182,16 +189,18 @@ def arpack(work: Work) -> str:
     settings: Any = {"k": work.case.k, "which": "LA", "tol": work.case.tol, "v0": work.start()[:, 0]}
     values, vectors = eigsh(work.linear_operator((n, n), work.fisher), **settings)
     work.keep("top", values, vectors)
-    largest = values.max()
-    gaps, vectors = eigsh(work.linear_operator((n, n), lambda v: largest * v - work.fisher(v)), **settings)
-    work.keep("bottom", largest - gaps, vectors)
-    return "two runs"
+    if "bottom" in work.case.ends:
+        largest = values.max()
+        gaps, vectors = eigsh(work.linear_operator((n, n), lambda v: largest * v - work.fisher(v)), **settings)
+        work.keep("bottom", largest - gaps, vectors)
+    return "one run for each end"
 
 
 def arpack_both(work: Work) -> str:
     """Run ARPACK once with which="BE" on F - shift, the shift about lambda_1 / 2, so that the tolerance is the same at both ends."""
     from scipy.sparse.linalg import eigsh
 
+    work.require_both_ends()
     n, k, shift = work.A.shape.n, work.case.k, work.norm_of_fisher() / 2
     shifted = work.linear_operator((n, n), lambda v: work.fisher(v) - work.dtype(shift) * v)
     settings: Any = {"k": 2 * k, "which": "BE", "tol": 2 * work.case.tol, "v0": work.start()[:, 0]}
@@ -208,11 +217,12 @@ def arpack_svds(work: Work) -> str:
 
     n, m = work.A.shape.n, work.A.shape.m
     J = work.linear_operator((m, n), work.forward, rmatvec=work.back)
-    for end, which in (("top", "LM"), ("bottom", "SM")):
+    for end in work.case.ends:
+        which = "LM" if end == "top" else "SM"
         settings: Any = {"which": which, "tol": work.case.tol, "v0": work.start()[: min(m, n), 0], "solver": "arpack"}
         _, s, vt = cast("tuple[np.ndarray, ...]", svds(J, k=work.case.k, **settings))
         work.keep(end, s.astype(np.float64) ** 2, vt.T)
-    return "two runs; cannot reach a null space when m < n"
+    return "one run for each end; cannot reach a null space when m < n"
 
 
 def scipy_lobpcg(work: Work) -> str:
@@ -221,10 +231,10 @@ def scipy_lobpcg(work: Work) -> str:
 
     n, tol = work.A.shape.n, work.case.tol * work.norm_of_fisher()
     F = work.linear_operator((n, n), work.fisher, matmat=work.fisher)
-    for end in ("top", "bottom"):
+    for end in work.case.ends:
         values, vectors = lobpcg(F, work.start(), tol=tol, maxiter=1000, largest=end == "top")
         work.keep(end, values, vectors)
-    return "matrix-free, two runs, no preconditioner"
+    return "matrix-free, one run for each end, no preconditioner"
 
 
 def torch_lobpcg(work: Work) -> str:
@@ -234,10 +244,29 @@ def torch_lobpcg(work: Work) -> str:
     J = dense_matrix(work.A)[0]
     F, X = J.T @ J, torch.from_numpy(work.start())
     tracker: Any = lambda _: work.check()  # noqa: E731
-    for end in ("top", "bottom"):
+    for end in work.case.ends:
         values, vectors = torch.lobpcg(F, k=work.case.k, X=X.clone(), tol=work.case.tol, niter=1000, largest=end == "top", tracker=tracker)
         work.keep(end, values, vectors)
     return "needs a matrix: products are those that make it"
+
+
+def pullback(work: Work) -> str:
+    """Run the subspace iteration of Park et al. (2023, "Understanding the latent space of diffusion models", code Diffusion-Pullback).
+
+    V starts as random orthonormal rows; each iteration computes U = J V and takes the right singular vectors of J^T U, until after 11
+    iterations or more no entry of V changes by more than 1e-3, 100 iterations at most. It computes the largest pairs alone.
+    """
+    if "bottom" in work.case.ends:
+        raise Unsuitable("computes the largest pairs alone")
+    V = np.linalg.qr(work.start())[0].T
+    for iteration in range(100):
+        before = V
+        rows = np.stack([work.back(work.forward(v)) for v in V])
+        _, s, V = np.linalg.svd(rows, full_matrices=False)
+        if iteration > 10 and np.allclose(before, V, atol=1e-3):
+            break
+    work.keep("top", s, V.T)
+    return f"{iteration + 1} iterations"
 
 
 def matfree(work: Work) -> str:
@@ -250,7 +279,8 @@ def matfree(work: Work) -> str:
         solve = eigen.eigh_partial(decomposition.tridiag_sym(min(steps, n)))
         values, vectors = map(np.asarray, solve(lambda v: jax.pure_callback(work.fisher, shape, v), start))
         order = np.argsort(values)
-        for end, chosen in (("top", order[-k:]), ("bottom", order[:k])):
+        for end in work.case.ends:
+            chosen = order[-k:] if end == "top" else order[:k]
             work.keep(end, values[chosen], vectors[chosen].T)
         if steps >= n or work.largest_residual() <= work.case.tol:
             return f"{min(steps, n)} steps, doubled from {16 * k}"
@@ -262,8 +292,8 @@ def primme(work: Work) -> str:
     eigsh = _imported("primme").eigsh
     n = work.A.shape.n
     F = work.linear_operator((n, n), work.fisher, matmat=work.fisher)
-    for end, which in (("top", "LA"), ("bottom", "SA")):
-        values, vectors = eigsh(F, k=work.case.k, which=which, tol=work.case.tol, v0=work.start())
+    for end in work.case.ends:
+        values, vectors = eigsh(F, k=work.case.k, which="LA" if end == "top" else "SA", tol=work.case.tol, v0=work.start())
         work.keep(end, values, vectors)
     return "default method, no preconditioner"
 
@@ -284,5 +314,6 @@ METHODS: dict[str, Callable[[Work], str]] = {
     "LOBPCG": scipy_lobpcg,
     "torch.lobpcg": torch_lobpcg,
     "PRIMME": primme,
+    "pullback": pullback,
     "matfree": matfree,
 }

@@ -133,7 +133,7 @@ def _seconds(run: Record, first: Record) -> str:
 def _errors(run: Record, first: Record) -> str:
     if run["stopped"]:
         return "–"
-    pairs = [run["top"], run["bottom"]]
+    pairs = [pair for pair in (run["top"], run["bottom"]) if pair]
     dense = all(pair["error"] is not None for pair in pairs)
     worst = max(pair["error" if dense else "residual"] for pair in pairs)
     return f"{worst:.0e}" if dense else f"*{worst:.0e}*"
