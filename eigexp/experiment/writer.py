@@ -10,10 +10,11 @@ from eigexp.experiment.identity import result_settings
 from eigexp.experiment.metric import group_names, metric_settings
 from eigexp.experiment.response import response_digest
 from eigexp.pairs import EigenPairs
-from eigexp.report import View, distortion_figure, figure_png
+from eigexp.report import View, figure_png
 from eigexp.report.axes import chart_figure
 from eigexp.report.charts import page_charts
 from eigexp.report.pictures import captioned_pictures
+from eigexp.report.raster import result_png
 from eigexp.store import Store, arrays_of, build_record, environment
 from eigexp.store.labels import model_label
 from eigexp.store.owner import mark_as_own
@@ -88,21 +89,21 @@ class StoreWriter:
             mark_as_own(self.store, id)
             return shown
         try:
-            scale = figure.get("scale")
-            figures = {FIGURE: distortion_figure(arrays, record, curves, scale=scale), **_figures(View.of(arrays, record, curves))}
-            self.store.add(id, {name: figure_png(figure) for name, figure in figures.items()})
+            scale, view = figure.get("scale"), View.of(arrays, record, curves)
+            figures = {FIGURE: result_png(view, scale), **_figures(view)}
+            self.store.add(id, figures)
             shown["figures"] = {name.removesuffix(".png"): folder / name for name in figures}
-            shown["pictures"] = captioned_pictures(View.of(arrays, record), scale)
+            shown["pictures"] = captioned_pictures(view, scale)
         except Exception as error:  # whatever a figure, a name or a font does
             self.note(id, f"the figure could not be drawn ({type(error).__name__}: {error})")
         mark_as_own(self.store, id)
         return shown
 
 
-def _figures(view: View) -> dict[str, Any]:
+def _figures(view: View) -> dict[str, bytes]:
     """Return the figures of results of other problems than one model's, by the names of their files."""
     return {
-        f"{kind}.png": chart_figure(chart.make(view), (7.4, 1.5 + 0.34 * len(view.record[chart.needs]["models"])))
+        f"{kind}.png": figure_png(chart_figure(chart.make(view), (7.4, 1.5 + 0.34 * len(view.record[chart.needs]["models"]))))
         for kind, chart in page_charts(view.record)
         if chart.needs
     }

@@ -11,7 +11,7 @@ from eigexp.report.chart import Chart, Line, Mark
 from eigexp.report.style import BOTTOM, MUTED, PALETTE, TOP, house_style, new_figure
 
 MEAN = "#555555"
-_COLOURS = {"top": TOP, "bottom": BOTTOM, "image": "black", "other": MUTED, **{f"m{i}": colour for i, colour in enumerate(PALETTE)}}
+COLOURS = {"top": TOP, "bottom": BOTTOM, "image": "black", "other": MUTED, **{f"m{i}": colour for i, colour in enumerate(PALETTE)}}
 _SLANTED: dict[str, Any] = {"rotation": 50, "ha": "right", "rotation_mode": "anchor"}
 _SHAPES = "osD^vPX"
 NARROW = 5  # inches
@@ -79,8 +79,8 @@ def draw_chart(axes: Axes, chart: Chart) -> None:
     if chart.asked is not None:
         axes.axhline(chart.asked, color=MUTED, linestyle=":", linewidth=1.2, label="tolerance")
     for role, shape, label in chart.legend:
-        face = "white" if chart.is_hollow(role, shape) else _COLOURS[role]
-        axes.scatter([], [], s=20, marker=_SHAPES[shape], facecolors=face, edgecolors=_COLOURS[role], linewidths=1.1, label=label)
+        face = "white" if chart.is_hollow(role, shape) else COLOURS[role]
+        axes.scatter([], [], s=20, marker=_SHAPES[shape], facecolors=face, edgecolors=COLOURS[role], linewidths=1.1, label=label)
     if any(line.label for line in chart.lines) and not chart.legend:
         axes.legend(loc="best")
 
@@ -103,12 +103,12 @@ def _scale(axes: Axes, chart: Chart) -> None:
 def _draw_line(axes: Axes, line: Line) -> None:
     x, y = zip(*line.points, strict=True)
     dashes = (0, (4, 1.5)) if line.role == "bottom" or line.dashed else "-"
-    axes.plot(x, y, color=_COLOURS[line.role], linestyle=dashes, linewidth=1 if line.minor else 1.6, alpha=0.5 if line.minor else 1.0,
+    axes.plot(x, y, color=COLOURS[line.role], linestyle=dashes, linewidth=1 if line.minor else 1.6, alpha=0.5 if line.minor else 1.0,
               marker="o" if len(x) == 1 else None, label=line.label or None)  # fmt: skip
 
 
 def _draw_mark(axes: Axes, mark: Mark, values: str) -> None:
-    colour = _COLOURS[mark.role]
+    colour = COLOURS[mark.role]
     if mark.span:
         draw = axes.vlines if values == "y" else axes.hlines
         width, alpha = (3, 0.35) if values == "y" else (1.2, 1)  # rows lie close to each other

@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from eigexp.report.distortions import role_of, shown_words
+from eigexp.report.composition import role_of, shown_words
 from eigexp.report.panel import Channel, Panel, draw_panel
 from eigexp.report.pixels import about_grey, add, as_picture, check_scale, default_scale
 from eigexp.report.style import COLUMNS, house_style, new_figure

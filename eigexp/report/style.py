@@ -12,7 +12,8 @@ import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PIL import Image
+
+from eigexp.report.png import encode_flat_png
 
 TOP = "#D55E00"
 BOTTOM = "#0072B2"
@@ -62,14 +63,13 @@ def figure_bytes(figure: Figure, form: str, dpi: int = 300) -> bytes:
         # A name in a script that the font lacks shows as boxes in the picture: no reason to fail a result.
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
         if form == "png":
-            _draw_png(figure, content, dpi)
-        else:
-            figure.savefig(content, format=form, dpi=dpi, metadata=_UNDATED[form])
+            return _draw_png(figure, dpi)
+        figure.savefig(content, format=form, dpi=dpi, metadata=_UNDATED[form])
     return content.getvalue()
 
 
-def _draw_png(figure: Figure, content: io.BytesIO, dpi: int) -> None:
-    """Write a PNG of the size that `savefig` gives, in less than half its time.
+def _draw_png(figure: Figure, dpi: int) -> bytes:
+    """Return a PNG of the size that `savefig` gives, in less than half its time.
 
     It is drawn once, not a second time to know the layout; and it is RGB, which needs less compression for the same number of bytes.
     """
@@ -77,7 +77,7 @@ def _draw_png(figure: Figure, content: io.BytesIO, dpi: int) -> None:
     try:
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
-        Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).save(content, "png", compress_level=1, dpi=(dpi, dpi))
+        return encode_flat_png(np.asarray(canvas.buffer_rgba())[..., :3], dpi)
     finally:
         figure.dpi = before
 

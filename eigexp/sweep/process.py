@@ -66,8 +66,7 @@ def replace_worker(store: Store, ids: Sequence[str]) -> None:
 @functools.cache
 def preload() -> None:
     """Import what every task needs, once, and spare it the garbage collector, which runs after each task and would search it all again."""
-    for name in ("eigexp.experiment.fitting", "matplotlib.backends.backend_agg", "matplotlib.figure"):
-        importlib.import_module(name)
+    importlib.import_module("eigexp.experiment.fitting")
     gc.collect()
     gc.freeze()
 

@@ -28,8 +28,7 @@ LAYERS = ("stem", "middle", "head")
 def no_figures():
     """Nothing here looks at them, and they take most of the time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(eigexp.experiment.writer, "distortion_figure", lambda *arguments, **more: None)
-        patch.setattr(eigexp.experiment.writer, "figure_png", lambda figure: b"")
+        patch.setattr(eigexp.experiment.writer, "result_png", lambda *arguments, **more: b"")
         yield
 
 

@@ -54,7 +54,7 @@ def test_the_result_is_stored_before_its_figure_is_drawn(store, monkeypatch):
         assert store.ids()  # a kill at this moment would cost the figure alone
         raise RuntimeError("no such font")
 
-    monkeypatch.setattr(writer, "distortion_figure", draw)
+    monkeypatch.setattr(writer, "result_png", draw)
     assert main(["run", *SMALL, "store=results"]) == 0
     assert "the figure could not be drawn (RuntimeError: no such font)" in note_of(store)
 
@@ -68,7 +68,7 @@ def test_a_figure_is_part_of_the_result(store):
 @pytest.mark.slow(1)
 @pytest.mark.parametrize("word", ["figure.draw=false", "figure=null"])
 def test_a_run_without_figures_stores_the_same_numbers(store, monkeypatch, word):
-    monkeypatch.setattr(writer, "distortion_figure", lambda *args, **more: pytest.fail("a figure was drawn"))
+    monkeypatch.setattr(writer, "result_png", lambda *args, **more: pytest.fail("a figure was drawn"))
     assert main(["run", *SMALL, "store=results", word]) == 0
     assert note_of(store) == "" or "figure" not in note_of(store)
     (id,) = store.ids()

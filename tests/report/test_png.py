@@ -7,13 +7,19 @@ import pytest
 from PIL import Image as PillowImage
 from skimage.io import imread
 
-from eigexp.report.png import encode_png
+from eigexp.report.png import encode_flat_png, encode_png
 
 
 @pytest.mark.parametrize("shape", [(7, 5), (7, 5, 3), (1, 1), (64, 64, 3)])
 def test_eight_bits(shape):
     picture = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     assert np.array_equal(np.asarray(PillowImage.open(io.BytesIO(encode_png(picture)))), picture)
+
+
+def test_a_figure_holds_every_pixel_and_its_resolution():
+    picture = np.random.default_rng(0).integers(0, 256, (9, 6, 4), np.uint8)[..., :3]
+    read = PillowImage.open(io.BytesIO(encode_flat_png(picture, 150)))
+    assert np.array_equal(np.asarray(read), picture) and read.info["dpi"] == pytest.approx((150, 150), abs=0.02)
 
 
 def test_sixteen_bits_grey():
