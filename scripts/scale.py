@@ -7,6 +7,7 @@ Run: python -m scripts.scale [CASE ...], on Linux. CASE: a model and a side as i
 """
 
 import multiprocessing
+import os
 import sys
 import time
 from pathlib import Path
@@ -14,12 +15,13 @@ from typing import Any
 
 from scripts.benchmark.cases import MODELS, Case
 
-CASES = ["onoff1024", "resnet50-224", "vit-224", "onoff2048"]
+CASES = ["onoff1024", "resnet50-224", "vit-224", "onoff2048", "onoff4096"]
 MIB = 2**20
 
 
 def main(names: list[str]) -> None:
     """Print a row for each case."""
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # as the command does
     print("| case | n | m | products | processor s | basis MiB | model MiB | peak MiB | peak / (basis + model) |")
     print("|---|---|---|---|---|---|---|---|---|")
     for name in names or CASES:

@@ -61,6 +61,9 @@ _COMMANDS = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code. With EIGEXP_DEBUG=1 an error shows its traceback."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    # Read by torch at its first large allocation. Without huge pages the system spends more time on the pages of vectors of
+    # 16 MiB or more than torch on their numbers.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     _log_to_stderr()
     try:
         return _dispatch(words)

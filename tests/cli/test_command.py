@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from eigexp.cli import main
 from eigexp.report.commands import run_command
 from eigexp.store import Store
 from tests.warm import commands as warm
@@ -213,3 +214,11 @@ def test_models_are_listed(tmp_path):
     assert "onoff" in eigexp("models", cwd=tmp_path).stdout.split()
     layers = eigexp("models", "resnet18", "images.size=64", cwd=tmp_path)
     assert "layer2" in layers.stdout and "128x8x8" in layers.stdout, layers.stderr
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, "1"), ({"THP_MEM_ALLOC_ENABLE": "0"}, "0")])
+def test_torch_is_asked_for_huge_pages_unless_the_user_decides(tmp_path, monkeypatch, given, expected):
+    environment = {**os.environ, **given}
+    monkeypatch.setattr(os, "environ", environment)
+    main(["results", "--store", str(tmp_path)])
+    assert environment["THP_MEM_ALLOC_ENABLE"] == expected
