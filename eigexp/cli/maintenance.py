@@ -16,7 +16,8 @@ def add(commands: Commands) -> None:
     parser = commands.add(
         "store",
         _store,
-        "check a store (verify), clean it up (prune), copy another store's results into it (merge), or copy results to and from a bucket",
+        "check a store (verify), clean it up (prune), copy another store's results into it (merge) or to and from a bucket (push, pull), "
+        "or give a result in a shard a folder of its own (unpack)",
         examples=[
             "eigexp store verify",
             "eigexp store prune --yes",
@@ -25,9 +26,9 @@ def add(commands: Commands) -> None:
         ],
         codes="0 success, 1 verify found a problem, merge skipped a result, or the store cannot be used, 2 invalid input",
     )
-    parser.add_argument("what", choices=("verify", "prune", "merge", "push", "pull"), help="what to do")
+    parser.add_argument("what", choices=tuple(_ACTIONS), help="what to do")
     parser.add_argument(
-        "other", nargs="?", metavar="FOLDER", help="folder of the other store, or URL of a bucket; merge, push and pull need it"
+        "other", nargs="?", metavar="FOLDER", help="folder of the other store for merge, URL of a bucket for push and pull, id for unpack"
     )
     parser.add_argument(
         "--yes",
@@ -38,9 +39,9 @@ def add(commands: Commands) -> None:
 
 
 def _store(options: argparse.Namespace, overrides: list[str]) -> int:
-    if (options.what in ("merge", "push", "pull")) != bool(options.other):
-        raise ConfigurationError("`eigexp store merge|push|pull OTHER` needs a folder or URL; verify and prune do not take one.")
-    return {"verify": _verify, "prune": _prune, "merge": _merge, "push": _copy, "pull": _copy}[options.what](options)
+    if (options.what in ("merge", "push", "pull", "unpack")) != bool(options.other):
+        raise ConfigurationError("`eigexp store merge|push|pull|unpack` needs a folder, URL or id; verify and prune do not take one.")
+    return _ACTIONS[options.what](options)
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -85,6 +86,17 @@ def _copy(options: argparse.Namespace) -> int:
     copied = sum((remote.push if push else remote.pull)(store, id) for id in ids)
     print(f"{copied} results copied, {len(ids) - copied} already present")
     return 0
+
+
+def _unpack(options: argparse.Namespace) -> int:
+    from eigexp.store import Store
+
+    store = Store(options.store)
+    print(store.unpack(store.find(options.other)))
+    return 0
+
+
+_ACTIONS = {"verify": _verify, "prune": _prune, "merge": _merge, "push": _copy, "pull": _copy, "unpack": _unpack}
 
 
 def _show(findings: "Sequence[Finding]") -> None:

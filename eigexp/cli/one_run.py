@@ -18,7 +18,7 @@ def compute(config: Any) -> tuple[int, float | None]:
 
     if config["extras"]["print_config"]:
         _print_config(config)
-    check_objective(config["optimized_metric"])
+    check_objective(config["optimized_metric"], shards=config["shards"])
     outcome = run(config)
     show(outcome)
     stopped = outcome.exit_code > _SIGNALLED  # its results are not all there

@@ -2,6 +2,7 @@
 
 import math
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from rich.text import Text
 from eigexp.experiment.run import RunOutcome
 from eigexp.store import Result
 from eigexp.store.identity import is_ratio
-from eigexp.store.labels import VERIFIED, end_of, layer_label, null_space_text, pair_text, threshold_text
+from eigexp.store.labels import VERIFIED, counted, end_of, layer_label, null_space_text, pair_text, threshold_text
 from eigexp.store.result import read_record
 
 _NAMES = 3  # of results with the same remark, that are listed
@@ -38,7 +39,7 @@ class Column:
 
 
 def show(outcome: RunOutcome, console: Console | None = None) -> None:
-    """Print the table on standard error and the folders on standard output; the last line is the folder of the last result."""
+    """Print the table on standard error, and folders and shards on standard output; the last line is where the last result is."""
     console = console or Console(stderr=True)
     if outcome.folders:
         results = [Result(folder, read_record(folder / "record.json")) for folder in outcome.folders]
@@ -48,12 +49,22 @@ def show(outcome: RunOutcome, console: Console | None = None) -> None:
         console.print(table)
         for line in remarks([result.record for result in results]):
             console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
+    if outcome.shards:
+        console.print(shards_line(outcome), highlight=False, soft_wrap=True)
     for path in outcome.tables:
         console.print(f"Cross table of the layers: {path}", highlight=False, soft_wrap=True)
     if outcome.signum is not None:
         console.print("Stopped by a signal. Run the same command to continue from the checkpoint.", highlight=False, soft_wrap=True)
-    for folder in outcome.folders:
-        print(folder, file=sys.stdout, flush=True)
+    for path in (*outcome.folders, *outcome.shards):
+        print(path, file=sys.stdout, flush=True)
+
+
+def shards_line(outcome: RunOutcome) -> str:
+    """Return one line on the results in shards, which are too many to list."""
+    number = len(outcome.statuses) - len(outcome.folders)
+    counts = ", ".join(f"{count} {status}" for status, count in Counter(outcome.statuses).items())
+    before = f", {len(outcome.reused)} stored before" if outcome.reused else ""
+    return f"{counted(number, 'result')} in {counted(len(outcome.shards), 'shard')} ({counts}{before}); `eigexp results` shows them"
 
 
 def remarks(records: Sequence[dict[str, Any]]) -> list[str]:

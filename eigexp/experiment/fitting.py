@@ -21,6 +21,7 @@ from eigexp.store.maintenance import CHECKPOINTS
 from eigexp.store.secrets import frozen
 from eigexp.training import AtomicCheckpointIO, EigenModule, TaskData
 from eigexp.training.callbacks import Checkpoint, PreemptionGuard, ResultWriter
+from eigexp.training.loggers import ResultLogger
 from eigexp.training.processes import Processes, is_lost_connection, start_processes
 from eigexp.training.task_state import read_entry
 from eigexp.training.trainer import make_trainer
@@ -143,6 +144,11 @@ class Fitting:
         """Processes share an image's block rather than the images."""
         return self.config["trainer"].get("strategy") == "block"
 
+    @property
+    def _shards(self) -> bool:
+        """The results of a task are stored together."""
+        return bool(self.config.get("shards"))
+
     def _checkpoint(self, id: str) -> Path:
         """Return the file of the task with this first result."""
         return self.store.root / CHECKPOINTS / f"{id}.ckpt"
@@ -154,12 +160,15 @@ class Fitting:
         """Return the configured callbacks and the writer of results, which comes before a checkpoint deletes its file."""
         made = [c for c in build_group(self.config["callbacks"], "callbacks") if self.rank == 0 or not isinstance(c, ProgressBar)]
         checkpoints = [c for c in made if isinstance(c, Checkpoint)]
-        return [*(c for c in made if c not in checkpoints), ResultWriter(StoreWriter(self.store, module)), *checkpoints]
+        return [*(c for c in made if c not in checkpoints), ResultWriter(StoreWriter(self.store, module, self._shards)), *checkpoints]
 
     def _trainer(self, callbacks: list[Callback]) -> Trainer:
         node, processes = self.config["trainer"], self.processes
         more = {"processes": processes} if processes.size > 1 or processes.local_rank or _devices(node) > 1 else {}
-        return build(node, "trainer", callbacks=callbacks, loggers=build_group(self.config["logger"], "logger"), **more)
+        loggers = build_group(self.config["logger"], "logger")
+        if self._shards:  # a run of a logger for each of ten thousand images would undo what shards are for
+            loggers = [logger for logger in loggers if not isinstance(logger, ResultLogger)]
+        return build(node, "trainer", callbacks=callbacks, loggers=loggers, **more)
 
 
 def _devices(trainer: Mapping[str, Any]) -> int:

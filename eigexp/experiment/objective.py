@@ -12,8 +12,8 @@ _PAIR = re.compile(r"(top|bottom)/[1-9]\d*/(eigenvalue|residual)")
 _OF_RECORDS = ("fisher_vector_products", "seconds", "steps")
 
 
-def check_objective(name: str | None) -> None:
-    """Refuse a name of no metric.
+def check_objective(name: str | None, *, shards: bool = False) -> None:
+    """Refuse a name of no metric, and a metric of results in shards.
 
     Raises:
         ConfigurationError: with the nearest known ones.
@@ -21,6 +21,8 @@ def check_objective(name: str | None) -> None:
     known = ("top/1/eigenvalue", "bottom/1/eigenvalue", "top/1/residual", *SUMMARY, *_OF_RECORDS)
     if name is not None and name not in known and not _PAIR.fullmatch(str(name)):
         raise ConfigurationError(f"optimized_metric={name} is unknown. {nearest(str(name), known)}")
+    if name is not None and shards:
+        raise ConfigurationError(f"optimized_metric={name} is read from the results' folders. Set shards=false.")
 
 
 def objective(folders: Sequence[Path], name: str | None) -> float | None:

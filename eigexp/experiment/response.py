@@ -18,17 +18,28 @@ _DIGITS = 10
 _RTOL = 1e-6  # of the response's norm: float64 on another machine or by another version of torch differs less, an edited model more
 
 
-@torch.no_grad()
-def response_digest(model: nn.Module, image: Image) -> list[float]:
-    """Return the norm of the response in float64 and four random sums of it, rounded; empty where there is no float64 response.
+def response_digests(model: nn.Module, images: Sequence[Image]) -> list[list[float]]:
+    """Return for each image the norm of the response in float64 and four random sums of it, rounded.
+
+    One is empty where there is no float64 response.
 
     Args:
         model: as `prepare_model` gives it.
-        image: for its pixels.
+        images: for their pixels.
     """
     try:
-        y = copy.deepcopy(model).cpu().double()(image.pixels.cpu().double()[None])
-    except Exception as error:  # a model in one precision alone, or one that cannot be copied: then nothing is compared
+        exact = copy.deepcopy(model).cpu().double()
+    except Exception as error:  # one that cannot be copied: then nothing is compared
+        log.debug("No response digest: %s", error)
+        return [[] for _ in images]
+    return [_digest(exact, image) for image in images]
+
+
+@torch.no_grad()
+def _digest(model: nn.Module, image: Image) -> list[float]:
+    try:
+        y = model(image.pixels.cpu().double()[None])
+    except Exception as error:  # a model in one precision alone
         log.debug("No response digest: %s", error)
         return []
     response = torch.cat([part.flatten() for part in tree_leaves(y) if isinstance(part, Tensor)]).cpu()

@@ -1,7 +1,7 @@
 """Compute one configuration: from composed values to objects, to one Trainer.fit, to stored results."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,11 @@ from eigexp.config.failure import configuration_failures
 from eigexp.experiment.cross_table import complete_tables
 from eigexp.experiment.parts import build
 from eigexp.experiment.plan_cache import PlanCache
-from eigexp.experiment.response import response_digest, same_response
+from eigexp.experiment.response import response_digests, same_response
 from eigexp.experiment.tasks import PlannedResult, TaskList
 from eigexp.store import Store
 from eigexp.store.maintenance import problem_of, remove_spent_checkpoints
+from eigexp.store.shard import Shard
 
 log = logging.getLogger(__name__)
 
@@ -30,13 +31,14 @@ class RunOutcome:
     """The outcome of a run.
 
     Attributes:
-        folders: of each result, in the images' order, and for each image in the layers'.
+        folders: of each result that has one, in the images' order, and for each image in the layers'.
         reused: ids of those that were stored before.
-        statuses: of each result.
+        statuses: of each result, those in shards too.
         signum: the signal that stopped it, if any.
         tables: files of the cross tables, one for each image of several layers.
         unfinished: ids of results that were not computed, though no signal came.
         reason: why, for people; empty if nothing is unfinished.
+        shards: files of the shards that have results.
     """
 
     folders: tuple[Path, ...]
@@ -46,6 +48,7 @@ class RunOutcome:
     tables: tuple[Path, ...] = ()
     unfinished: tuple[str, ...] = ()
     reason: str = ""
+    shards: tuple[Path, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -114,19 +117,27 @@ def _with_local_paths(config: dict[str, Any], store: Store) -> dict[str, Any]:
 
 def _outcome(config: Mapping[str, Any], store: Store, tasks: TaskList, reused: list[str], signum: int | None) -> RunOutcome:
     stored = [id for id in tasks.ids if store.has(id)]
+    shards = {id: shard for id in stored if (shard := store.shard_of(id))}
     unfinished = [id for id in tasks.ids if not store.has(id)] if signum is None else []
     reason = _stop_reason(config["trainer"], len(unfinished), len(tasks.ids)) if unfinished else ""
     if reason:
         log.warning("%s", reason)
     return RunOutcome(
-        folders=tuple(store.path(id) for id in stored),
+        folders=tuple(store.path(id) for id in stored if id not in shards),
+        shards=tuple(dict.fromkeys(shard.path for shard in shards.values())),
         reused=tuple(reused),
-        statuses=tuple(store.read(id).record["status"] for id in stored),
+        statuses=tuple(_statuses(store, stored, shards)),
         signum=signum,
         tables=tuple(complete_tables(tasks, store)) if signum is None else (),
         unfinished=tuple(unfinished),
         reason=reason,
     )
+
+
+def _statuses(store: Store, ids: Sequence[str], shards: Mapping[str, Shard]) -> Iterator[str]:
+    shown = {shard: shard.shown("status") for shard in set(shards.values())}  # they were written or checked by this run
+    for id in ids:
+        yield shown[shards[id]][id] if id in shards else store.read(id).record["status"]
 
 
 def _stop_reason(trainer: Mapping[str, Any], unfinished: int, asked: int) -> str:
@@ -139,26 +150,38 @@ def _stop_reason(trainer: Mapping[str, Any], unfinished: int, asked: int) -> str
 def _reused(store: Store, tasks: TaskList) -> list[str]:
     """Return the ids of results that are there, whole, and of the model as it is now; others are set aside."""
     reused, agreed = [], set()
+    _set_bad_shards_aside(store, tasks)
     for planned in tasks.planned:
         if not store.has(planned.id):
             continue
-        problem = problem_of(store.path(planned.id))
+        problem = "" if store.shard_of(planned.id) else problem_of(store.path(planned.id))
         if not problem and planned.layer not in agreed:  # one image that agrees speaks for its layer: another costs a pass of the network
             problem = _other_response(store, tasks, planned)
             agreed |= set() if problem else {planned.layer}
         if problem:
-            aside = store.set_aside(store.path(planned.id))
+            aside = store.set_result_aside(planned.id)
             log.warning("The result %s failed verification (%s); recomputing. The old files are in %s.", planned.id, problem, aside)
         else:
             reused.append(planned.id)
     return reused
 
 
+def _set_bad_shards_aside(store: Store, tasks: TaskList) -> None:
+    """Check the shards that have results of these tasks: one bad result is reason enough to compute all of its shard again."""
+    checked: set[Shard] = set()
+    while fresh := {shard for id in tasks.ids if (shard := store.shard_of(id))} - checked:  # under a bad one there may be another
+        for shard in fresh:
+            if problem := shard.problem():
+                aside = store.set_shard_aside(shard)
+                log.warning("The shard %s failed verification (%s); recomputing. The old files are in %s.", shard.path.stem, problem, aside)
+        checked |= fresh
+
+
 def _other_response(store: Store, tasks: TaskList, planned: PlannedResult) -> str:
     stored = store.read(planned.id).record.get("response")
     if not stored:
         return ""
-    (image,) = tasks.images.pixels_of([planned.index])
-    if same_response(stored, response_digest(tasks.network.layers.models[planned.layer], image)):
+    (now,) = response_digests(tasks.network.layers.models[planned.layer], tasks.images.pixels_of([planned.index]))
+    if same_response(stored, now):
         return ""
     return "the model now responds differently to its image than when it was computed"

@@ -2,11 +2,12 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import torch
 
-from eigexp.errors import ConfigurationError, nearest
+from eigexp.errors import ConfigurationError, MissingDependencyError, nearest
 from eigexp.experiment.identity import parts_of, result_identity
 from eigexp.experiment.metric import group_of, metric_identity, metric_of
 from eigexp.experiment.networks import one_layer
@@ -65,6 +66,7 @@ class TaskList(Sequence[Task]):
         self.group = group_of(self.config, self.others)
         if self.others:
             self.batch_size = 1  # their matrices belong to one image
+        _check_shards(self.config, self.batch_size)
         self.planned = list(self._plan())
         self.tables = self._tables()
         self._batches = _batched(self.planned, self.batch_size)
@@ -161,6 +163,18 @@ def _batched(planned: Sequence[PlannedResult], size: int) -> list[list[PlannedRe
         else:
             batches.append([p])
     return sorted((batch for batches in by_layer.values() for batch in batches), key=lambda batch: batch[0].index)
+
+
+def _check_shards(config: Mapping[str, Any], batch_size: int) -> None:
+    """Refuse shards where they cannot be, before anything is computed."""
+    if not config.get("shards"):
+        return
+    if batch_size == 1:
+        raise ConfigurationError("shards=true stores each batch of images together, and a batch is 1 image. Set images.batch_size=256.")
+    if "://" in str(config["store"]):
+        raise ConfigurationError(f"shards=true needs a folder, and store={config['store']} is a bucket. Set store= to a folder.")
+    if find_spec("pyarrow") is None:
+        raise MissingDependencyError("shards=true needs pyarrow. Run: pip install 'eigexp[table]'")
 
 
 def _dtype(name: Any) -> torch.dtype:

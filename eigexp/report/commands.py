@@ -13,13 +13,16 @@ USUAL_STORE = "outputs/results"
 def run_command(result: Result) -> str:
     """Return the command that computes this result again: its record's own, else one with its frozen configuration.
 
+    A result in a shard is given a folder first.
+
     Its folder is given from the current one, so that a page tells nothing of the machine it was made on.
     """
     if given := result.record.get("command"):
         return str(given)
     if not result.config:
         return ""
-    return f'eigexp run --config-path="$PWD"/{shlex.quote(_from_here(result.folder))} --config-name=config store=outputs/again'
+    unpacked = f"eigexp store unpack {result.id} && " if result.packed else ""
+    return f'{unpacked}eigexp run --config-path="$PWD"/{shlex.quote(_from_here(result.folder))} --config-name=config store=outputs/again'
 
 
 def plot_command(root: Path, kind: str, *words: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from eigexp.errors import StoreError
@@ -52,10 +53,15 @@ def commit(folder: Path, staged: Mapping[Path, Path]) -> None:
 
 def tensors(record: Mapping[str, Any], pairs: "EigenPairs", image: "Image") -> bytes:
     """Return the content of pairs.safetensors."""
-    return _in_order(save(arrays_of(pairs, image), metadata={"format": f"eigexp {_ARRAYS_FORMAT}", "id": str(record["id"])}))
+    return tensor_bytes(str(record["id"]), arrays_of(pairs, image))
 
 
-def _in_order(content: bytes) -> bytes:
+def tensor_bytes(id: str, arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Return the content of the pairs.safetensors of a result."""
+    return in_order(save(dict(arrays), metadata={"format": f"eigexp {_ARRAYS_FORMAT}", "id": id}))
+
+
+def in_order(content: bytes) -> bytes:
     """Return a safetensors file with sorted metadata keys: the library writes them in any order, but equal results have equal bytes."""
     length = int.from_bytes(content[:_LENGTH], "little")
     header = json.loads(content[_LENGTH : _LENGTH + length])

@@ -32,7 +32,10 @@ def cached_rows(store: Store, make: Callable[[Mapping[str, Any]], dict[str, Any]
         columns: of a row; an index with other columns is rebuilt.
         keep: use and write the index, if pyarrow is installed and there are at least `MIN_RESULTS` results.
     """
-    stamps = {folder.name: stamp for folder in store.folders() if (stamp := _stamp(folder / RECORD))}
+    stamps = {id: ".".join(map(str, shard.stamp)) for shard in store.shards for id in shard.positions}
+    stamps |= {folder.name: stamp for folder in store.folders() if (stamp := _stamp(folder / RECORD))}
+    for path, reason in store.shards.unread.items():
+        store.leave_out(path, reason)
     keep = keep and len(stamps) >= MIN_RESULTS and find_spec("pyarrow") is not None
     known = _read(store.root / INDEX, {*columns, _STAMP}) if keep else {}
     rows: dict[str, dict[str, Any]] = {}

@@ -11,10 +11,12 @@ from typing import Literal
 
 from eigexp.errors import StoreError
 from eigexp.store.cross_table import FOLDERS, read_table, table_files, table_path
-from eigexp.store.files import TEMPORARY, discard, read_bytes, store_error, write_atomically
+from eigexp.store.files import TEMPORARY, discard, exclusive, read_bytes, store_error, write_atomically
 from eigexp.store.folders import QUARANTINE, STATE, is_id
 from eigexp.store.result import Result, read_record
 from eigexp.store.schema import RECORD
+from eigexp.store.shard import SUFFIX, TENSORS, Shard, copy_shard
+from eigexp.store.shards import SHARDS
 from eigexp.store.store import ERROR, JOB, Store
 
 Kind = Literal["corrupt", "orphan", "checkpoint"]
@@ -63,6 +65,10 @@ def verify(store: Store) -> list[Finding]:
             findings.append(Finding("corrupt", folder, problem))
         elif os.path.lexists(folder / RECORD) and os.path.lexists(folder / STATE):
             findings.append(Finding("checkpoint", folder / STATE, "the result is complete and needs no checkpoint"))
+    for shard in store.shards:
+        if problem := shard.problem():
+            findings.append(Finding("corrupt", shard.path, problem))
+    store.left_out |= {str(path): reason for path, reason in store.shards.unread.items()}
     unread = [Finding("corrupt", Path(path), reason) for path, reason in store.left_out.items()]
     store.left_out = {}
     return [
@@ -73,6 +79,7 @@ def verify(store: Store) -> list[Finding]:
         *_corrupt_tables(store),
         *_stale_checkpoints(store),
         *_orphans(store),
+        *_half_shards(store),
     ]
 
 
@@ -84,12 +91,25 @@ def problem_of(folder: Path) -> str:
     if not os.path.lexists(folder / RECORD):
         return ""
     try:
-        result = Result(folder, read_record(folder / RECORD))
-        changed = [name for name in result.record["files"] if not _is_unchanged(result, name)]
-        if not changed:
-            _ = result.arrays, result.curves, result.config  # they can be read, and the arrays hold the record's numbers
+        return _changes(Result(folder, read_record(folder / RECORD)))
     except StoreError as error:
         return str(error)
+
+
+def problem_in(store: Store, id: str) -> str:
+    """Return what is wrong with a complete result, in a folder or a shard; empty if nothing is."""
+    if store.shard_of(id) is None:
+        return problem_of(store.path(id))
+    try:
+        return _changes(store.read(id))
+    except StoreError as error:
+        return str(error)
+
+
+def _changes(result: Result) -> str:
+    changed = [name for name in result.record["files"] if not _is_unchanged(result, name)]
+    if not changed:
+        _ = result.arrays, result.curves, result.config  # they can be read, and the arrays hold the record's numbers
     return f"{', '.join(changed)} changed after the record was written" if changed else ""
 
 
@@ -139,10 +159,17 @@ def merge(store: Store, other: Store) -> Merged:
     copied: list[str] = []
     present: list[str] = []
     refused: list[tuple[str, str]] = []
+    for shard in other.shards:
+        if not any(map(store.has, shard.positions)) and not shard.problem():
+            copy_shard(shard, store.real_shards_folder())
+            copied += shard.positions
+    whole = set(copied)
     for id in other.ids():
+        if id in whole:
+            continue
         if store.has(id):
             present.append(id)
-        elif problem := problem_of(other.path(id)):
+        elif problem := problem_in(other, id):
             refused.append((id, problem))
         else:
             result = other.read(id)
@@ -170,13 +197,18 @@ def _merge_tables(store: Store, other: Store) -> tuple[tuple[str, ...], list[tup
 
 
 def _remove(store: Store, finding: Finding) -> None:
-    if finding.kind == "orphan":
+    if finding.kind == "orphan" and finding.path.suffix == TENSORS:
+        with exclusive(store.shards.folder):  # a writer may have just completed it
+            if not finding.path.with_suffix(SUFFIX).exists():
+                finding.path.unlink(missing_ok=True)
+    elif finding.kind == "orphan":
         finding.path.unlink(missing_ok=True)
     elif finding.kind == "checkpoint":
         is_folder = finding.path.is_dir() and not finding.path.is_symlink()
         shutil.rmtree(finding.path) if is_folder else finding.path.unlink(missing_ok=True)
     else:
-        store.set_aside(finding.path)
+        shard = Shard(finding.path, ())
+        store.set_shard_aside(shard) if finding.path.parent == store.shards.folder else store.set_aside(finding.path)
 
 
 def _bad_task_files(store: Store) -> Iterator[Finding]:
@@ -221,13 +253,23 @@ def _stale_checkpoints(store: Store) -> Iterator[Finding]:
 
 def _orphans(store: Store) -> Iterator[Finding]:
     folders = list(store.folders())
-    for place in [store.root, *(store.root / folder for folder in FOLDERS), *folders, *(folder / STATE for folder in folders)]:
+    for place in [store.root, *(store.root / folder for folder in (*FOLDERS, SHARDS)), *folders, *(folder / STATE for folder in folders)]:
         if place.is_symlink() or not place.is_dir():
             continue
         for entry in os.scandir(place):
             match = TEMPORARY.match(entry.name)
             if match and _abandoned(Path(entry), int(match["pid"])):
                 yield Finding("orphan", Path(entry), "its writer has ended")
+
+
+def _half_shards(store: Store) -> Iterator[Finding]:
+    """Yield the arrays of shards whose writer died before the rows were in place."""
+    folder = store.shards.folder
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    with exclusive(folder):  # else a living writer may be between the two
+        half = [path for path in sorted(folder.glob(f"[!.]*{TENSORS}")) if not os.path.lexists(path.with_suffix(SUFFIX))]
+    yield from (Finding("orphan", path, "its writer has ended before the shard was complete") for path in half)
 
 
 def _abandoned(path: Path, pid: int) -> bool:

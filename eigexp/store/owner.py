@@ -25,6 +25,10 @@ log = logging.getLogger(__name__)
 
 def mark_as_own(store: Store, id: str) -> None:
     """Mark a stored result as computed here. Where the key or the mark cannot be written, the result stays unmarked."""
+    shard = store.shard_of(id)
+    if shard is not None:
+        mark_file_as_own(shard.path)
+        return
     try:
         write_atomically(store.path(id) / MARK, _code(_key(make=True), store.read(id).record).encode())
     except (StoreError, OSError) as error:
@@ -34,6 +38,9 @@ def mark_as_own(store: Store, id: str) -> None:
 def is_own(store: Store, id: str) -> bool:
     """Return whether a result was computed here by this user, and not changed since."""
     try:
+        shard = store.shard_of(id)
+        if shard is not None:
+            return is_own_file(shard.path, read_bytes(shard.path))
         found = read_bytes(store.path(id) / MARK)
         return hmac.compare_digest(found, _code(_key(), store.read(id).record).encode())
     except (StoreError, OSError):

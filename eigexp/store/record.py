@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eigexp.errors import ConfigurationError, printable
+from eigexp.store.files import digest
 from eigexp.store.schema import FORMAT
+from eigexp.store.seal import sealed
 from eigexp.store.secrets import Secret
 
 if TYPE_CHECKING:
@@ -105,6 +107,11 @@ def build_record(
         **more,
     }
     return shown(plain(record))
+
+
+def sealed_record(record: Mapping[str, Any], contents: Mapping[str, bytes]) -> bytes:
+    """Return the bytes of record.json with the digests of its result's other files."""
+    return sealed(shown(plain({**record, "files": {name: digest(content) for name, content in contents.items()}})))
 
 
 def environment(folder: str | Path | None = None, packages: Sequence[str] = ()) -> dict[str, Any]:

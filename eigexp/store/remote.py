@@ -84,15 +84,11 @@ class Remote:
         """
         if self.has(id):
             return False
-        folder = store.path(id)
-        record = read_record(folder / RECORD)
-        for name, wanted in record.get("files", {}).items():
-            content = read_bytes(folder / name)
-            if digest(content) != wanted:
-                raise StoreError(f"{folder / name} was changed after the record was written. Run `eigexp store verify`.")
+        result = store.read(id)
+        for name, wanted in result.record.get("files", {}).items():
             # By its digest: of two writers at once neither changes a file that the other's record names.
-            self.replace(f"{id[:2]}/{id}/{wanted}/{name}", content)
-        return self.create(f"records/{id}.json", read_bytes(folder / RECORD))
+            self.replace(f"{id[:2]}/{id}/{wanted}/{name}", result.content(name))
+        return self.create(f"records/{id}.json", store.sealed_record(id))
 
     def extend(self, store: "Store", id: str, names: Iterable[str]) -> None:
         """Copy files that were added to a result, and its record with their digests, into the bucket.

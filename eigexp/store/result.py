@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 PAIRS = "pairs.safetensors"
 CURVES = "curves.csv"
 CONFIG = "config.yaml"
-_PRUNE = "Run `eigexp store prune --yes`, then compute it again."
+PRUNE = "Run `eigexp store prune --yes`, then compute it again."
 ARRAYS = ("eigendistortions", "eigenvalues", "eigenindex", "residuals", "intervals", "image")
 
 
@@ -39,12 +39,14 @@ class Result:
     """One complete result of a store.
 
     Attributes:
-        folder: where its files are.
+        folder: where its files are, or would be.
         record: record.json.
+        packed: returns the content of its files by name, for a result in a shard; None for one in a folder.
     """
 
     folder: Path
     record: dict[str, Any] = field(repr=False)
+    packed: Callable[[str], bytes] | None = field(default=None, repr=False)
 
     @property
     def id(self) -> str:
@@ -62,7 +64,7 @@ class Result:
             arrays = load(self.content(PAIRS))
             _check_arrays(arrays, self.record)
         except (SafetensorError, ValueError, KeyError) as error:
-            raise StoreError(f"{self.folder / PAIRS} is damaged: {error}. {_PRUNE}") from error
+            raise StoreError(f"{self.folder / PAIRS} is damaged: {error}. {PRUNE}") from error
         return arrays
 
     def content(self, name: str) -> bytes:
@@ -71,9 +73,9 @@ class Result:
         Raises:
             StoreError: if the file is missing, or changed since.
         """
-        content = read_bytes(self.folder / name)
+        content = self.packed(name) if self.packed else read_bytes(self.folder / name)
         if digest(content) != self.record.get("files", {}).get(name):
-            raise StoreError(f"{self.folder / name} changed after the record was written. {_PRUNE}")
+            raise StoreError(f"{self.folder / name} changed after the record was written. {PRUNE}")
         return content
 
     @property
@@ -115,7 +117,7 @@ class Result:
             rows = list(csv.DictReader(io.StringIO(self.content(CURVES).decode(), newline="")))
             return [{key: _cell(value) for key, value in row.items()} for row in rows]
         except (ValueError, TypeError, csv.Error) as error:
-            raise StoreError(f"{self.folder / CURVES} is damaged: {error}. {_PRUNE}") from error
+            raise StoreError(f"{self.folder / CURVES} is damaged: {error}. {PRUNE}") from error
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -160,7 +162,7 @@ def parse_record(content: bytes, id: str, where: str) -> dict[str, Any]:
         if record["format"] >= 2:
             check_seal(content, record.get("digest"))
     except ValueError as error:
-        raise StoreError(f"{where} is damaged: {error}. {_PRUNE}") from error
+        raise StoreError(f"{where} is damaged: {error}. {PRUNE}") from error
     return json.loads(content)  # with its keys in the order of the file
 
 
@@ -175,7 +177,7 @@ def read_config(path: Path, content: bytes | None = None) -> dict[str, Any]:
         if not isinstance(config, dict):
             raise ValueError("it is not a mapping")
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise StoreError(f"{path} is damaged: {' '.join(str(error).split())[:200]}. {_PRUNE}") from error
+        raise StoreError(f"{path} is damaged: {' '.join(str(error).split())[:200]}. {PRUNE}") from error
     return config
 
 

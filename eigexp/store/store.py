@@ -19,11 +19,13 @@ from eigexp.store.complete import check_names, tensors
 from eigexp.store.complete import commit as _commit
 from eigexp.store.files import digest, discard, exclusive, read_bytes, stage, write_atomically
 from eigexp.store.folders import Folders
-from eigexp.store.record import plain, shown
+from eigexp.store.record import plain, sealed_record, shown
 from eigexp.store.result import CONFIG, CURVES, PAIRS, Result, curves_csv, read_record
 from eigexp.store.schema import RECORD, Failure, Job, parse
 from eigexp.store.seal import json_bytes, sealed
 from eigexp.store.secrets import frozen
+from eigexp.store.shard import Row, Shard, write_shards
+from eigexp.store.shards import SHARDS, Shards
 
 if TYPE_CHECKING:
     from eigexp.images import Image
@@ -49,11 +51,13 @@ class Store(Folders):
     Attributes:
         root: the folder.
         remote: the bucket; None without one.
+        shards: results of many small images, kept together; a result that also has a folder is read from there.
     """
 
     def __init__(self, root: str | os.PathLike[str]):
         self.remote, folder = _bucket_of(str(root)) if "://" in str(root) else (None, root)
         super().__init__(folder)
+        self.shards = Shards(self.root / SHARDS)
 
     def __repr__(self) -> str:
         return f"Store({self.location!r})"
@@ -70,13 +74,13 @@ class Store(Folders):
 
     def has(self, id: str) -> bool:
         """Return whether the result is complete, here or in the bucket; from there it is copied."""
-        if os.path.lexists(self.path(id) / RECORD):
+        if os.path.lexists(self.path(id) / RECORD) or self.shards.of(id) is not None:
             return True
         return self.remote is not None and self.remote.has(id) and self.remote.pull(self.local, id)
 
     def ids(self) -> list[str]:
         """Return the ids of all complete results, sorted; empty where there is no store yet."""
-        return sorted(folder.name for folder in self.folders() if os.path.lexists(folder / RECORD))
+        return sorted({*self.shards.ids(), *(folder.name for folder in self.folders() if os.path.lexists(folder / RECORD))})
 
     @override
     def folders(self) -> Iterator[Path]:
@@ -113,7 +117,39 @@ class Store(Folders):
         path = self.path(id) / RECORD
         if not self.has(id):
             raise StoreError(f"{self.root} has no complete result {id}. See `eigexp results`, or compute it with `eigexp run`.")
-        return Result(path.parent, read_record(path))
+        shard = self.shard_of(id)
+        return shard.result(id, path.parent) if shard else Result(path.parent, read_record(path))
+
+    def shard_of(self, id: str) -> Shard | None:
+        """Return the shard that a result is read from; None where it has a folder."""
+        return None if os.path.lexists(self.path(id) / RECORD) else self.shards.of(id)
+
+    def set_result_aside(self, id: str) -> Path:
+        """Move a result that failed verification into `<root>/.corrupt`: its folder, or the whole shard. Return the new path.
+
+        Raises:
+            OSError: if it cannot be moved.
+        """
+        shard = self.shard_of(id)
+        return self.set_shard_aside(shard) if shard else self.set_aside(self.path(id))
+
+    def set_shard_aside(self, shard: Shard) -> Path:
+        """Move both files of a shard into `<root>/.corrupt`, the one that makes it complete first. Return its new path.
+
+        Raises:
+            OSError: if they cannot be moved.
+        """
+        moved = [self.set_aside(path) for path in shard.files if os.path.lexists(path)]
+        return moved[0]
+
+    def sealed_record(self, id: str) -> bytes:
+        """Return the bytes of a complete result's record.json.
+
+        Raises:
+            StoreError: if they cannot be read.
+        """
+        shard = self.shard_of(id)
+        return shard.sealed_record(id) if shard else read_bytes(self.path(id) / RECORD)
 
     def records(self) -> Iterator[dict[str, Any]]:
         """Yield the record of every complete result, with one warning in the log for those that cannot be read.
@@ -121,6 +157,8 @@ class Store(Folders):
         Raises:
             StoreError: if the store cannot be read.
         """
+        for path, reason in self.shards.unread.items():
+            self.leave_out(path, reason)
         for id in self.ids():
             try:
                 yield self.read(id).record
@@ -192,12 +230,29 @@ class Store(Folders):
             folder = self.local.write_files(record, contents)
             self.remote.push(self.local, record["id"])
             return folder
-        if self.has(record["id"]):
-            return self.path(record["id"])
+        return self.path(record["id"]) if self.has(record["id"]) else self._write_folder(record, contents)
+
+    def write_shard(self, rows: Sequence[Row]) -> list[Path]:
+        """Write the results of a batch as shards, but for those that exist. Return the paths of the shards.
+
+        Raises:
+            StoreError: if they cannot be written; none of them then exists.
+            MissingDependencyError: if pyarrow is not installed.
+        """
+        if self.remote is not None:
+            raise StoreError(f"{self.location} keeps each result as objects of its own. Set shards=false, or store= to a folder.")
+        return write_shards(self.real_shards_folder(), list({row.id: row for row in rows if not self.has(row.id)}.values()))
+
+    def real_shards_folder(self) -> Path:
+        """Return the folder of shards; a symbolic link at its place is moved to `.corrupt`."""
+        if self.shards.folder.is_symlink():
+            self.set_aside(self.shards.folder)
+        return self.shards.folder
+
+    def _write_folder(self, record: Mapping[str, Any], contents: Mapping[str, bytes]) -> Path:
         check_names(contents)
         folder = self.real_folder(record["id"])
-        digests = {name: digest(content) for name, content in contents.items()}
-        everything = {**contents, RECORD: sealed(shown(plain({**record, "files": digests})))}
+        everything = {**contents, RECORD: sealed_record(record, contents)}
         staged: dict[Path, Path] = {}
         try:
             for name, content in everything.items():
@@ -216,6 +271,7 @@ class Store(Folders):
             StoreError: if they cannot be written, or the record is damaged.
         """
         check_names(contents)
+        self.unpack(id)
         folder = self.path(id)
         with exclusive(folder):
             record = self.read(id).record
@@ -227,6 +283,17 @@ class Store(Folders):
             write_atomically(folder / RECORD, sealed(shown(plain(changed))))
         if self.remote is not None:
             self.remote.extend(self.local, id, fresh)
+
+    def unpack(self, id: str) -> Path:
+        """Give a result in a shard a folder of its own, from which it is read from then on. Return its folder.
+
+        Raises:
+            StoreError: if it does not exist, is damaged, or cannot be written.
+        """
+        result = self.read(id)
+        if result.packed:
+            self._write_folder(result.record, {name: result.content(name) for name in result.record["files"]})
+        return result.folder
 
     def write_config(self, id: str, config: Mapping[str, Any]) -> Path:
         """Write the configuration of a planned result, unless the result is complete. Returns its path.

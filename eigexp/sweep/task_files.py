@@ -35,13 +35,13 @@ def write_tasks(store: Store, tasks: Sequence[PlannedTask], job: Mapping[str, An
 
 
 def write_job(store: Store, task: PlannedTask, job: Mapping[str, Any], submitted: Job | None = None) -> None:
-    """Write job.json of each of the task's results: what the task is, and all jobs that ever had it."""
+    """Write job.json of each of the task's results, or of the first of a shard: what the task is, and all jobs that ever had it."""
     content = {"ids": list(task.ids), "names": list(task.names), "model": task.model, "overrides": list(task.overrides), **job}
     if task.tables:
         content["tables"] = list(task.tables)
     before = jobs_of(store.known_json(task.id, JOB))
     content |= _with_job(before, submitted)
-    for id in task.ids:
+    for id in task.ids[:1] if task.config.get("shards") else task.ids:  # results in a shard have no folders
         store.write_json(id, JOB, content)
 
 

@@ -1,6 +1,6 @@
 """Status of tasks, from the store and the schedulers' queues alone: no torch, no worker is asked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ class StatusReader:
         return self._found([_Asked(id, ids or (id,), tables, self.store.known_json(id, JOB)) for id, ids, tables in tasks])
 
     def all(self) -> list[TaskStatus]:
-        """Return the status of every task that a sweep wrote, by its first id, and of every complete result besides.
+        """Return the status of every task that a sweep wrote, by its first id, and of every complete result and shard besides.
 
         What cannot be read is left out, with one warning in the log that names it.
         """
@@ -83,8 +83,17 @@ class StatusReader:
                 continue
             if job.get("ids", [id])[0] == id and (job or self.store.has(id)):
                 asked.append(_Asked(id, job.get("ids", (id,)), job.get("tables", ()), job))
+        asked += self._shards_besides({id for task in asked for id in task.ids})
         self.store.warn_of_left_out()
         return self._found(asked)
+
+    def _shards_besides(self, known: Collection[str]) -> Iterator[_Asked]:
+        """Yield the shards that have results of no known task, as a task each."""
+        for shard in self.store.shards:
+            ids = [id for id in shard.positions if id not in known]
+            if ids:
+                names, models = shard.shown("image"), shard.shown("model")
+                yield _Asked(ids[0], ids, (), {"ids": ids, "names": [names[id] for id in ids], "model": models[ids[0]]})
 
     def with_results(self, tasks: Sequence[TaskStatus]) -> list[TaskStatus]:
         """Return the tasks with what the records of those that are done say: a detail where not all is well, and what no sweep wrote."""

@@ -156,5 +156,5 @@ def test_reading_and_writing_import_no_torch(tmp_path):
 def test_equal_results_have_equal_bytes():
     """safetensors writes the keys of its metadata in any order."""
     contents = [save({"x": np.arange(3.0)}, metadata={"format": "eigexp 1", "id": "aa", "more": "x"}) for _ in range(30)]
-    (ordered,) = {complete._in_order(content) for content in contents}
+    (ordered,) = {complete.in_order(content) for content in contents}
     assert np.array_equal(load(ordered)["x"], np.arange(3.0))
