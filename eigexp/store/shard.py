@@ -52,7 +52,7 @@ class Row:
     record: Mapping[str, Any]
     pairs: InitVar["EigenPairs"]
     image: InitVar["Image"]
-    texts: Mapping[str, bytes]
+    texts: dict[str, bytes]
     arrays: dict[str, NDArray[Any]] = field(init=False)
     sealed: bytes = field(init=False)
 
