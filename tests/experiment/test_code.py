@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from eigexp.config.compose import compose
-from eigexp.experiment.response import response_digest, same_response
+from eigexp.experiment.response import response_digests, same_response
 from eigexp.experiment.run import run
 from eigexp.store import Store
 
@@ -82,4 +82,4 @@ def test_responses_are_compared_to_rounding(now, same):
 
 
 def test_a_model_without_a_float64_response_has_no_digest():
-    assert response_digest(lambda x: x, None) == []  # type: ignore[arg-type]
+    assert response_digests(lambda x: x, [None]) == [[]]  # type: ignore[list-item, arg-type]
