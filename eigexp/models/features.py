@@ -50,7 +50,7 @@ class Features(nn.Module):
         trace = trace_network(inner)
         _check_layers(self.layers, inner, trace)
         self.traced = trace is not None
-        self._network = (inner,)  # in a tuple, which hides it from nn.Module: what runs is the extractor
+        self._network = _Hidden(inner)
         self.extractor = HookedLayers(inner, self.layers) if trace is None else cut(trace, self.layers)
         self.eval()
 
@@ -66,10 +66,20 @@ class Features(nn.Module):
     def _explained(self, x: Tensor, error: AssertionError) -> ModelError:
         """Return the network's own message: a traced assertion names placeholders, such as Proxy(getitem_2), instead of values."""
         try:
-            self._network[0](x)
+            self._network.network(x)
         except Exception as own:
             error = own  # pyright: ignore[reportAssignmentType]
         return ModelError(f"the model does not accept images of shape {tuple(x.shape[1:])}: {error} Set images.size or images.grey.")
+
+
+class _Hidden:
+    """Hides a network from nn.Module and from copies: what runs is the extractor, and the network explains errors only."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_Hidden":
+        return self
 
 
 def layer_shapes(network: nn.Module, image_shape: Sequence[int]) -> dict[str, tuple[int, ...]]:

@@ -19,7 +19,7 @@ from eigexp.operators.explicit import ExplicitJacobian
 from eigexp.operators.function_check import check_function
 from eigexp.operators.jacobian import JacobianOperator, LinearisationPoint
 from eigexp.operators.probe import tested
-from eigexp.operators.program import LinearisedProgram, program_or_double_backward
+from eigexp.operators.program import LinearisedProgram, program_or_double_backward, tested_program
 from eigexp.subspace import PixelSubspace
 
 METHODS: dict[str, type[JacobianOperator]] = {w.method: w for w in (LinearisedProgram, DoubleBackward, ForwardMode, ExplicitJacobian)}
@@ -62,8 +62,6 @@ def linearise(
     _check_images(images, batched)
     point = LinearisationPoint(model, images.detach(), noise, subspace, batched)
     try:
-        # First of all: a random model would fail the adjoint test too, but with a message that points to the method.
-        check_function(point)
         return _linearised(point, method)
     # These say what to do. Any other error may come from the model, which a plain forward pass then shows.
     except EigexpError:
@@ -79,7 +77,11 @@ def linearise(
 
 
 def _linearised(point: LinearisationPoint, method: str) -> JacobianOperator:
+    if method == "program":
+        return tested_program(point)
     if method != "auto":
+        # First of all: a random model would fail the adjoint test too, but with a message that points to the method.
+        check_function(point)
         return tested(METHODS[method](point))
     # Dense is considered second, because m is known only after a forward pass.
     operator = program_or_double_backward(point)

@@ -5,14 +5,17 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import singledispatch
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
+from torch.fx import GraphModule
 
 from eigexp.errors import EigexpError, OperatorError
 from eigexp.operators.autograd import DoubleBackward
 from eigexp.operators.base import Operator
+from eigexp.operators.convolutions import ConstantConvolutions
 from eigexp.operators.counted import CountedOperator
 from eigexp.operators.dense import DenseOperator
 from eigexp.operators.explicit import ExplicitJacobian
@@ -115,7 +118,24 @@ def _cheapest(source: JacobianOperator, vectors: int) -> type[JacobianOperator]:
     # A pair costs two products, A v and A^T u; the matrix costs min(m, n), and its own products next to nothing.
     if 2 * vectors >= min(source.shape.m, source.shape.n):
         return ExplicitJacobian
-    return LinearisedProgram if vectors > _FEW_PRODUCTS else DoubleBackward
+    if vectors > _FEW_PRODUCTS:
+        return LinearisedProgram
+    model = source.point.model
+    has_kernels = isinstance(model, nn.Module) and any(p.ndim == 4 for p in model.parameters())
+    return _QuickDoubleBackward if has_kernels else DoubleBackward
+
+
+class _QuickDoubleBackward(DoubleBackward):
+    """Double backward of a model whose parameters are constants, with convolutions whose second derivative costs no more than the first."""
+
+    def _prepare(self) -> Tensor:
+        with ConstantConvolutions():
+            return super()._prepare()
+
+    def difference_quotient(self, v: Tensor, step: float) -> Tensor:
+        """Return what the base class returns."""
+        with ConstantConvolutions():
+            return super().difference_quotient(v, step)
 
 
 @singledispatch
@@ -153,8 +173,22 @@ def _(A: JacobianOperator) -> int:
 
 def _in_float64(point: LinearisationPoint) -> LinearisationPoint:
     """Return the point with a copy of the model; a plain function has nothing to copy and is called with images in float64."""
-    model = converted(copy.deepcopy(point.model), torch.float64) if isinstance(point.model, nn.Module) else point.model
+    if not isinstance(point.model, nn.Module):
+        return replace(point, images=point.images.double())
+    # Derivatives with respect to the image alone are asked for; of a weight that requires none, fewer steps are recorded.
+    model = converted(_copied(point.model), torch.float64).requires_grad_(False)
     return replace(point, model=model, images=point.images.double())
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    """Return a deep copy that shares graphs of torch.fx, which a forward pass does not change, and whose copies would be compiled again."""
+    memo: dict[int, Any] = {}
+    traced = [module for module in model.modules() if isinstance(module, GraphModule)]
+    for module in traced:
+        memo |= {id(module): object.__new__(type(module)), id(module.graph): module.graph}
+    for module in traced:
+        vars(memo[id(module)]).update(copy.deepcopy(vars(module), memo))
+    return copy.deepcopy(model, memo)
 
 
 def _checked(A: JacobianOperator) -> JacobianOperator:

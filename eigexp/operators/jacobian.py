@@ -34,6 +34,11 @@ class LinearisationPoint:
         """Return the shape of one image."""
         return tuple(self.images.shape[1:])
 
+    @property
+    def dimension(self) -> int:
+        """Return the number of coordinates of one image: its pixels, or fewer in a subspace."""
+        return self.subspace.dimension(self.image_shape) if self.subspace else torch.Size(self.image_shape).numel()
+
     def response(self, images: Tensor) -> Tensor:
         """Return a(r(images); r0), shape (b, m), with its graph: the responses as the noise augments them."""
         response = self.model_response(images)
@@ -76,10 +81,8 @@ class JacobianOperator(Operator):
         self.dtype, self.device = point.images.dtype, point.images.device
         self.response = self._prepare().detach()
         _check_response(self.response)
-        shape = point.image_shape
-        n = point.subspace.dimension(shape) if point.subspace else torch.Size(shape).numel()
         b, m = self.response.shape
-        self.shape = OperatorShape(b, m, n)
+        self.shape = OperatorShape(b, m, point.dimension)
         self._selected: dict[tuple[int, ...], JacobianOperator] = {}
 
     @abstractmethod

@@ -25,14 +25,26 @@ def allowed(scale: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def tested(A: JacobianOperator) -> JacobianOperator:
-    """Return the operator, if <u, A v> = <A^T u, v> on a random probe of each image.
+    """Return the operator, if <u, A v> = <A^T u, v> on a random probe of each image; for errors see `check_adjoint`."""
+    v, u = probe(A.shape.b, A.shape.n, 0, A.response), probe(A.shape.b, A.shape.m, 1, A.response)
+    check_adjoint(A, v, u, A.apply(v), A.adjoint(u))
+    return A
+
+
+def check_adjoint(A: JacobianOperator, v: Tensor, u: Tensor, forward: Tensor, back: Tensor) -> None:
+    """Refuse an operator for which <u, A v> and <A^T u, v> differ.
+
+    Args:
+        A: the operator, for messages.
+        v: a random vector of each image (b, 1, n).
+        u: a random response (b, 1, m).
+        forward: A v.
+        back: A^T u.
 
     Raises:
         ModelError: if the derivative is not finite, or zero.
         OperatorError: if the products disagree.
     """
-    v, u = probe(A.shape.b, A.shape.n, 0, A.response), probe(A.shape.b, A.shape.m, 1, A.response)
-    forward, back = A.apply(v), A.adjoint(u)
     # Before the comparison, which NaN would pass: nothing is larger than NaN.
     if not (torch.isfinite(forward).all() and torch.isfinite(back).all()):
         raise ModelError(
@@ -51,7 +63,6 @@ def tested(A: JacobianOperator) -> JacobianOperator:
             f"linearise={A.method} fails the adjoint test: <u, A v> = {left.tolist()}, <A^T u, v> = {right.tolist()}. "
             f"Set linearise= to another method: program, double_backward, forward{_PRECISION if small else ''}."
         )
-    return A
 
 
 def _check_overflow(A: JacobianOperator, forward: Tensor) -> None:

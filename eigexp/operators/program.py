@@ -11,8 +11,9 @@ from torch import Tensor
 
 from eigexp.errors import OperatorError
 from eigexp.operators.autograd import DoubleBackward
+from eigexp.operators.function_check import check_function
 from eigexp.operators.jacobian import JacobianOperator, LinearisationPoint, check_graph, columns, no_dependence
-from eigexp.operators.probe import allowed, probe, tested
+from eigexp.operators.probe import allowed, check_adjoint, probe, tested
 from eigexp.operators.recording import record
 from eigexp.operators.simplification import simplify
 
@@ -20,26 +21,41 @@ log = logging.getLogger(__name__)
 
 
 class LinearisedProgram(JacobianOperator):
-    """Compute J v by the recorded derivative, J^T u by its gradient on a graph that is made once.
+    """Compute J v by the recorded derivative, J^T u by its gradient on a graph that is made once. It has passed the adjoint test.
 
     Raises:
-        OperatorError: if the model cannot be recorded, or the program's J^T u is not that of the model's own backward pass.
+        ModelError: if the model has no usable derivative at the images.
+        OperatorError: if the model cannot be recorded, if a second pass gives another response, if the program's J^T u is not that of the
+            model's own backward pass, or if the products disagree.
     """
 
     method = "program"
 
+    def __init__(self, point: LinearisationPoint):
+        super().__init__(point)
+        # By the two products that preparing has made: the test costs none.
+        v, u, forward, back = self._probed
+        check_adjoint(self, v, u[:, None], forward[:, None], self.from_pixels(back.flatten(1)[:, None]))
+        del self._probed
+
     def _prepare(self) -> Tensor:
         response, cotangent, expected = self._backward_pass()
         # Recorded after the model's own backward pass, which is the reference and gives the clearer errors.
-        self.program = simplify(record(self.point.response, self.point.images))
+        recording = record(self.point.response, self.point.images)
+        self.program = simplify(recording)
+        v = probe(len(response), self.point.dimension, 0, self.point.images)
         with torch.enable_grad():
-            # The program is linear: its graph at zero is the same as anywhere, so that one graph gives every J^T u.
-            self._tangent = torch.zeros_like(self.point.images, requires_grad=True)
+            # The program is linear: its graph at v is the same as anywhere, so that one graph gives every J^T u.
+            self._tangent = self.to_pixels(v)[:, 0].unflatten(-1, self.point.image_shape).clone().requires_grad_()
             self._value = self.program(self._tangent)
         check_graph(self._value)
+        back = self._pullback(cotangent)
+        # Two passes over the same images: a model that is random gives two responses.
+        self._compare("the response of a second pass differs from that of the first", recording.value, response)
         # The model's backward pass uses other formulas than the forward mode recorded here: agreement along a random u checks
         # both, and every recorded constant.
-        self._compare(self._pullback(cotangent), expected)
+        self._compare("A^T u differs from the model's own backward pass", back, expected)
+        self._probed = v, cotangent, self._value.detach(), back
         return response
 
     def _backward_pass(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -55,14 +71,13 @@ class LinearisedProgram(JacobianOperator):
             raise no_dependence()
         return y.detach(), u, expected
 
-    def _compare(self, found: Tensor, expected: Tensor) -> None:
-        """Refuse a program whose J^T u is wrong; one that is not finite is left to the adjoint test."""
+    def _compare(self, what: str, found: Tensor, expected: Tensor) -> None:
+        """Refuse a program whose response or J^T u is wrong; what is not finite is left to later tests."""
         error, scale = torch.linalg.vector_norm(found - expected), torch.linalg.vector_norm(expected)
         # Not `error > ...`: an error of NaN must fail.
         if torch.isfinite(expected).all() and not error <= allowed(scale, self.dtype):
             raise OperatorError(
-                f"linearise=program: A^T u differs from the model's own backward pass by {float(error / scale):.1e} of its norm. "
-                "Set linearise=auto or linearise=double_backward."
+                f"linearise=program: {what} by {float(error / scale):.1e} of its norm. Set linearise=auto or linearise=double_backward."
             )
 
     def _jacobian(self, v: Tensor) -> Tensor:
@@ -81,12 +96,27 @@ def program_or_double_backward(point: LinearisationPoint) -> JacobianOperator:
     """Return a tested operator: by a program where the model can be recorded and the program is right, otherwise by double backward.
 
     Raises:
-        ModelError: if the model has no usable derivative at the images.
+        ModelError: if the model is not a function of the images, or has no usable derivative there.
         OperatorError: if double backward fails too.
     """
     try:
-        return tested(LinearisedProgram(point))
+        return tested_program(point)
     # No formula in forward mode, an operation that torch refuses below autograd, or a recording that is wrong: double backward needs none.
     except (RuntimeError, NotImplementedError, OperatorError) as error:
         log.info("linearise=auto uses double_backward: %s", error)
         return tested(DoubleBackward(point))
+
+
+def tested_program(point: LinearisationPoint) -> LinearisedProgram:
+    """Return the operator by a program.
+
+    Raises:
+        ModelError: if the model is not a function of the images, or has no usable derivative there.
+        OperatorError: if the model cannot be recorded, or the program is wrong.
+    """
+    try:
+        return LinearisedProgram(point)
+    except Exception:
+        # A random model fails in many ways. Its passes have differed already, in response or gradient: further ones find the cause.
+        check_function(point)
+        raise

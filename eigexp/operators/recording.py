@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from eigexp.errors import OperatorError
+from eigexp.operators.forward_rules import ConstantLayers
 from eigexp.operators.scaling import as_scaling
 
 aten = torch.ops.aten
@@ -115,11 +116,12 @@ class LinearProgram:
 
 @dataclass(frozen=True)
 class Recording:
-    """The operations as they ran, the number of the output, and the shape, dtype and device of every result."""
+    """The operations as they ran, the number of the output, the shape, dtype and device of every result, and the function's value."""
 
     operations: list[Operation]
     output: int
     kinds: dict[int, tuple[Any, ...]]
+    value: Tensor
 
 
 def record(function: Callable[[Tensor], Tensor], point: Tensor) -> Recording:
@@ -135,10 +137,10 @@ def record(function: Callable[[Tensor], Tensor], point: Tensor) -> Recording:
     with torch.no_grad(), warnings.catch_warnings(), forward_ad.dual_level():
         warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=FutureWarning)  # of torch's own decompositions
         # 2. Below autograd, where forward mode has already split every operation into one on values and one on tangents.
-        with _Recorder(tangent) as recorder:
-            output = forward_ad.unpack_dual(function(forward_ad.make_dual(point, tangent))).tangent
+        with _Recorder(tangent) as recorder, ConstantLayers():
+            value, output = forward_ad.unpack_dual(function(forward_ad.make_dual(point, tangent)))
         # 3. Only now is it known that no constant was overwritten on the way.
-        return recorder.recording(output)
+        return recorder.recording(value, output)
 
 
 class _Recorder(TorchDispatchMode):
@@ -153,7 +155,7 @@ class _Recorder(TorchDispatchMode):
         self._kinds: dict[int, tuple[Any, ...]] = {0: _kind(tangent)}
         self._constants: list[tuple[Tensor, int]] = []
 
-    def recording(self, output: Tensor | None) -> Recording:
+    def recording(self, value: Tensor, output: Tensor | None) -> Recording:
         """Return what was recorded, if no constant has been overwritten since.
 
         Raises:
@@ -165,7 +167,7 @@ class _Recorder(TorchDispatchMode):
         # differences find.
         if _overwritten(self._constants):
             raise _unrecordable("it overwrites a tensor in place that a derivative needs")
-        return Recording(self._operations, self._numbers[output], self._kinds)
+        return Recording(self._operations, self._numbers[output], self._kinds, value)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

@@ -18,7 +18,7 @@ F64 = torch.float64
 def program(*operations, kinds=None):
     """The shortened program of operations in a row, each (function, arguments after the first)."""
     rows = [Operation(function, (Reference(i), *arguments), {}, (i + 1,)) for i, (function, *arguments) in enumerate(operations)]
-    return simplify(Recording(rows, len(rows), kinds or {i: ((1, 1, 4, 4), F64, "cpu") for i in range(len(rows) + 1)}))
+    return simplify(Recording(rows, len(rows), kinds or {i: ((1, 1, 4, 4), F64, "cpu") for i in range(len(rows) + 1)}, torch.zeros(())))
 
 
 def test_a_constant_that_is_overwritten_later_is_refused():
@@ -85,7 +85,7 @@ def test_a_sum_is_left_out_only_if_it_adds_nothing():
 def test_a_change_of_precision_is_no_copy():
     kinds = {0: ((2,), torch.float32, "cpu"), 1: ((2,), F64, "cpu")}
     operation = Operation(aten._to_copy.default, (Reference(0),), {"dtype": F64}, (1,))
-    assert simplify(Recording([operation], 1, kinds))(torch.ones(2)).dtype == F64
+    assert simplify(Recording([operation], 1, kinds, torch.zeros(())))(torch.ones(2)).dtype == F64
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
