@@ -6,6 +6,7 @@ import sys
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module, invalidate_caches
 from importlib.util import find_spec
 from typing import Any
@@ -92,17 +93,55 @@ def checked(target: Any, settings: Mapping[str, Any], path: str, given: tuple[st
     Raises:
         ConfigurationError: naming the setting, its value, and what to give.
     """
-    try:
-        # Lightning's load_from_checkpoint shows the class that it is bound to.
-        parameters = {name: p for name, p in inspect.signature(target).parameters.items() if name != "cls"}
-    except (TypeError, ValueError):  # a builtin without a signature: it checks for itself
+    signature = _signature(target) if _is_hashable(target) else _Signature(target)
+    if signature.parameters is None:
         return dict(settings)
-    _check_names(target, parameters, settings, path, given)
-    hints = _hints(target)
+    _check_names(target, signature.parameters, settings, path, given)
     for name, value in settings.items():
-        if name in hints:
-            _check_type(value, hints[name], f"{path}.{name}")
+        if name in signature.hints:
+            _check_type(value, signature, name, path)
     return dict(settings)
+
+
+class _Signature:
+    """The parameters of a class or function (None for a builtin, which checks for itself), and their types."""
+
+    def __init__(self, target: Any):
+        try:
+            # Lightning's load_from_checkpoint shows the class that it is bound to.
+            self.parameters = {name: p for name, p in inspect.signature(target).parameters.items() if name != "cls"}
+        except (TypeError, ValueError):
+            self.parameters = None
+        self.hints = {} if self.parameters is None else _hints(target)
+        self._adapters: dict[str, TypeAdapter[Any] | None] = {}
+
+    def adapter(self, name: str) -> TypeAdapter[Any] | None:
+        """Return the check of a parameter's type; None for a type that says nothing about plain values: the class itself checks."""
+        if name not in self._adapters:
+            self._adapters[name] = _adapter(self.hints[name])
+        return self._adapters[name]
+
+
+_signature = lru_cache(maxsize=256)(_Signature)  # the tasks of a sweep construct the same classes again and again
+
+
+def _is_hashable(target: Any) -> bool:
+    try:
+        hash(target)
+    except TypeError:
+        return False
+    return True
+
+
+def _adapter(hint: Any) -> TypeAdapter[Any] | None:
+    try:
+        return TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+    except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, TypeError):
+        return None
+    except Exception as error:  # pydantic refuses a config for types that carry their own
+        if type(error).__name__ != "PydanticUserError":
+            raise
+        return None
 
 
 def _check_names(
@@ -119,20 +158,15 @@ def _check_names(
         raise ConfigurationError(f"{path}.{absent[0]} is missing: {_name(target)}, {maker}, needs it. Add +{path}.{absent[0]}=<value>.")
 
 
-def _check_type(value: Any, hint: Any, path: str) -> None:
-    try:
-        adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
-    except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, TypeError):
-        return  # a type that says nothing about plain values; the class itself checks
-    except Exception as error:  # pydantic refuses a config for types that carry their own
-        if type(error).__name__ != "PydanticUserError":
-            raise
+def _check_type(value: Any, signature: _Signature, name: str, path: str) -> None:
+    adapter = signature.adapter(name)
+    if adapter is None:
         return
     try:
         adapter.validate_python(value)
     except ValidationError as error:
         shown = printable(repr(value)[:200])
-        raise ConfigurationError(f"{path}={shown} is invalid. Give {type_words(hint)}.") from error
+        raise ConfigurationError(f"{path}.{name}={shown} is invalid. Give {type_words(signature.hints[name])}.") from error
 
 
 def _hints(target: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from eigexp.experiment.parts import build
 from eigexp.images import Image, ImageSource
 
 KEPT_BYTES = 2**28  # of pixels: a thousand grey photographs of 256x256
+_KEPT = 1000  # images of a source, each of at most a thousandth of these bytes
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,31 @@ class ImageFacts:
     name: str
     sha256: str
     shape: tuple[int, ...]
+
+
+class KeptImages(ImageSource):
+    """A source whose last small images stay in memory: the tasks of other models ask for the same."""
+
+    def __init__(self, source: ImageSource):
+        self._source = source
+        self._kept: dict[int, Image] = {}
+
+    def names(self) -> list[str]:
+        """Return the names of the images, in order; no image is read."""
+        return self._source.names()
+
+    def __getitem__(self, i: int) -> Image:
+        """Return image i, read if it is not in memory.
+
+        Raises:
+            ImageError: if it cannot be read.
+        """
+        image = self._kept.pop(i) if i in self._kept else self._source[i]  # the one used last comes last
+        if image.pixels.nbytes <= KEPT_BYTES // _KEPT:
+            self._kept[i] = image
+            if len(self._kept) > _KEPT:
+                del self._kept[next(iter(self._kept))]
+        return image
 
 
 class ImageList:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from eigexp.experiment.image_list import ImageFacts, ImageList, image_source, read_node
+from eigexp.experiment.image_list import ImageFacts, ImageList, KeptImages, image_source, read_node
 from eigexp.experiment.metric import networks_against
 from eigexp.experiment.networks import Network, build_network
 from eigexp.images import ImageSource
@@ -41,7 +41,7 @@ class PlanCache:
         settings, subset, batch_size = read_node(node)
         key = canonical_json(settings)
         if key not in self._sources:
-            self._sources[key] = image_source(settings)
+            self._sources[key] = KeptImages(image_source(settings))
         source = self._sources[key] if subset is None else self._sources[key].subset(subset)
         key += canonical_json(subset)
         images = ImageList(source, self._facts.get(key))

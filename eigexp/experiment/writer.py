@@ -20,6 +20,7 @@ from eigexp.store.schema import RECORD
 from eigexp.store.shard import Row
 from eigexp.store.store import config_yaml
 from eigexp.training import EigenModule, Task
+from eigexp.training.loggers import ResultLogger
 
 FIGURE = "distortions.png"
 log = logging.getLogger(__name__)
@@ -84,7 +85,8 @@ class StoreWriter:
             figures = {FIGURE: result_png(view, scale), **_figures(view)}
             self.store.add(id, figures)
             shown["figures"] = {name.removesuffix(".png"): folder / name for name in figures}
-            shown["pictures"] = captioned_pictures(view, scale)
+            if any(isinstance(logger, ResultLogger) for logger in _loggers(self.module)):
+                shown["pictures"] = captioned_pictures(view, scale)
         except Exception as error:  # whatever a figure, a name or a font does
             self.note(id, f"the figure could not be drawn ({type(error).__name__}: {error})")
         mark_as_own(self.store, id)
@@ -98,3 +100,7 @@ def _figures(view: View) -> dict[str, bytes]:
         for kind, chart in page_charts(view.record)
         if chart.needs
     }
+
+
+def _loggers(module: EigenModule) -> list[Any]:
+    return module.trainer.loggers if module._trainer is not None else []

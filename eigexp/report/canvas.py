@@ -180,6 +180,15 @@ class Shapes:
             pen.set_dashes(0, [width * length for length in dashes])
         self._renderer.draw_path(pen, Outline([self._place(point) for point in points]), IdentityTransform())
 
+    def segments(self, segments: Sequence[tuple[Point, Point]], colour: str, width: float) -> None:
+        """Draw lines along an axis, each between two points, on whole pixels; width in points."""
+        if segments:
+            pen = self._pen(colour, width, 1.0)
+            pen.set_snap(True)
+            codes = [Outline.MOVETO, Outline.LINETO] * len(segments)
+            places = [self._place(point) for segment in segments for point in segment]
+            self._renderer.draw_path(pen, Outline(places, codes), IdentityTransform())
+
     def disc(self, at: Point, diameter: float, edge: float, colour: str, face: str) -> None:
         """Draw a disc with an edge; diameter and edge in points."""
         place = Affine2D().scale(self._canvas.points(diameter) / 2).translate(*self._place(at))

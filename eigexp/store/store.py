@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 JOB = "job.json"
 ERROR = "error.json"
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _KINDS = {JOB: Job, ERROR: Failure}
 log = logging.getLogger(__name__)
 
@@ -325,4 +326,4 @@ def _bucket_of(url: str) -> "tuple[Remote, Path]":
 
 def config_yaml(config: Mapping[str, Any]) -> bytes:
     """Return a configuration of plain values as YAML, keys in their order, secrets as what they come from."""
-    return yaml.safe_dump(plain(frozen(config)), sort_keys=False, allow_unicode=True, width=120).encode()
+    return yaml.dump(plain(frozen(config)), Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=120).encode()

@@ -21,6 +21,7 @@ from eigexp.sweep.failures import breaks_device, record_error, write_error
 from eigexp.sweep.job_script import TOO_EARLY
 from eigexp.sweep.lock import LOCK, task_lock
 from eigexp.sweep.process import (
+    MemoryAfterTasks,
     SignalReceived,
     free_memory,
     ignore_signals,
@@ -93,12 +94,12 @@ def work(store: Store, ids: Sequence[str], run: RunTask, report: Callable[[TaskR
 
 def _each(store: Store, ids: Sequence[str], run: RunTask, cache: "PlanCache") -> Iterator[tuple[TaskReport, Sequence[str] | None]]:
     """Yield the report of each task, and what a new process should go on with where this one is no longer fit; else None."""
-    piped = list(ids) == ["-"]
+    piped, memory = list(ids) == ["-"], MemoryAfterTasks()
     for number, id in enumerate(ids_from(sys.stdin) if piped else ids):
         rest = ids if piped else ids[number + 1 :]
         with time_limit(store, id, rest):
             done, broken = run_task(store, id, run, cache)
-        free_memory()
+        memory.free()
         yield done, rest if broken else None
 
 

@@ -6,12 +6,26 @@ import sys
 import pytest
 
 from eigexp.cli import main
+from eigexp.config import instantiate
 from eigexp.config.compose import compose
 from eigexp.config.expand import configurations, expand
 from eigexp.config.instantiate import construct
 from eigexp.errors import ConfigurationError, MemoryLimitError
 from eigexp.experiment.run import plain_config
 from tests.fuzz.lines import SMALL, attempt
+
+
+def test_the_types_of_settings_are_prepared_once(monkeypatch):
+    made, adapter = [], instantiate.TypeAdapter
+    monkeypatch.setattr(instantiate, "TypeAdapter", lambda hint, **more: made.append(hint) or adapter(hint, **more))
+    instantiate._signature.cache_clear()
+    node = {"_target_": "eigexp.training.callbacks.EigenvalueCurves"}
+    settings = {"_target_": "eigexp.training.callbacks.Checkpoint", "every_steps": 3, "path": "here"}
+    for _ in range(3):
+        assert construct(settings, "x").every_steps == 3 and construct(node, "y") is not construct(node, "y")
+    assert len(made) == 2
+    with pytest.raises(ConfigurationError, match=r"x\.every_steps='3 steps' is invalid"):
+        construct({**settings, "every_steps": "3 steps"}, "x")
 
 
 @pytest.fixture(autouse=True)

@@ -92,6 +92,34 @@ def test_pictures_hold_every_pixel_of_the_panels():
         assert np.array_equal(drawn[np.ix_(rows.round().astype(int), columns.round().astype(int))], picture)
 
 
+@pytest.mark.parametrize(("changes", "hollow"), [({}, False), (NOT_VERIFIED, True)])
+def test_marks_lie_at_their_values_and_those_that_are_not_verified_are_hollow(changes, hollow):
+    composition = composition_of((1, 16, 16), changes, True)
+    drawn, dpi = pixels(paint(composition)).astype(int), 150
+    box, chart = composition.charts[0]
+    colours = {"top": (213, 94, 0), "bottom": (0, 114, 178)}
+    assert [mark.role for mark in chart.marks] == ["top", "bottom"]
+    for mark in chart.marks:
+        x = (box.left + chart.x.share(mark.x) * box.width) * dpi
+        y = (composition.height - box.bottom - chart.y.share(mark.y) * box.height) * dpi
+        centre, edge = drawn[round(y), round(x)], drawn[round(y), round(x) - 5]
+        assert tuple(centre) == ((255, 255, 255) if hollow and mark.role == "bottom" else colours[mark.role])
+        assert np.abs(edge - colours[mark.role]).max() < 90
+
+
+def test_an_upper_bound_has_an_arrow_below_and_no_disc():
+    composition = composition_of((1, 16, 16), ZERO, True)
+    drawn, dpi = pixels(paint(composition)).astype(int), 150
+    box, chart = composition.charts[0]
+    mark = chart.marks[-1]
+    assert mark.limit == "at most"
+    x = round((box.left + chart.x.share(mark.x) * box.width) * dpi)
+    y = round((composition.height - box.bottom - chart.y.share(mark.y) * box.height) * dpi)
+    blue = (drawn[..., 2] - drawn[..., 0]) > 90
+    assert blue[y - 1 : y + 2, x - 11].any() and blue[y - 1 : y + 2, x + 11].any() and not blue[y - 8 : y - 4, x - 4 : x + 5].any()
+    assert blue[y + 5 : y + 40, x - 1 : x + 2].any(axis=1).all() and not blue[y + 60 : y + 100, x - 4 : x + 5].any()
+
+
 def test_charts_use_nothing_that_the_quick_painter_lacks():
     for case in CASES.values():
         for _, chart in composition_of(*case).charts:
@@ -106,7 +134,7 @@ def test_pictures_need_no_figure_of_matplotlib_and_signals_have_one(monkeypatch)
     for shape in ((1, 16, 16), (40,)):
         image, pairs = fake_image(shape, "camera"), fake_pairs(shape)
         content = result_png(View.of(arrays_of(pairs, image), fake_record(pairs, image)))
-        assert pixels(content).shape[1] == 1747
+        assert pixels(content).shape[1] == 1398
         assert len(made) == (len(shape) == 1)
 
 

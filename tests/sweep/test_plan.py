@@ -12,7 +12,7 @@ from eigexp.experiment import image_list, plan_cache
 from eigexp.experiment.plan_cache import PlanCache
 from eigexp.experiment.run import plain_config
 from eigexp.experiment.tasks import TaskList
-from eigexp.images import FileSource
+from eigexp.images import FileSource, ImageFolder
 from eigexp.sweep.plan import make_plan
 
 from tests.sweep.sweeps import SMALL  # isort: skip
@@ -116,6 +116,21 @@ def test_a_worker_lists_a_folder_once_for_all_its_tasks(tmp_path, folder, read, 
         assert [image.name for image in TaskList(task.config, cache).among(task.ids)[0].images] == list(task.names)
     assert (len(found), len(listed)) == (6, 1)
     assert sorted(read) == [f"p{i}" for i in range(6)]
+
+
+def test_the_tasks_of_several_models_read_a_small_image_once(tmp_path, folder, read, monkeypatch):
+    found = plan(tmp_path, "model=ln,lg", "images=folder", f"images.path='{folder}'")
+    read.clear()
+    cache = PlanCache()
+    for task in found:
+        assert [image.name for image in TaskList(task.config, cache).among(task.ids)[0].images] == list(task.names)
+    assert (len(found), sorted(read)) == (12, [f"p{i}" for i in range(6)])
+    monkeypatch.setattr(image_list, "_KEPT", 2)
+    source = image_list.KeptImages(ImageFolder(path=str(folder)))
+    read.clear()
+    for i in (0, 1, 0, 2, 0, 1):
+        assert source[i].name == source.names()[i]
+    assert read == ["p0", "p1", "p2", "p1"]
 
 
 def calls(function):

@@ -6,6 +6,7 @@ import pytest
 
 from eigexp.experiment.run import run
 from eigexp.store import Store
+from eigexp.sweep import process
 from eigexp.sweep.plan import make_plan
 from eigexp.sweep.scheduler import Queues
 from eigexp.sweep.task_files import write_tasks
@@ -46,6 +47,21 @@ def planned(tmp_path):
 
     with own_handlers():  # a worker keeps its own until it ends
         yield report
+
+
+def test_memory_is_searched_where_the_process_has_grown_or_the_system_does_not_tell(monkeypatch):
+    sizes, searched = iter([100, 100, 100 + 2**26, 101 + 2**26, 50, None, None, 7, 7]), []
+    monkeypatch.setattr(process, "_resident", lambda: next(sizes))
+    monkeypatch.setattr(process, "free_memory", lambda: searched.append(1))
+    memory, counts = process.MemoryAfterTasks(), []
+    for _ in range(5):
+        memory.free()
+        counts.append(len(searched))
+    assert counts == [1, 1, 2, 3, 4]
+
+
+def test_the_size_of_the_process_is_known():
+    assert 2**24 < (process._resident() or 0) < 2**40
 
 
 @pytest.mark.parametrize("limit", ["trainer.max_steps=1", "+trainer.limit_train_batches=0", "+trainer.fast_dev_run=true"])

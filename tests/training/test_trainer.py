@@ -1,3 +1,5 @@
+import functools
+import importlib.metadata
 import logging
 import os
 import warnings
@@ -6,9 +8,11 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
-from lightning.pytorch import Trainer
+from lightning.fabric.utilities import registry
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
+import eigexp.training.trainer
 from eigexp.training import AtomicCheckpointIO, TaskData, callbacks, loggers
 from eigexp.training.callbacks import Convergence, EigenvalueCurves, ResultWriter, SolverProgress
 from eigexp.training.trainer import make_trainer, quiet_lightning
@@ -27,6 +31,22 @@ def test_it_is_lean_and_says_nothing(capfd, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
     assert isinstance(host.strategy.checkpoint_io, AtomicCheckpointIO)
     assert isinstance(host._accelerator_connector.cluster_environment, LightningEnvironment)
+
+
+def test_plugins_are_searched_once_and_made_for_each_trainer(monkeypatch):
+    class Plugin:
+        name = "plugin"
+
+        def load(self):
+            return lambda: [Callback()]
+
+    searched = []
+    search = functools.cache(lambda **given: searched.append(given) or [Plugin()])
+    monkeypatch.setattr(eigexp.training.trainer, "_entry_points", search)
+    first, second = ([c for c in make_trainer(accelerator="cpu").callbacks if type(c) is Callback] for _ in range(2))
+    assert searched == [{"group": "lightning.pytorch.callbacks_factory"}]
+    assert len(first) == len(second) == 1 and first[0] is not second[0]
+    assert registry.entry_points is importlib.metadata.entry_points
 
 
 def test_the_quiet_ends_with_the_block(caplog):
