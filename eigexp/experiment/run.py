@@ -88,7 +88,8 @@ def run(
     if only is not None:
         tasks = tasks.among(only)
     reused = _reused(store, tasks)
-    remove_spent_checkpoints(store, [batch[0].id for batch in tasks.batches if all(planned.id in reused for planned in batch)])
+    stored = set(reused)
+    remove_spent_checkpoints(store, [batch[0].id for batch in tasks.batches if all(planned.id in stored for planned in batch)])
     mine, signum = tasks.ids, None
     if len(reused) < len(tasks.ids):
         from eigexp.experiment.fitting import Fitting  # with Lightning, which nothing else here needs

@@ -16,7 +16,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from eigexp import __version__
-from eigexp.errors import StoreError
+from eigexp.errors import ConfigurationError, StoreError
 from eigexp.report.cards import HEADINGS, NUMBERS, Budget, Card, PageFigure, make_card
 from eigexp.report.commands import plot_command, where_words
 from eigexp.report.cross_table import cross_charts
@@ -33,6 +33,7 @@ from eigexp.store.labels import duration, shortest
 from eigexp.store.selection import Selection
 from eigexp.store.store import ERROR, JOB, Store
 
+MAX_RESULTS = 5_000  # on a page: each takes 10 kB with its charts
 PICTURES = 8_000_000  # bytes of all distortions, before base64
 RESULT = 176_000  # of the distortions of one result, at most
 IMAGES = 1_000_000  # of all images
@@ -81,11 +82,15 @@ def write_page(
 
     Raises:
         StoreError: if there is no result to show, or the page cannot be written.
-        ConfigurationError: if a condition, the scale or the file of `cross` cannot work.
+        ConfigurationError: if a condition, the scale or the file of `cross` cannot work, or there are more than `MAX_RESULTS` results.
     """
     check_scale(scale)
     seen = read_seen_by(cross) if cross is not None else []
     chosen = Selection.of_store(store, where)
+    if len(chosen.rows) > MAX_RESULTS:
+        raise ConfigurationError(
+            f"A page of {len(chosen.rows):,} results is too large for a browser; {MAX_RESULTS:,} is the limit. Choose some with --where."
+        )
     side = longest_side(sum(len(row["pairs"]) for row in chosen.rows), PICTURES)
     cards = list(_cards(store, chosen, side))
     if not cards:

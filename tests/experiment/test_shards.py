@@ -11,6 +11,7 @@ from eigexp.config.compose import compose
 from eigexp.errors import ConfigurationError
 from eigexp.experiment import fitting
 from eigexp.experiment.run import RunOutcome, run
+from eigexp.report import page
 from eigexp.store import Store
 from eigexp.store.maintenance import verify
 from eigexp.store.owner import is_own
@@ -136,7 +137,7 @@ def test_the_documented_command(store, monkeypatch):
     assert max(record["fisher_vector_products"] for record in store.records()) <= 5 + 3
 
 
-def test_every_command_shows_results_in_shards(store, capsys):
+def test_every_command_shows_results_in_shards(store, capsys, monkeypatch):
     assert main(["run", *WORDS, "store=results", "shards=true"]) == 0
     printed = capsys.readouterr()
     assert f"{COUNT} results in 3 shards ({COUNT} converged); `eigexp results` shows them" in printed.err
@@ -152,6 +153,8 @@ def test_every_command_shows_results_in_shards(store, capsys):
     assert said("results", "--pairs", "--format", "csv").count("\n") == 2 * COUNT + 1
     assert "3 tasks: 3 done" in said("status")
     assert said("report", "--output", "page.html") and "eigexp store unpack" in (store.root.parent / "page.html").read_text()
+    monkeypatch.setattr(page, "MAX_RESULTS", COUNT - 1)
+    assert main(["report", *at]) == 2 and "A page of 10 results is too large for a browser; 9 is the limit" in capsys.readouterr().err
     assert said("plot", "distortions", id, "--output", "figure.png") and said("plot", "compare", "--output", "compare.pdf")
     assert "images in" in said("export", id, "--alpha", "0.5", "--output", "stimuli")
     assert said("cross", "--where", "image=00000", "--models", "lg", "--format", "csv").count("\n") == 3
