@@ -252,7 +252,8 @@ def _columns(path: Path, stamp: tuple[int, ...], names: tuple[str, ...]) -> dict
     """Return columns of a parquet file as lists; the stamp is part of the key, so that a changed file is read again."""
     pyarrow, parquet = arrow()
     try:
-        table = parquet.read_table(pyarrow.BufferReader(read_bytes(path)), columns=list(names))
+        # Without threads: a shard is small, and threads would keep a sweep from forking its workers.
+        table = parquet.ParquetFile(pyarrow.BufferReader(read_bytes(path)), pre_buffer=False).read(columns=list(names), use_threads=False)
         return {name: table.column(name).to_pylist() for name in names}
     except (pyarrow.ArrowException, OSError, KeyError, ValueError) as error:
         if isinstance(error, StoreError):
