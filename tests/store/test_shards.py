@@ -170,6 +170,15 @@ def test_a_column_that_differs_from_the_records_is_found(tmp_path):
     assert "the column top differs from the record" in finding.detail
 
 
+def test_a_small_file_of_very_many_rows_is_refused(tmp_path):
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    store = write(tmp_path)
+    path, _ = paths(store)
+    parquet.write_table(pyarrow.table({"id": pyarrow.array(["a" * 16] * 1_000_000)}), path)
+    (finding,) = verify(Store(tmp_path))
+    assert "it has 1000000 rows in" in finding.detail
+
+
 class Killed(BaseException):
     """The process has died."""
 
