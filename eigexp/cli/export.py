@@ -89,9 +89,10 @@ def _check_result(store: "Store", result: "Result", options: argparse.Namespace)
 
     norms_of(View.of(result), **_wanted(options))
     if not options.no_check:
-        from eigexp.experiment.linearity import check_trust
+        from eigexp.experiment.linearity import check_predicts, check_trust
 
         check_trust(result, trust=_trusted(store, result, options))
+        check_predicts(result)
 
 
 def _wanted(options: argparse.Namespace) -> dict[str, Any]:

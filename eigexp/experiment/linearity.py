@@ -42,25 +42,21 @@ class Responses:
         built: networks of other results, by their configuration; a new one is added.
 
     Raises:
-        ConfigurationError: if the result is not trusted, kept no configuration, or it does not describe a model.
+        ConfigurationError: if the result is not trusted, kept no configuration, or it does not describe a model, or if its eigenvalues are
+            ratios, which predict no response.
         ModelError: if the model's weights are no longer those that the result was computed with.
     """
 
     def __init__(self, result: Result, *, trust: bool, built: dict[str, Network] | None = None):
         network, config = rebuilt(result, trust=trust, built=built)
+        check_predicts(result)
         (model,) = network.layers.models.values()
         self.result = result
-        self._measured = bool(config.get("against") or (config.get("norm") or {}).get("_target_"))
         self.noise: Noise = build(config.get("noise"), "noise") or GaussianNoise()
         self._point, self.dtype = _point(model, result.image)
 
     def distance(self, values: NDArray[Any], reference: NDArray[Any]) -> float:
         """Return the distance between the responses to two images of the result's shape, in units of the noise."""
-        if self._measured or isinstance(self.noise, EarlyLateNoise):
-            raise ConfigurationError(
-                "with against=, norm= or noise=early_late an eigenvalue does not predict a response. "
-                "Use --no-check to export without the model."
-            )
         at, other = self._respond(reference), self._respond(values)
         difference = self.noise.whiten((other - at)[:, None], at)
         return float(torch.linalg.vector_norm(difference.double()))
@@ -171,6 +167,25 @@ def check_trust(result: Result, *, trust: bool) -> None:
         raise ConfigurationError(
             f"Result {result.id} was not computed here, and building its model runs the code that its configuration names. "
             f"Read {result.folder / CONFIG}, then add --trust; --no-check exports without the model."
+        )
+
+
+def check_predicts(result: Result) -> None:
+    """Refuse a result whose eigenvalues do not predict the change of the model's response.
+
+    Raises:
+        ConfigurationError: naming the setting that makes them ratios.
+    """
+    config = thawed(result.config)
+    ratios = {
+        "against=": config.get("against"),
+        "norm=": (config.get("norm") or {}).get("_target_"),
+        "noise=early_late": isinstance(build(config.get("noise"), "noise"), EarlyLateNoise),
+    }
+    if named := next((name for name, given in ratios.items() if given), None):
+        raise ConfigurationError(
+            f"Result {result.id} was computed with {named}, so its eigenvalues do not predict the model's response. "
+            "Use --no-check to export without the model, or leave the result out."
         )
 
 

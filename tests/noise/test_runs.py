@@ -6,6 +6,7 @@ import torch
 from omegaconf import OmegaConf
 
 from eigexp.certificates import certify
+from eigexp.cli import main
 from eigexp.config.compose import compose
 from eigexp.errors import ConfigurationError
 from eigexp.experiment.identity import parts_of
@@ -95,8 +96,16 @@ def test_a_run_records_its_noise(tmp_path):
 def test_early_noise_has_no_distance_between_responses(tmp_path):
     result = Store(tmp_path).read(run(small(tmp_path, "noise=early_late")).folders[0].name)
     assert max(result.record["eigenvalues"]) < 1 / 0.1**2
-    with pytest.raises(ConfigurationError, match="--no-check"):
-        Responses(result, trust=True).distance(result.image, result.image)
+    with pytest.raises(ConfigurationError, match=rf"{result.id} was computed with noise=early_late.*--no-check"):
+        Responses(result, trust=True)
+
+
+def test_an_export_with_such_a_result_writes_nothing(tmp_path, capsys):
+    for words in ((), ("noise=early_late",)):
+        run(small(tmp_path / "store", *words))
+    assert main(["export", "--where", "n>1", "--store", str(tmp_path / "store"), "--output", str(tmp_path / "stimuli")]) == 2
+    assert "was computed with noise=early_late" in capsys.readouterr().err
+    assert not (tmp_path / "stimuli").exists()
 
 
 def test_a_file_counts_by_its_content(tmp_path):
