@@ -22,6 +22,7 @@ from eigexp.store.files import digest, read_bytes
 from eigexp.store.schema import FORMAT, Record, check_record, parse
 from eigexp.store.schema import RECORD as RECORD
 from eigexp.store.seal import check_seal
+from eigexp.store.yaml_text import parse_yaml
 
 if TYPE_CHECKING:
     from eigexp.images import Image
@@ -31,7 +32,6 @@ PAIRS = "pairs.safetensors"
 CURVES = "curves.csv"
 CONFIG = "config.yaml"
 PRUNE = "Run `eigexp store prune --yes`, then compute it again."
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # seven times as fast; absent where PyYAML was built without libyaml
 ARRAYS = ("eigendistortions", "eigenvalues", "eigenindex", "residuals", "intervals", "image")
 
 
@@ -174,7 +174,7 @@ def read_config(path: Path, content: bytes | None = None) -> dict[str, Any]:
         StoreError: if it cannot be read, or is not a mapping.
     """
     try:
-        config = yaml.load(read_bytes(path) if content is None else content, _LOADER) or {}
+        config = parse_yaml(read_bytes(path) if content is None else content) or {}
         if not isinstance(config, dict):
             raise ValueError("it is not a mapping")
     except (yaml.YAMLError, ValueError, RecursionError) as error:

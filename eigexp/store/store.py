@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from typing_extensions import override
 
 from eigexp.errors import StoreError, UnknownResultError, nearest
@@ -26,6 +25,7 @@ from eigexp.store.seal import json_bytes, sealed
 from eigexp.store.secrets import frozen
 from eigexp.store.shard import Row, Shard, write_shards
 from eigexp.store.shards import SHARDS, Shards
+from eigexp.store.yaml_text import yaml_text
 
 if TYPE_CHECKING:
     from eigexp.images import Image
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 JOB = "job.json"
 ERROR = "error.json"
-_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _KINDS = {JOB: Job, ERROR: Failure}
 log = logging.getLogger(__name__)
 
@@ -326,4 +325,4 @@ def _bucket_of(url: str) -> "tuple[Remote, Path]":
 
 def config_yaml(config: Mapping[str, Any]) -> bytes:
     """Return a configuration of plain values as YAML, keys in their order, secrets as what they come from."""
-    return yaml.dump(plain(frozen(config)), Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=120).encode()
+    return yaml_text(plain(frozen(config))).encode()
