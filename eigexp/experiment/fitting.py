@@ -168,6 +168,7 @@ class Fitting:
         loggers = build_group(self.config["logger"], "logger")
         if self._shards:  # a run of a logger for each of ten thousand images would undo what shards are for
             loggers = [logger for logger in loggers if not isinstance(logger, ResultLogger)]
+            log.info("shards=true: no figures, and no loggers with one run for each result.")
         return build(node, "trainer", callbacks=callbacks, loggers=loggers, **more)
 
 

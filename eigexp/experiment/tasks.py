@@ -146,11 +146,11 @@ class TaskList(Sequence[Task]):
                 yield PlannedResult(index, image.name, result_id(identity), identity, image.shape, layer)
 
     def _tables(self) -> list[PlannedTable]:
-        """Return one table for each image, where there are several layers."""
+        """Return one table for each image, where there are several layers; none for shards, because each table is a file of its own."""
         by_image: dict[int, list[str]] = {}
         for p in self.planned:
             by_image.setdefault(p.index, []).append(p.id)
-        return [PlannedTable(tuple(ids)) for ids in by_image.values()] if len(self.layers) > 1 else []
+        return [PlannedTable(tuple(ids)) for ids in by_image.values()] if len(self.layers) > 1 and not self.config.get("shards") else []
 
 
 def _batched(planned: Sequence[PlannedResult], size: int) -> list[list[PlannedResult]]:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 SUFFIX, TENSORS = ".parquet", ".safetensors"
 _TEXTS = {RECORD: "record", CURVES: "curves", CONFIG: "config"}  # columns with the content of a file
 _FORMAT = b"eigexp shard 1"
-_KEPT = 64  # shards whose rows stay in memory: a few MB each
+_KEPT = 64  # shards whose rows stay in memory: about 1 MB each
 
 
 @dataclass
@@ -85,7 +85,7 @@ class Shard:
         Raises:
             StoreError: if the file cannot be read.
         """
-        ids = [str(id) for id in _columns(self.path, self.stamp, ("id",))["id"]]
+        ids = [str(id) for id in _columns(self.path, self.stamp, ("id",))["id"].to_pylist()]
         if len(set(ids)) != len(ids) or not all(map(is_id, ids)):
             raise StoreError(f"{self.path} is damaged: its ids are not those of results. {PRUNE}")
         return {id: position for position, id in enumerate(ids)}
@@ -127,12 +127,12 @@ class Shard:
 
     def shown(self, name: str) -> dict[str, Any]:
         """Return a column of `eigexp results` by id, for those who wrote or checked the shard: it is not sealed, as records are."""
-        return dict(zip(self.positions, _columns(self.path, self.stamp, COLUMNS)[name], strict=True))
+        return dict(zip(self.positions, _columns(self.path, self.stamp, COLUMNS)[name].to_pylist(), strict=True))
 
     def problem(self) -> str:
         """Return what is wrong with any of its results; empty if nothing is. Reads every byte."""
         try:
-            shown = _columns(self.path, self.stamp, COLUMNS)
+            shown = {name: column.to_pylist() for name, column in _columns(self.path, self.stamp, COLUMNS).items()}
             for id, at in self.positions.items():
                 problem = self._problem_of(id, {name: shown[name][at] for name in COLUMNS})
                 if problem:
@@ -151,7 +151,7 @@ class Shard:
         return f"the column {wrong[0]} differs from the record" if wrong else ""
 
     def _text(self, id: str, name: str) -> bytes:
-        content = _columns(self.path, self.stamp, tuple(_TEXTS.values()))[_TEXTS[name]][self.positions[id]]
+        content = _columns(self.path, self.stamp, tuple(_TEXTS.values()))[_TEXTS[name]][self.positions[id]].as_py()
         if not isinstance(content, bytes):
             raise StoreError(f"{self.path} is damaged: it has no {name} of {id}. {PRUNE}")
         return content
@@ -248,17 +248,19 @@ def arrow() -> tuple[Any, Any]:
 
 
 @lru_cache(maxsize=3 * _KEPT)
-def _columns(path: Path, stamp: tuple[int, ...], names: tuple[str, ...]) -> dict[str, list[Any]]:
-    """Return columns of a parquet file as lists; the stamp is part of the key, so that a changed file is read again."""
+def _columns(path: Path, stamp: tuple[int, ...], names: tuple[str, ...]) -> dict[str, Any]:
+    """Return columns of a parquet file, in Arrow's memory; the stamp is part of the key, so that a changed file is read again."""
     pyarrow, parquet = arrow()
     try:
         # Without threads: a shard is small, and threads would keep a sweep from forking its workers.
         content = read_bytes(path)
-        file = parquet.ParquetFile(pyarrow.BufferReader(content), pre_buffer=False)
+        file = parquet.ParquetFile(
+            pyarrow.BufferReader(content), pre_buffer=False, read_dictionary=[name for name in names if name == _TEXTS[CONFIG]]
+        )
         if file.metadata.num_rows > len(content):  # ids differ, so each takes a byte: a billion equal rows are meant to fill the memory
             raise ValueError(f"it has {file.metadata.num_rows} rows in {len(content)} bytes")
         table = file.read(columns=list(names), use_threads=False)
-        return {name: table.column(name).to_pylist() for name in names}
+        return {name: table.column(name) for name in names}
     except (pyarrow.ArrowException, OSError, KeyError, ValueError) as error:
         if isinstance(error, StoreError):
             raise

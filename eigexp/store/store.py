@@ -159,7 +159,8 @@ class Store(Folders):
         """
         for path, reason in self.shards.unread.items():
             self.leave_out(path, reason)
-        for id in self.ids():
+        packed = [id for shard in self.shards for id in shard.positions]
+        for id in dict.fromkeys([*sorted(set(self.ids()) - set(packed)), *packed]):  # shard by shard, so that each is read once
             try:
                 yield self.read(id).record
             except StoreError as error:
