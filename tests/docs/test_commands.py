@@ -216,7 +216,7 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
     },
     "eigexp store prune": Run(),
     "cp examples/digits.py .": Elsewhere("tests/experiment/test_shards.py"),
-    "eigexp run model._target_=digits.Network images=dataset images.dataset._target_=digits.Digits images.batch_size=256 solver=auto "
+    "eigexp run model._target_=digits.Network solver=auto images=dataset images.dataset._target_=digits.Digits images.batch_size=256 "
     "shards=true": Elsewhere("tests/experiment/test_shards.py"),
     "eigexp store unpack 3f2a9c": Elsewhere("tests/experiment/test_shards.py"),
     "eigexp store merge other/results": Run([], "outputs/results/**/record.json"),
