@@ -52,7 +52,7 @@ def certify(
     precise, problem = _precise_operator(A, max((len(p.eigenindex) for p in pairs), default=0), precision)
     measured = [measure(A, i, p, progress[i], precise, problem) for i, p in enumerate(pairs)]
     found = [_certificate(A, p, progress[i], solver, measured[i]) for i, p in enumerate(pairs)]
-    return [as_ratios(under_noise(p, A.noise, measured[i].largest), A.subspace) for i, p in enumerate(found)]
+    return [as_ratios(under_noise(p, A.noise, measured[i].largest), A) for i, p in enumerate(found)]
 
 
 def check_precision(certify: str) -> Precision:

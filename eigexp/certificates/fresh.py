@@ -70,12 +70,28 @@ def ends(k: int, count: int) -> list[int]:
     return sorted({*range(min(count, k)), *range(max(0, k - count), k)})
 
 
-def with_bounds(order: Tensor, V: Rows, FV: Rows, values: Values, forward: Mapping[int, Tensor]) -> FreshPairs:
-    """Return pairs with the bounds that follow from their products; `values` are <A v, A v>, decreasing, on the device of V."""
+def with_bounds(
+    order: Tensor, V: Rows, FV: Rows, values: Values, forward: Mapping[int, Tensor], MV: Rows | None = None, least: float = 1.0
+) -> FreshPairs:
+    """Return pairs with the bounds that follow from their products.
+
+    For F v = rho M v all norms are those of M^(-1/2) F M^(-1/2): residuals in that of M^-1, which is at most the Euclidean one over the root
+    of the least eigenvalue of M.
+
+    Args:
+        order: which proposed pair each is.
+        V: unit rows (k, n), or rows with v^T M v = 1.
+        FV: F v of each.
+        values: <A v, A v>, decreasing, on the device of V.
+        forward: A v of some of them, by position.
+        MV: M v of each; None for the identity.
+        least: a lower bound on the least eigenvalue of M.
+    """
+    MV = V if MV is None else MV
     mismatch = (values - (V * FV).sum(1)).abs()
     # Weinstein's theorem: for a unit v and any theta, F has an eigenvalue within ||F v - theta v|| of theta.
-    residuals = FV - values[:, None] * V
-    ritz, smallest = _ritz_values(V, FV)
+    residuals = (FV - values[:, None] * MV) / least**0.5
+    ritz, smallest = _ritz_values(V, FV, MV)
     own = torch.linalg.vector_norm(residuals, dim=1)
     # At 1/2 the bounds below widen by sqrt(2) at most; solvers return vectors that are orthonormal to rounding.
     independent = smallest > 0.5
@@ -95,15 +111,16 @@ def with_bounds(order: Tensor, V: Rows, FV: Rows, values: Values, forward: Mappi
     )
 
 
-def _ritz_values(V: Tensor, FV: Tensor) -> tuple[Tensor, float]:
-    """Return the Ritz values of the span of V, descending, and the smallest eigenvalue of V V^T: 1 where V is orthonormal.
+def _ritz_values(V: Tensor, FV: Tensor, MV: Tensor) -> tuple[Tensor, float]:
+    """Return the Ritz values of the span of V, descending, and the smallest eigenvalue of V M V^T: 1 where V is orthonormal.
 
     By Cauchy's interlacing theorem (Parlett 1998, section 10.1) the j-th largest Ritz value is at most the j-th largest eigenvalue, and the
     j-th smallest at least the j-th smallest. Rayleigh quotients of single vectors do not have this property for j > 1.
     """
     if not len(V):
         return V.new_empty(0), 1.0
-    overlaps = V @ V.T
+    overlaps = V @ MV.T
+    overlaps = (overlaps + overlaps.T) / 2
     smallest = float(torch.linalg.eigvalsh(overlaps)[0])
     G = V @ FV.T
     G = (G + G.T) / 2

@@ -8,10 +8,12 @@ import torch
 from eigexp.certificates.derivative import derivative_errors, derivative_note
 from eigexp.certificates.evidence import split_ends
 from eigexp.certificates.fresh import FreshPairs, ends, fresh_pairs
+from eigexp.certificates.ratios import fresh_ratios
 from eigexp.certificates.refinement import refined
 from eigexp.errors import OperatorError
 from eigexp.operators.base import Operator
 from eigexp.operators.jacobian import JacobianOperator
+from eigexp.operators.pair import PairOperator
 from eigexp.operators.rounding import measured_rounding
 from eigexp.pairs import RitzPairs
 from eigexp.solvers.base import Progress
@@ -70,13 +72,14 @@ def _one(A: Operator, image: int) -> Operator:
 
 def _in_float64(A: Operator, image: int, proposal: RitzPairs, progress: Progress, precise: Operator) -> Measured:
     B = _one(precise, image)
-    fresh = fresh_pairs(B, proposal)
+    pair = isinstance(B, PairOperator)
+    fresh = fresh_ratios(B, proposal) if pair else fresh_pairs(B, proposal)
     largest = max([progress.largest, *fresh.values.tolist()])
     if precise is not A and fresh.mismatch > _MISMATCH * torch.finfo(B.dtype).eps * largest:
         raise OperatorError("it computes a part of its response or gradient in a less precise dtype")
     # The mismatch measures what a deep model adds to the rounding of single products and sums.
     rounding = max(4 * torch.finfo(B.dtype).eps * largest, fresh.mismatch)
-    products = float(len(fresh.values))
+    products = float(len(fresh.values)) * (2 if pair else 1)  # one with either model
     if precise is not A:
         num_bottom = int((~split_ends(proposal.eigenindex, proposal)).sum())
         fresh, more = refined(B, fresh, num_bottom, largest=largest, rounding=rounding)

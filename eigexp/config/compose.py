@@ -74,6 +74,8 @@ def check(config: DictConfig) -> None:
 
 
 def _not_set(key: str) -> str:
+    if key == "against._target_":
+        return "against is not set, but experiment=pair compares two models. Set the second, an option of model: against=lg."
     return f"{key} is not set. Set it: {key}=<value>."
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from eigexp.operators import Operator
     from eigexp.subspace import PixelSubspace
 
-_PRINCIPAL = "principal"  # the solver, whose import takes torch
+_PRINCIPAL, _DAVIDSON = "principal", "davidson"  # solvers, whose import takes torch
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,25 @@ class Group:
         return models_operator([model, *self.others], images, self.floor, noise=noise, subspace=subspace)
 
 
+@dataclass(frozen=True)
+class Pair:
+    """A second model whose products a solver takes beside those of a task's own; called with what a task is linearised with.
+
+    Attributes:
+        against: the second model.
+        floor: added to every eigenvalue of its Fisher information.
+    """
+
+    against: "nn.Module"
+    floor: float
+
+    def __call__(self, model: "nn.Module", images: "Tensor", noise: "Noise | None", subspace: "PixelSubspace | None") -> "Operator":
+        """Return the operator of both models."""
+        from eigexp.operators.pair import pair_operator
+
+        return pair_operator(model, self.against, images, self.floor, noise=noise, subspace=subspace)
+
+
 def nodes_against(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the nodes of `against`: one, several for a list, or none."""
     node = config.get("against")
@@ -77,14 +96,16 @@ def is_group(config: Mapping[str, Any]) -> bool:
     """Return whether `against` is a list of models.
 
     Raises:
-        ConfigurationError: if the solver does not fit: principal distortions, and they alone, take a list.
+        ConfigurationError: if the solver does not fit: principal distortions, and they alone, take a list, and davidson a second model.
     """
-    node, part = config.get("against"), part_of(config.get("solver"), "solver")
-    several, principal = bool(node) and "_target_" not in (node or {}), part is not None and part.name == _PRINCIPAL
+    node = config.get("against")
+    several, principal = bool(node) and "_target_" not in (node or {}), _solver(config) == _PRINCIPAL
     if several and not principal:
         raise ConfigurationError("against=[..] lists models, which solver=principal compares. Add experiment=principal, or give one model.")
     if principal and not several:
         raise ConfigurationError("solver=principal compares the model with others. List them: against=[lg,onoff].")
+    if _solver(config) == _DAVIDSON and not node:
+        raise ConfigurationError("solver=davidson computes ratios of two models, but there is one. Set the second: against=lg.")
     return several
 
 
@@ -111,16 +132,19 @@ def networks_against(config: Mapping[str, Any]) -> tuple[Network, ...]:
 
 
 def metric_of(config: Mapping[str, Any], others: Sequence[Network]) -> Metric | None:
-    """Return what a configuration measures distortions by; None for the Euclidean norm."""
+    """Return what a configuration measures distortions by; None for the Euclidean norm, and where the solver takes the models' products."""
     if others:
-        return None if is_group(config) else Metric(against=_model(others[0]), floor=float(config["floor"]))
+        by_products = is_group(config) or _solver(config) == _DAVIDSON
+        return None if by_products else Metric(against=_model(others[0]), floor=float(config["floor"]))
     norm = build(config.get("norm"), "norm")
     return None if norm is None else Metric(norm=norm)
 
 
-def group_of(config: Mapping[str, Any], others: Sequence[Network]) -> Group | None:
-    """Return the models that a configuration compares its own with; None unless `against` is a list."""
-    return Group(tuple(map(_model, others)), float(config["floor"])) if is_group(config) else None
+def group_of(config: Mapping[str, Any], others: Sequence[Network]) -> Group | Pair | None:
+    """Return the models whose products a solver takes beside those of the configuration's own; None where there are none."""
+    if is_group(config):
+        return Group(tuple(map(_model, others)), float(config["floor"]))
+    return Pair(_model(others[0]), float(config["floor"])) if others and _solver(config) == _DAVIDSON else None
 
 
 def metric_identity(config: Mapping[str, Any], others: Sequence[Network]) -> dict[str, Any]:
@@ -145,6 +169,11 @@ def metric_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 def group_names(config: Mapping[str, Any]) -> list[str]:
     """Return the names of the models in `against`, with their layers."""
     return [model_label(_name(node), node.get("layer")) for node in nodes_against(config)]
+
+
+def _solver(config: Mapping[str, Any]) -> str | None:
+    part = part_of(config.get("solver"), "solver")
+    return part.name if part is not None else None
 
 
 def _name(node: Mapping[str, Any]) -> str:

@@ -35,10 +35,7 @@ def against(
         OperatorError: if there are too many coordinates for a matrix.
         ModelError: if the model cannot be differentiated at the image in float64.
     """
-    if not (math.isfinite(floor) and floor > 0):
-        raise ConfigurationError(
-            f"floor={floor} must be a positive number: without it, a change to which the second model does not respond has no finite ratio."
-        )
+    check_floor(floor)
     image = image.detach().double()
     shape = tuple(image.shape[1:])
     check_coordinates(coordinates(subspace, shape), "a second model")
@@ -48,3 +45,15 @@ def against(
     M = B.T @ B
     M.diagonal().add_(floor)
     return metric_of_matrix(subspace, M, floor)
+
+
+def check_floor(floor: float) -> None:
+    """Refuse a floor that bounds no ratio.
+
+    Raises:
+        ConfigurationError: if it is not a positive number.
+    """
+    if not (math.isfinite(floor) and floor > 0):
+        raise ConfigurationError(
+            f"floor={floor} must be a positive number: without it, a change to which the second model does not respond has no finite ratio."
+        )

@@ -16,7 +16,7 @@ from eigexp.principal.certificate import certified
 from eigexp.principal.line_search import Climb
 from eigexp.principal.models import ModelsOperator
 from eigexp.principal.objective import deviations, gradient_weights, group_ratios, slopes
-from eigexp.solvers.base import Answer, ImageState, Progress, Request, Solver, SolverState, changed
+from eigexp.solvers.base import Answer, ImageState, ProductKind, Progress, Request, Solver, SolverState, changed
 from eigexp.solvers.settings import check_positive
 
 
@@ -116,10 +116,12 @@ class Principal(Solver):
             best_slopes=far,
         )
 
-    def between(self, A: Operator, forward: Tensor) -> Tensor:
-        """Return R_n w of every model, weighted so that the adjoint product gives the gradient of the disagreement."""
+    def product(self, A: Operator, kind: ProductKind, block: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Return R_n w of every model, and A^T of them weighted, which is the gradient of the disagreement."""
+        forward = A.apply(block)
         parts, sensitivities = _by_model(forward[0], A.shape.m // A.shape.n)
-        return (gradient_weights(sensitivities).T[:, :, None] * parts).flatten(1)[None]
+        weighted = gradient_weights(sensitivities).T[:, :, None] * parts
+        return forward, A.adjoint(weighted.flatten(1)[None])
 
     def advance(self, A: Operator, image: int, state: PrincipalState, answer: Answer) -> PrincipalState:
         """Return the state after the value and the gradient at the point that was requested."""

@@ -2,10 +2,11 @@
 
 from eigexp.solvers.auto import Auto
 from eigexp.solvers.base import Solver
+from eigexp.solvers.davidson import Davidson
 from eigexp.solvers.exact import Exact
 from eigexp.solvers.krylov import Krylov
 from eigexp.solvers.power import Power
 from eigexp.solvers.randomized_svd import RandomizedSVD
 from eigexp.solvers.sparse import Sparse
 
-__all__ = ["Auto", "Exact", "Krylov", "Power", "RandomizedSVD", "Solver", "Sparse"]
+__all__ = ["Auto", "Davidson", "Exact", "Krylov", "Power", "RandomizedSVD", "Solver", "Sparse"]

@@ -208,8 +208,7 @@ class Solver(ABC):
             part = A if members == list(range(A.shape.b)) else A.select(members)
             blocks = [images[i].request.block for i in members]  # pyright: ignore[reportOptionalMemberAccess]
             block = blocks[0][None] if len(blocks) == 1 else torch.stack(blocks)
-            forward = part.apply(block) if kind != "adjoint" else None
-            back = part.adjoint(block if forward is None else self.between(part, forward)) if kind != "forward" else None
+            forward, back = self.product(part, kind, block)
             product = forward if back is None else back
             assert product is not None
             for row, i in enumerate(members):
@@ -246,9 +245,10 @@ class Solver(ABC):
         """Return the state of one image that `ImageState.to_dict` described."""
         return self.image_state.from_dict(flat)
 
-    def between(self, A: Operator, forward: Tensor) -> Tensor:
-        """Return what the second half of a "fisher" product is applied to: A v itself, (b, k, m)."""
-        return forward
+    def product(self, A: Operator, kind: ProductKind, block: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Return the product of a batch of requests (b, k, ...): A v, and A^T of it or of u; None for what was not requested."""
+        forward = A.apply(block) if kind != "adjoint" else None
+        return forward, A.adjoint(block if forward is None else forward) if kind != "forward" else None
 
     def check_product(self, state: Any, kind: ProductKind, product: Tensor) -> None:
         """Refuse a product of one image that is not finite.

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from eigexp.linalg.gaussian import weight_at_risk
 from eigexp.solvers.base import Request, changed
-from eigexp.solvers.krylov.complement import Complement, End, Verdict, least_margin, weight_at_risk
+from eigexp.solvers.krylov.complement import Complement, End, Verdict, least_margin
 from eigexp.solvers.krylov.growing import value_proven
 from eigexp.solvers.krylov.image_state import KrylovImage
 from eigexp.solvers.krylov.settings import KrylovSettings

@@ -7,13 +7,12 @@ projected onto that complement.
 Why a bound follows. If C y = c y with |y| = 1, the part of y in the space solves (H - c) x = -b <q, y> e_last, where H is the projection,
 q the next Lanczos vector and b its coupling. So x is known up to a factor, |x| <= 1, and |<w, y>| <= |x_first| / |x|: the *weight bound*
 of c. A random unit vector has |<w, y>| <= a with a probability of at most a sqrt(2 n' / pi). Beyond the extreme Ritz value the weight bound
-falls with the distance and with every step. Once it is below `_RISK` sqrt(pi / (2 n')), no eigenvalue of C lies at c or beyond, but for a
-probability of `_RISK`. (For a measure and its orthogonal polynomials: Christoffel's numbers; Szego 1975, section 3.41. Kuczynski and
+falls with the distance and with every step. Once it is below `RISK` sqrt(pi / (2 n')), no eigenvalue of C lies at c or beyond, but for a
+probability of `RISK`. (For a measure and its orthogonal polynomials: Christoffel's numbers; Szego 1975, section 3.41. Kuczynski and
 Wozniakowski 1992 bound the same probability without the Ritz values.) By Cauchy's interlacing theorem the k-th eigenvalue of F is then no
 further out either, up to the residuals of the locked pairs.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -22,11 +21,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eigexp.linalg.gaussian import gaussian_rows
+from eigexp.linalg.gaussian import gaussian_rows, weight_at_risk
 from eigexp.solvers.base import changed
 from eigexp.solvers.krylov.space import Array, KrylovSpace
 
-_RISK = 1e-3  # probability that a check overlooks an eigenvalue
 _HALVINGS = 20  # of an interval as wide as the tolerance
 
 
@@ -196,11 +194,6 @@ class Complement:
         """Return the space that `to_dict` described."""
         poles, residues = flat["poles"].numpy(), flat["residues"].numpy()
         return cls(KrylovSpace.from_dict(flat), flat["start"], flat["exhausted"], poles, residues)
-
-
-def weight_at_risk(n: int) -> float:
-    """Return the weight that a random unit vector of n coordinates has in a given direction at least, but for a probability of `_RISK`."""
-    return _RISK * math.sqrt(math.pi / (2 * n))
 
 
 def least_margin(end: End, rules_out: Callable[[float], bool], least: float = 0.0) -> float:
