@@ -75,8 +75,8 @@ def with_bounds(
 ) -> FreshPairs:
     """Return pairs with the bounds that follow from their products.
 
-    For F v = rho M v all norms are those of M^(-1/2) F M^(-1/2): residuals in that of M^-1, which is at most the Euclidean one over the root
-    of the least eigenvalue of M.
+    For F v = rho M v the bounds are those of M^(-1/2) F M^(-1/2): residuals are measured in the norm of M^-1, which is at most the
+    Euclidean one over the root of the least eigenvalue of M.
 
     Args:
         order: which proposed pair each is.

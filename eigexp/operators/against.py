@@ -38,7 +38,7 @@ def against(
     check_floor(floor)
     image = image.detach().double()
     shape = tuple(image.shape[1:])
-    check_coordinates(coordinates(subspace, shape), "a second model")
+    check_coordinates(coordinates(subspace, shape), "a second model", "solver=davidson, ")
     # In float64 whatever the solver's dtype: an error of F_B counts relative to the floor.
     precise = copy.deepcopy(model).to(image) if isinstance(model, nn.Module) else model
     B = dense_matrix(linearise(precise, image, noise=noise, subspace=subspace))[0]

@@ -31,9 +31,9 @@ class PairOperator(WrappedOperator):
         self.second, self.floor = second, floor
         self.shape = OperatorShape(first.shape.b, first.shape.m + second.shape.m, first.shape.n)
 
-    def both(self, v: Vectors) -> Vectors:
-        """Return F_A v, and below it M v: (b, k, n) -> (b, 2 k, n). This takes a product of either model for each vector."""
-        return torch.cat([self.inner.fisher(v), self.second.fisher(v) + self.floor * v], dim=1)
+    def both(self, v: Vectors) -> tuple[Vectors, Vectors]:
+        """Return F_A v and M v, each (b, k, n). This takes a product of either model for each vector."""
+        return self.inner.fisher(v), self.second.fisher(v) + self.floor * v
 
     def _apply(self, v: Tensor) -> Tensor:
         return torch.cat([self.inner.apply(v), self.second.apply(v)], dim=2)

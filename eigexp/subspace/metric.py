@@ -52,15 +52,20 @@ def coordinates(subspace: PixelSubspace | None, image_shape: tuple[int, ...]) ->
     return Size(image_shape).numel() if subspace is None else subspace.dimension(image_shape)
 
 
-def check_coordinates(n: int, what: str) -> None:
+def check_coordinates(n: int, what: str, instead: str = "") -> None:
     """Refuse a metric whose matrix would be too large.
+
+    Args:
+        n: number of coordinates.
+        what: needs the matrix.
+        instead: a setting that needs none, followed by a comma.
 
     Raises:
         OperatorError: naming n, and what to do.
     """
     if n > _LARGEST:
         raise OperatorError(
-            f"{what} needs a matrix of n={n} coordinates, but the limit is {_LARGEST}. Set a smaller images.size, or a subspace."
+            f"{what} needs a matrix of n={n} coordinates, but the limit is {_LARGEST}. Set {instead}a smaller images.size, or a subspace."
         )
 
 

@@ -240,11 +240,11 @@ PYTHON: dict[str, tuple[str, dict[str, str]]] = {
         for rest in (
             "from eigexp.images import SkimageImages\nfrom eigexp.models import OnOff\nfrom eigexp.noise",
             "from eigexp.images import SkimageImages\nfrom eigexp.models import OnOff\nfrom eigexp.solvers",
-            "from eigexp.images import SkimageImages\nfrom eigexp.models import LuminanceGainControl",
         )
     },
     "from pathlib import Path\n\nfrom eigexp import Store": ("", {}),
     "from eigexp import prepare_model\nfrom eigexp.images import SkimageImages": ("", {}),
+    "from eigexp import certify, prepare_model\nfrom eigexp.images import SkimageImages": ("", {}),
     "from lightning.pytorch import Trainer": (
         "import warnings\nwarnings.simplefilter('ignore')\n",
         {"size=48": "size=24", 'accelerator="cpu"': 'accelerator="cpu", enable_progress_bar=False, logger=False'},

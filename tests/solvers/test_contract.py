@@ -10,6 +10,7 @@ from eigexp.certificates import certify
 from eigexp.errors import ConfigurationError, OperatorError
 from eigexp.linalg.rayleigh_ritz import wanted_indices
 from eigexp.operators import CountedOperator, DenseOperator
+from eigexp.solvers.davidson import Davidson
 from eigexp.solvers.exact import Exact
 from eigexp.solvers.krylov import Krylov
 from eigexp.solvers.power import Power
@@ -19,6 +20,7 @@ from tests.solvers.spectra import PROBLEMS, copied, differences, run, through_di
 
 SOLVERS = {
     "krylov": lambda k=1, **settings: Krylov(k=k, **settings),
+    "davidson": lambda k=1, **settings: Davidson(k=k, **settings),
     "power": lambda k=1, **settings: Power(k=k, max_steps=4000, **settings),
     "exact": lambda k=1, **settings: Exact(k=k, chunk=5, **settings),
     "randomized_svd": lambda k=1, **settings: RandomizedSVD(k=k, q=300, **settings),
@@ -226,7 +228,7 @@ def test_a_tolerance_below_the_precision_is_refused(name):
     SOLVERS[name](tol=1e-9).init(PROBLEMS["tall"].operator(torch.float64), 0)
 
 
-@pytest.mark.parametrize("solver", [Krylov, Power])
+@pytest.mark.parametrize("solver", [Krylov, Power, Davidson])
 def test_ends_can_be_asked_alone(solver):
     problem = PROBLEMS["tall"]
     for k_top, k_bottom in ((2, 0), (0, 2), (1, 3)):
@@ -240,7 +242,7 @@ def test_ends_can_be_asked_alone(solver):
         solver(k_top=0, k_bottom=0)
 
 
-@pytest.mark.parametrize("solver", [Krylov, Power])
+@pytest.mark.parametrize("solver", [Krylov, Power, Davidson])
 def test_a_relative_tolerance_of_the_bottom_is_met(solver):
     problem = PROBLEMS["tall"]
     settings = solver(bottom_rtol=1e-5, max_steps=20000)
@@ -251,7 +253,7 @@ def test_a_relative_tolerance_of_the_bottom_is_met(solver):
     assert float(certified.residuals[-1]) <= 1.01e-5 * float(certified.eigenvalues[-1])
 
 
-@pytest.mark.parametrize("solver", [Krylov, Power])
+@pytest.mark.parametrize("solver", [Krylov, Power, Davidson])
 def test_a_spent_budget_is_a_status(solver):
     settings = solver(k=2, max_steps=8)
     A = PROBLEMS["tall"].operator()

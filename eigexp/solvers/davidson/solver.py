@@ -9,8 +9,9 @@ M = F_B + floor I; for every other operator M is the identity, and the space is 
 extreme Ritz vectors and the previous ones (Stathopoulos and Saad 1998).
 """
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+import sys
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -26,62 +27,12 @@ from eigexp.pairs import Evidence, RitzPairs
 from eigexp.solvers.base import Answer, ImageState, ProductKind, Progress, Request, changed
 from eigexp.solvers.both_ends import BothEnds, Wanted
 from eigexp.solvers.davidson.check import Beyond
+from eigexp.solvers.davidson.image_state import DavidsonImage
 from eigexp.solvers.davidson.space import Array, PencilSpace
 from eigexp.solvers.settings import check_positive
 
-
-@dataclass(frozen=True, kw_only=True)
-class DavidsonImage(ImageState):
-    """One image's state.
-
-    Attributes:
-        phase: search | check | finished.
-        space: the space.
-        eigenindex: ranks of the sought pairs that the space holds (k,).
-        positions: of them among the Ritz pairs, from the end if negative (k,).
-        residuals: norms of F v - theta M v over the root of the least eigenvalue of M, for v^T M v = 1 (k,).
-        previous: coefficients of the sought Ritz vectors before the last step (k, d).
-        top_checked, bottom_checked: no ratio beyond those found is possible at that end, but for a small probability.
-        n: coordinates of a vector.
-        least: a lower bound on the least eigenvalue of M.
-        rng: state of the image's own random generator.
-    """
-
-    phase: str
-    space: PencilSpace
-    eigenindex: NDArray[np.int64]
-    positions: NDArray[np.int64]
-    residuals: Array
-    previous: Array
-    top_checked: bool
-    bottom_checked: bool
-    n: int
-    least: float
-    rng: Tensor
-
-    @property
-    def values(self) -> Array:
-        """Return the values of the sought pairs (k,)."""
-        return self.space.values[self.positions]
-
-    @property
-    def largest(self) -> float:
-        """Return the largest Ritz value; 0.0 before there is one."""
-        return float(self.space.values[0]) if len(self.space) else 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the state as a flat dict."""
-        flat = super().to_dict()
-        flat |= {name: torch.from_numpy(flat[name].copy()) for name in ("eigenindex", "positions", "residuals", "previous")}
-        return flat | {f"space.{key}": value for key, value in flat.pop("space").to_dict().items()}
-
-    @classmethod
-    def from_dict(cls, flat: dict[str, Any]) -> Self:
-        """Return the state that `to_dict` described."""
-        space = {key.removeprefix("space."): value for key, value in flat.items() if key.startswith("space.")}
-        rest = {key: value for key, value in flat.items() if not key.startswith("space.")}
-        rest |= {name: rest[name].numpy() for name in ("eigenindex", "positions", "residuals", "previous")}
-        return super().from_dict(rest | {"space": PencilSpace.from_dict(space)})
+_SMALLEST_BASIS = 40  # vectors; a smaller space restarts too often to be of use
+_PATIENCE = 3  # steps of search and check together, in those of the search, after which the check is given up
 
 
 @dataclass(frozen=True)
@@ -89,13 +40,15 @@ class Davidson(BothEnds):
     """Computes extremal ratios of two models by products with both, at both ends at once.
 
     Attributes:
+        max_steps: maximum number of steps of one image, of one or two directions.
         max_basis: number of vectors at which the space restarts; with their products they take twice as many.
-        verify: check that no ratio beyond those found was missed; with False the evidence is "converged".
+        verify: check that no ratio beyond those found was missed; the evidence is "converged" with False, or where that takes too long.
     """
 
     name: ClassVar[str] = "davidson"
     image_state: ClassVar[type[ImageState]] = DavidsonImage
 
+    max_steps: int = 5000
     max_basis: int = 300
     verify: bool = True
 
@@ -104,18 +57,22 @@ class Davidson(BothEnds):
         check_positive(max_basis=self.max_basis)
 
     def vectors(self, n: int) -> int:
-        """Return the vectors of the space with their products, and those that a growing one copies."""
-        return sum(rows_at_most(min(2 * min(self._limit, 2 * self.max_steps) + 4, n)))
+        """Return the vectors of the space with their products, and those that a growing or a restarting one copies."""
+        # A restart keeps vectors and both of their products; later ones add two rows each, because they lie in the span of products.
+        kept = 3 * (sum(self._kept) + 2 * self._solutions + self.num_top + self.num_bottom) + 2 * (1 + self.num_top + self.num_bottom)
+        storage, copied = rows_at_most(min(kept + 2 * min(self._limit, 2 * self.max_steps), n))
+        return storage + max(copied, 2 * min(kept, n))
 
     def memory_hint(self, vectors: int) -> str:
-        """Return the hint with a smaller `max_basis`."""
-        least = 4 * sum(self._kept)
-        fits = max((size for size in range(least, self._limit) if sum(rows_at_most(2 * size + 4)) <= vectors), default=0)
-        return f"Set solver.max_basis={fits}, which may take more products." if fits else super().memory_hint(vectors)
+        """Return the hint with the largest `max_basis` that fits."""
+        for size in range(self.max_basis - 1, _SMALLEST_BASIS - 1, -1):
+            if replace(self, max_basis=size).vectors(sys.maxsize) <= vectors:
+                return f"Set solver.max_basis={size}, which may take more products."
+        return super().memory_hint(vectors)
 
     def product(self, A: Operator, kind: ProductKind, block: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Return F v, and below it M v."""
-        return None, A.both(block) if isinstance(A, PairOperator) else torch.cat([A.fisher(block), block], dim=1)
+        return None, torch.cat(A.both(block) if isinstance(A, PairOperator) else (A.fisher(block), block), dim=1)
 
     def start(self, A: Operator, image: int, rng: Tensor) -> DavidsonImage:
         """Return a random direction, and nothing known."""
@@ -127,13 +84,17 @@ class Davidson(BothEnds):
         return DavidsonImage(
             request=Request("fisher", space.directions),
             phase="search",
+            searched=0,
             space=space,
             eigenindex=none,
             positions=none,
             residuals=np.empty(0),
+            locked_values=np.empty(0),
             previous=np.empty((0, 0)),
             top_checked=False,
             bottom_checked=False,
+            top_point=0,
+            bottom_point=0,
             n=n,
             least=A.floor if isinstance(A, PairOperator) else 1.0,
             rng=rng,
@@ -151,7 +112,7 @@ class Davidson(BothEnds):
             space=space,
             eigenindex=index,
             positions=positions,
-            residuals=np.array([np.linalg.norm(space.residual(i)) for i in positions]) / state.least**0.5,
+            residuals=np.array([np.linalg.norm(space.residual(i)) for i in positions.tolist()]) / state.least**0.5,
             previous=np.pad(previous, ((0, 0), (0, len(space) - previous.shape[1]))),
             steps=state.steps + 1,
             fisher_vector_products=state.fisher_vector_products + spent,
@@ -193,6 +154,8 @@ class Davidson(BothEnds):
             following = self._restarted(following)
             candidates, following = self._candidates(following, dtype)
         space = following.space.along(candidates)
+        if not len(space.pending) and not self._complete(state):  # F and M map the space into itself: only chance leads out of it
+            following, space = _by_chance(following)
         if not len(space.pending):
             return self._finished(following, dtype)
         return changed(following, space=space, request=Request("fisher", space.directions))
@@ -203,15 +166,14 @@ class Davidson(BothEnds):
         if not self._complete(state):
             open = np.arange(len(state.positions))
         if len(open):
-            # A missed pair that has turned up is not what was locked.
-            space = state.space.without_lock() if len(state.space.locked) else state.space
+            space = state.space
             tops = open[state.eigenindex[open] < self._sought(state.n).top]
             chosen = [*tops[:1], *open[len(tops) :][:1]]
-            return [space.residual(state.positions[i]) for i in chosen], changed(state, phase="search", space=space)
-        if not self.verify:
+            return [space.residual(int(state.positions[i])) for i in chosen], changed(state, phase="search", searched=state.steps)
+        if not self.verify or state.steps > _PATIENCE * state.searched + self._limit:
             return [], state
         state = changed(state, phase="check")
-        if max(self.num_top, self.num_bottom) > 1 and not len(state.space.locked):
+        if max(self.num_top, self.num_bottom) > 1 and self._has_moved(state):
             return _another_start(state)
         return self._unchecked(state)
 
@@ -219,27 +181,35 @@ class Davidson(BothEnds):
         """Return what is left of a random start at each end, and the state with the ends marked at which it rules everything out."""
         left: list[Array] = []
         at_risk = weight_at_risk(state.n)
-        for sign, asked in ((1, self.num_top), (-1, self.num_bottom)):
-            name = "top_checked" if sign > 0 else "bottom_checked"
-            allowed, theta = self._allowed(state, sign), float(state.values[self._sought(state.n).top - 1 if sign > 0 else -asked])
-            if not asked or getattr(state, name) or (sign < 0 and self._proven(state)):
-                continue
-            found = self._by_end(state, state.space.locked)[0 if sign > 0 else 1]
-            remainder = None
-            if theta > 0:
-                remainder = Beyond(state.space, sign, theta, allowed, *((1, found) if asked > 1 else (0, found[:0]))).worst(at_risk)
-            if remainder is None:
-                state = changed(state, **{name: True})
-            else:
-                left.append(remainder)
+        for sign, end, asked in self._unruled(state):
+            remainder, point = self._beyond(state, sign, asked).remainder(at_risk, getattr(state, f"{end}_point"))
+            state = changed(state, **{f"{end}_checked": remainder is None, f"{end}_point": point})
+            left += [] if remainder is None else [remainder]
         return left, state
 
+    def _unruled(self, state: DavidsonImage) -> list[tuple[int, str, int]]:
+        """Return sign, name and number of pairs of the ends beyond which ratios are still possible."""
+        ends = ((1, "top", self.num_top), (-1, "bottom", self.num_bottom))
+        return [
+            (sign, end, asked)
+            for sign, end, asked in ends
+            if asked and not getattr(state, f"{end}_checked") and not (sign < 0 and self._proven(state))
+        ]
+
+    def _beyond(self, state: DavidsonImage, sign: int, asked: int) -> Beyond:
+        """Return what is to be ruled out at an end."""
+        theta = float(state.values[self._sought(state.n).top - 1 if sign > 0 else -asked])
+        found = self._by_end(state, state.space.locked)[0 if sign > 0 else 1] if asked > 1 else state.space.locked[:0]
+        return Beyond(state.space, sign, theta, self._allowed(state, sign), 1 if asked > 1 else 0, found)
+
     def _restarted(self, state: DavidsonImage) -> DavidsonImage:
-        """Return the state with the space of its extreme Ritz vectors and the previous ones."""
+        """Return the state with the space of its extreme Ritz vectors and the previous ones, and of the solutions of a check."""
         top, bottom = self._kept
         extreme = [*range(top), *range(len(state.space) - bottom, len(state.space))]
-        space = state.space.restarted(np.concatenate([state.space.vectors[extreme], state.previous]))
-        return changed(state, space=space)
+        kept = [state.space.vectors[extreme], state.previous]
+        if state.phase == "check":
+            kept += [self._beyond(state, sign, asked).solutions(self._solutions) for sign, _, asked in self._unruled(state)]
+        return changed(state, space=state.space.restarted(np.concatenate(kept)))
 
     def _finished(self, state: DavidsonImage, dtype: torch.dtype) -> DavidsonImage:
         met = self._complete(state) and bool(self._met(state, dtype).all())
@@ -264,6 +234,11 @@ class Davidson(BothEnds):
     @property
     def _limit(self) -> int:
         return max(self.max_basis, 2 * sum(self._kept) + 4 * (self.num_top + self.num_bottom))
+
+    @property
+    def _solutions(self) -> int:
+        """Return how many solutions of the check a restart keeps at either end."""
+        return self._limit // 12
 
     def _sought(self, n: int) -> Wanted:
         """Return the pairs sought: those asked for, and the largest in any case, the scale of every tolerance."""
@@ -292,6 +267,12 @@ class Davidson(BothEnds):
             return False
         return float(state.values[-self.num_bottom]) <= self.tol * state.largest
 
+    def _has_moved(self, state: DavidsonImage) -> bool:
+        """Return whether the pairs are not those that are locked: none are, or one that was missed has turned up since."""
+        if len(state.locked_values) != len(state.values):
+            return True
+        return bool((np.abs(state.values - state.locked_values) > self._allowed(state, -1)).any())
+
     def _by_end(self, state: DavidsonImage, rows: Any) -> tuple[Any, Any]:
         """Return the parts of rows (k, ...) of sought pairs that belong to the largest and to the smallest."""
         tops = int((state.eigenindex < self._sought(state.n).top).sum())
@@ -301,5 +282,13 @@ class Davidson(BothEnds):
 def _another_start(state: DavidsonImage) -> tuple[list[Array], DavidsonImage]:
     """Return what is new in a random vector, and the state with it as a further start, and the pairs found as locked."""
     draw, rng = gaussian_rows(1, state.n, state.rng, state.space.U.rows)
-    space = state.space.with_start(draw[0] / norm(draw[0]), state.space.vectors[state.positions])
-    return [space.starts[-1]], changed(state, space=space, rng=rng)
+    space, w = state.space.reaching(draw[0] / norm(draw[0]))
+    space = space.with_start(w, space.vectors[state.positions])
+    return [w], changed(state, space=space, rng=rng, locked_values=state.values, top_checked=False, bottom_checked=False)
+
+
+def _by_chance(state: DavidsonImage) -> tuple[DavidsonImage, PencilSpace]:
+    """Return the state after it has drawn a random vector, and its space that waits for the products with what is new in it."""
+    draw, rng = gaussian_rows(1, state.n, state.rng, state.space.U.rows)
+    space, coordinates = state.space.reaching(draw[0] / norm(draw[0]))
+    return changed(state, rng=rng), space.along([coordinates])

@@ -14,11 +14,14 @@ from torch import Tensor
 
 from eigexp.errors import OperatorError
 from eigexp.linalg.basis import Basis
-from eigexp.linalg.orthonormal import orthogonal_to, read
+from eigexp.linalg.orthonormal import norm, orthogonal_to, read
+from eigexp.solvers.base import changed
 
 Array = NDArray[np.float64]
 
 _ARRAYS = ("V", "FV", "MV", "pending", "starts", "locked")
+_ROUNDINGS = 100  # units of precision of an image, in which what it adds is rounding alone
+_PARALLEL = 0.99  # share of a remainder along others from which on what is left needs a further pass
 _ROUNDING = 1e-13  # relative length of what is new, at most, that is rounding alone
 
 
@@ -62,11 +65,8 @@ class PencilSpace:
 
     def expand(self, F: Tensor, M: Tensor) -> Self:
         """Return the space with the pending directions, given F and M of them, each (q, n)."""
-        U, images = self.U, torch.cat([F, M])
-        for image in images:
-            new = orthogonal_to(U.rows, image)
-            U = U if new is None else U.append(new)
-        F_new, M_new = read((images @ U.rows.T).flatten()).reshape(2, len(F), U.size)
+        U, coordinates = _extended(self.U, torch.cat([F, M]))
+        F_new, M_new = coordinates.reshape(2, len(F), U.size)
         old = {name: _padded(getattr(self, name), U.size) for name in _ARRAYS}
         return self._of(
             U,
@@ -88,25 +88,27 @@ class PencilSpace:
                 new = new - (known @ new) @ known
             if np.linalg.norm(new) > _ROUNDING * size:
                 pending = np.concatenate([pending, new[None] / np.linalg.norm(new)])
-        return self._changed(pending=pending)
+        return changed(self, pending=pending)
 
-    def with_start(self, start: Tensor, found: Array) -> Self:
-        """Return the space with a further start, a unit vector (n,), and found vectors locked, coefficient rows (l, d)."""
-        new = orthogonal_to(self.U.rows, start)
+    def reaching(self, vector: Tensor) -> tuple[Self, Array]:
+        """Return the space whose U holds a vector (n,) as well, and the coordinates (r,) of that."""
+        new = orthogonal_to(self.U.rows, vector)
         U = self.U if new is None else self.U.append(new)
-        old = {name: _padded(getattr(self, name), U.size) for name in _ARRAYS}
-        return self._of(U, **old | {"starts": np.concatenate([old["starts"], read(U.rows @ start)[None]]), "locked": found @ old["MV"]})
+        return self._of(U, **{name: _padded(getattr(self, name), U.size) for name in _ARRAYS}), read(U.rows @ vector)
 
-    def without_lock(self) -> Self:
-        """Return the space with its first start alone, and nothing locked."""
-        return self._changed(starts=self.starts[:1], locked=self.locked[:0])
+    def with_start(self, start: Array, found: Array) -> Self:
+        """Return the space with a second start, coordinates (r,) of a unit vector, and found vectors locked, coefficient rows (l, d)."""
+        return changed(self, starts=np.stack([self.starts[0], start]), locked=found @ self.MV)
 
     def restarted(self, coefficients: Array) -> Self:
         """Return the space spanned by vectors of given coefficients in V (k, d)."""
         turn = _orthonormal(coefficients)
         arrays = {name: getattr(self, name) for name in _ARRAYS} | {name: turn @ getattr(self, name) for name in ("V", "FV", "MV")}
         Q = _orthonormal(np.concatenate(list(arrays.values())))
-        return self._of(Basis.of(self._vectors(Q)), **{name: rows @ Q.T for name, rows in arrays.items()})
+        U = self._vectors(Q)
+        # A step of Newton's method towards orthonormal rows: what each restart loses would grow with their number (Bjorck and Bowie 1971).
+        U = torch.addmm(U, U @ U.T, U, beta=1.5, alpha=-0.5)
+        return self._of(Basis.of(U), **{name: rows @ Q.T for name, rows in arrays.items()})
 
     def residual(self, i: int) -> Array:
         """Return the coordinates (r,) of F v - theta M v of Ritz pair i, with v^T M v = 1."""
@@ -130,14 +132,31 @@ class PencilSpace:
     def _vectors(self, coordinates: Array) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(coordinates)).to(self.U.rows) @ self.U.rows
 
-    def _changed(self, **arrays: Array) -> Self:
-        return type(self)(**vars(self) | arrays)
-
     def _of(self, U: Basis, **arrays: Array) -> Self:
         return type(self)(U, **arrays, **_ritz(arrays["V"], arrays["FV"], arrays["MV"]))
 
 
-def _ritz(V: Array, FV: Array, MV: Array) -> dict[str, Array]:
+def _extended(U: Basis, images: Tensor) -> tuple[Basis, Array]:
+    """Return orthonormal rows U (r, n) with those that images (k, n) add, and the images' coordinates in them."""
+    rows, left, found = U.rows, images, images[:0]
+    known = torch.zeros(len(images), len(rows), dtype=rows.dtype, device=rows.device)
+    # Two passes for all images together: each reads the whole of U, which takes most of a step's time.
+    for _ in range(2):
+        part = left @ rows.T
+        known, left = known + part, torch.addmm(left, part, rows, alpha=-1)
+    for image, new in zip(images, left, strict=True):
+        size = norm(new)
+        room = len(rows) + len(found) < rows.shape[1]
+        if room and size > _ROUNDINGS * torch.finfo(rows.dtype).eps * norm(image):
+            along = norm(found @ new) > _PARALLEL * size
+            unit = orthogonal_to(found, new)
+            if along and unit is not None:
+                unit = orthogonal_to(rows, unit)
+            found = found if unit is None else torch.cat([found, unit[None]])
+    return U.extend(found), read(torch.cat([known, left @ found.T], dim=1).flatten())
+
+
+def _ritz(V: Array, FV: Array, MV: Array) -> dict[str, Any]:
     """Return the Ritz values, decreasing, and their coefficient rows, orthonormal with respect to M.
 
     Raises:
