@@ -20,11 +20,11 @@ from tests.solvers.spectra import PROBLEMS, copied, differences, run, through_di
 
 SOLVERS = {
     "krylov": lambda k=1, **settings: Krylov(k=k, **settings),
-    "davidson": lambda k=1, **settings: Davidson(k=k, **settings),
     "power": lambda k=1, **settings: Power(k=k, max_steps=4000, **settings),
     "exact": lambda k=1, **settings: Exact(k=k, chunk=5, **settings),
     "randomized_svd": lambda k=1, **settings: RandomizedSVD(k=k, q=300, **settings),
     "sparse": lambda k=1, **settings: Sparse(k=k, chunk=3, **settings),
+    "davidson": lambda k=1, **settings: Davidson(k=k, **settings),
 }
 DTYPES = [torch.float32, torch.float64]
 
