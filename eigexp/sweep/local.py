@@ -20,6 +20,7 @@ from eigexp.sweep.process import SIGNALS, worker_command
 from eigexp.sweep.task_files import halve_batch, write_tasks
 from eigexp.sweep.warm_server import WarmServer
 from eigexp.sweep.worker import TaskReport, exit_code
+from eigexp.system.cores import number_of_cores
 
 _PAUSE = 0.2  # seconds before a task that another process has locked is tried again
 
@@ -65,16 +66,11 @@ class Local(Launcher):
 
     def environment(self, number: int, count: int, devices: Sequence[str]) -> dict[str, str]:
         """Return what is special in the environment of worker `number` of `count`: its device and its threads."""
-        threads = self.threads or os.environ.get("OMP_NUM_THREADS") or max(1, _cores() // count)
+        threads = self.threads or os.environ.get("OMP_NUM_THREADS") or max(1, number_of_cores() // count)
         changes = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         if devices:
             changes["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
         return changes
-
-
-def _cores() -> int:
-    """Return the number of cores that this process may use; macOS tells only how many there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def visible_devices() -> list[str]:

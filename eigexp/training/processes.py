@@ -20,6 +20,7 @@ from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from torch import distributed
 
 from eigexp.errors import ConfigurationError, ProcessError
+from eigexp.system.cores import number_of_cores
 
 Value = TypeVar("Value")
 _READY = "ready\n"
@@ -198,7 +199,11 @@ def start_processes(processes: Processes, work: Mapping[str, Any]) -> Iterator[S
         return
     assert processes.environment is not None
     address = {"MASTER_ADDR": processes.environment.main_address, "MASTER_PORT": str(processes.environment.main_port)}
+    before, share = torch.get_num_threads(), max(1, number_of_cores() // processes.size)
+    if "OMP_NUM_THREADS" not in os.environ:  # with a thread a core in each process, all would wait for each other's threads
+        torch.set_num_threads(share)
     common = {
+        "OMP_NUM_THREADS": str(share),
         **os.environ,
         **address,
         "WORLD_SIZE": str(processes.size),
@@ -210,6 +215,7 @@ def start_processes(processes: Processes, work: Mapping[str, Any]) -> Iterator[S
         yield started
     finally:
         started.stop()
+        torch.set_num_threads(before)
 
 
 def _start(environment: dict[str, str], work: Mapping[str, Any]) -> "subprocess.Popen[str]":

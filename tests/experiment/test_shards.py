@@ -116,6 +116,13 @@ def test_a_task_of_a_sweep_is_a_shard(store):
     assert len([path for path in store.root.glob("??/*") if path.is_dir()]) == 3 and verify(store) == []
 
 
+def test_several_layers_have_shards_of_their_own_and_no_file_for_each_image(store):
+    outcome = compute("model.layer=['2','5']", "images.indices=[0,1,2]", f"images.batch_size={COUNT}")
+    assert outcome.exit_code == 0 and not outcome.tables and (len(outcome.statuses), len(outcome.shards)) == (6, 2)
+    assert {record["layer"] for record in store.records()} == {"2", "5"} and verify(store) == []
+    assert all(len({store.read(id).record["layer"] for id in shard.positions}) == 1 for shard in store.shards)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

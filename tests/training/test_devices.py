@@ -6,9 +6,12 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
 from eigexp.errors import ConfigurationError
 from eigexp.store import Store
+from eigexp.training import processes
 from eigexp.training.processes import Processes
 from tests.sweep.sweeps import SLOW, SMALL, begin, eigexp, environment, run_script, same_numbers, serial
 from tests.warm import commands as warm
@@ -126,3 +129,16 @@ def test_the_number_of_processes_has_to_fit(monkeypatch):
         Processes.detect(2)
     with pytest.raises(ConfigurationError, match="at least 1"):
         Processes.detect(0)
+
+
+@pytest.mark.parametrize(("given", "threads"), [(None, "4"), ("3", "3")])
+def test_processes_share_the_cores_unless_told_their_threads(monkeypatch, given, threads):
+    started = []
+    monkeypatch.setattr(processes, "_start", lambda environment, work: started.append(environment))
+    monkeypatch.setattr(processes, "number_of_cores", lambda: 8)
+    monkeypatch.setattr(processes.StartedProcesses, "stop", lambda self: None)
+    monkeypatch.setenv("OMP_NUM_THREADS", given) if given else monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    before = torch.get_num_threads()
+    with processes.start_processes(Processes(0, 2, 0, False, LightningEnvironment()), {}):
+        assert torch.get_num_threads() == (before if given else 4)
+    assert [environment["OMP_NUM_THREADS"] for environment in started] == [threads] and torch.get_num_threads() == before
