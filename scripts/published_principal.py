@@ -43,7 +43,15 @@ class WithFloor(nn.Module):
         return torch.cat([self.model(x).flatten(), self.floor**0.5 * x.flatten()])
 
 
-def published(checkout: Path, models: Sequence[Callable[[Tensor], Any]], image: Tensor, floor: float, seed: int, steps: int) -> Any:
+def published(
+    checkout: Path,
+    models: Sequence[Callable[[Tensor], Any]],
+    image: Tensor,
+    floor: float,
+    seed: int,
+    steps: int,
+    clamp: float | None = None,
+) -> Any:
     """Return the two distortions (2, n) of the published code, and its number of products."""
     sys.path.insert(0, str(checkout))
     try:
@@ -60,7 +68,7 @@ def published(checkout: Path, models: Sequence[Callable[[Tensor], Any]], image: 
             learning_rate=rates,
             max_step=steps,
             print_step=steps,
-            perturb_clamp_scale=None,
+            perturb_clamp_scale=clamp,
             show_plots=False,
             keep_best=True,
         )
@@ -74,7 +82,9 @@ def variance(A: ModelsOperator, uv: Tensor) -> float:
     return float(deviations((A.fresh(uv) * uv).sum(2).log()).square().mean())
 
 
-def compare(checkout: Path, names: Sequence[str], *, image: str, size: int, floor: float, seeds: int, steps: int) -> bool:
+def compare(
+    checkout: Path, names: Sequence[str], *, image: str, size: int, floor: float, seeds: int, steps: int, clamp: float | None = None
+) -> bool:
     """Print a row for each seed. Returns whether the value here is as large for every seed, with a tenth of the products."""
     models = [model for network in networks(names).values() for model in network.layers.models.values()]
     pixels = SkimageImages([image], size=size, grey=True)[0].pixels[None]
@@ -83,7 +93,7 @@ def compare(checkout: Path, names: Sequence[str], *, image: str, size: int, floo
     for seed in range(seeds):
         A = models_operator(models, pixels, floor)
         found = search(A, seed=seed)
-        uv, theirs = published(checkout, models, pixels, floor, seed, steps)
+        uv, theirs = published(checkout, models, pixels, floor, seed, steps, clamp)
         ours = found.products + 4 * len(models)  # those of the certificate
         value = variance(A, uv)
         better.append(found.value >= value and 10 * ours <= theirs)
@@ -105,6 +115,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--floor", type=float, default=1e-2, help="added to every eigenvalue, default 1e-2")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds, default 3")
     parser.add_argument("--steps", type=int, default=2000, help="steps of the published code, default 2000")
+    parser.add_argument("--clamp", type=float, help="the published code's perturb_clamp_scale, whose default is 0.001; default none")
     given = vars(parser.parse_args(words))
     return 0 if compare(given.pop("checkout"), given.pop("models").split(","), **given) else 1
 

@@ -113,12 +113,14 @@ def networks_against(config: Mapping[str, Any]) -> tuple[Network, ...]:
     """Return the networks of `against`, each at its one layer; none where there are none.
 
     Raises:
-        ConfigurationError: if one has several layers, a norm is set too, or the floor is missing.
+        ConfigurationError: if one has several layers, a norm is set too, the floor is missing, or the noise gives no ratios.
     """
-    nodes = nodes_against(config)
+    nodes, norm = nodes_against(config), bool((config.get("norm") or {}).get("_target_"))
+    if nodes or norm:
+        _check_noise(config, "against=" if nodes else "norm=")
     if not nodes:
         return ()
-    if (config.get("norm") or {}).get("_target_"):
+    if norm:
         raise ConfigurationError("against= and norm= are both set, but only one of them can be used. Remove the other.")
     if not isinstance(config.get("floor"), int | float) or not config["floor"] > 0:
         raise ConfigurationError(
@@ -141,7 +143,16 @@ def metric_of(config: Mapping[str, Any], others: Sequence[Network]) -> Metric | 
 
 
 def group_of(config: Mapping[str, Any], others: Sequence[Network]) -> Group | Pair | None:
-    """Return the models whose products a solver takes beside those of the configuration's own; None where there are none."""
+    """Return the models whose products a solver takes beside those of the configuration's own; None where there are none.
+
+    Raises:
+        ConfigurationError: if processes would share the products of a block of vectors, which is for those of one model.
+    """
+    if others and (config.get("trainer") or {}).get("strategy") == "block" and _solver(config) in (_PRINCIPAL, _DAVIDSON):
+        raise ConfigurationError(
+            f"trainer.strategy=block divides the products with one model, but solver={_solver(config)} takes those of several. "
+            "Remove trainer.strategy=block."
+        )
     if is_group(config):
         return Group(tuple(map(_model, others)), float(config["floor"]))
     return Pair(_model(others[0]), float(config["floor"])) if others and _solver(config) == _DAVIDSON else None
@@ -169,6 +180,17 @@ def metric_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 def group_names(config: Mapping[str, Any]) -> list[str]:
     """Return the names of the models in `against`, with their layers."""
     return [model_label(_name(node), node.get("layer")) for node in nodes_against(config)]
+
+
+def _check_noise(config: Mapping[str, Any], key: str) -> None:
+    """Refuse the noise whose eigenvalues are those of J^T J, mapped: no ratio of two forms is such a map of the ratio of those without it.
+
+    Raises:
+        ConfigurationError: naming both.
+    """
+    part = part_of(config.get("noise"), "noise")
+    if part is not None and part.name == "early_late":
+        raise ConfigurationError(f"noise=early_late cannot be combined with {key}: it has no sensitivity of its own. Choose another noise.")
 
 
 def _solver(config: Mapping[str, Any]) -> str | None:

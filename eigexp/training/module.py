@@ -277,6 +277,8 @@ class EigenModule(LightningModule):
         """Return the operator of a task, shared where several processes solve it together."""
         strategy = self._trainer.strategy if self._trainer is not None else None
         if isinstance(strategy, BlockStrategy):
+            if task.group is not None:
+                raise ConfigurationError("BlockStrategy divides the products with one model, but this task compares several. Use another.")
             return strategy.share(lambda chosen: self.linearise_task(task, method=chosen), method)
         return self.linearise_task(task, method=method)
 

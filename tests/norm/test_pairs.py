@@ -28,6 +28,7 @@ from eigexp.store import Store
 from eigexp.store.identity import identity_words
 from eigexp.subspace import Band, Mask
 from eigexp.subspace.metric import metric_of_matrix
+from eigexp.training import EigenModule, TaskData, make_trainer
 from tests.noise.test_runs import certified, image, small
 
 MODELS = {"ln": LinearNonlinear, "lg": LuminanceGainControl, "lgg": LuminanceContrastGainControl, "onoff": OnOff}
@@ -193,6 +194,9 @@ def test_a_run_of_a_pair(tmp_path):
         Responses(result, trust=True).distance(result.image, result.image)
     rows = export_stimuli(result, tmp_path / "stimuli", alphas=[1.0], bits=[8])
     assert [row["predicted_dprime"] for row in rows if row.get("eigenvalue") is not None] == [None] * 4
+    trainer = make_trainer(logger=False)
+    trainer.validate(EigenModule(Davidson(tol=1e-5)), TaskData(TaskList(plain), Store(tmp_path)), verbose=False)
+    assert float(trainer.callback_metrics["confirmed"]) == 1
     by_matrix = Store(tmp_path).read(run(small(tmp_path, *words, "solver=krylov", "solver.tol=1e-6")).folders[0].name)
     low, high = by_matrix.record["intervals"][0]
     assert result.record["method"] == "davidson" and low <= result.record["intervals"][0][1] and result.record["intervals"][0][0] <= high
@@ -247,6 +251,8 @@ def test_the_euclidean_norm_is_in_no_id(tmp_path):
     [
         (["against=lg", "floor=0"], r"floor=0 is invalid\. Give a positive number"),
         (["against=lg", "norm=csf"], r"against= and norm= are both set"),
+        (["against=lg", "noise=early_late"], r"noise=early_late cannot be combined with against=: .*\. Choose another noise"),
+        (["norm=csf", "noise=early_late"], r"noise=early_late cannot be combined with norm="),
         (["experiment=pair"], r"against is not set, but experiment=pair compares two models\. Set .*: against=lg\."),
         (["experiment=pair", "solver=krylov"], r"against is not set, but experiment=pair"),
         (["solver=davidson"], r"solver=davidson computes ratios of two models, but there is one\. Set the second: against=lg\."),

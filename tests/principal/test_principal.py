@@ -45,6 +45,21 @@ def test_in_the_plane_it_is_the_best_of_all():
         assert found.bound >= found.value * (1 - 1e-12), seed
 
 
+def test_the_published_clamp_excludes_no_direction():
+    """Every direction is that of a unit vector clamped to the box: scaled until it touches a bound, and that pixel moved out to norm 1."""
+    generator = torch.Generator().manual_seed(0)
+    for share in (0.001, 0.1):
+        x, z = torch.rand(2, 50, generator=generator, dtype=torch.float64) * torch.tensor([[0.98], [2.0]]) + torch.tensor([[0.01], [-1.0]])
+        low, high = -share * x, share * (1 - x)
+        room = torch.where(z > 0, high, low) / z
+        touching = int(room.argmin())
+        d = z * room[touching]
+        p = d.clone()
+        p[touching] = z[touching].sign() * (1 - d.square().sum() + d[touching] ** 2).sqrt()
+        assert float(p.norm()) == pytest.approx(1) and bool((d >= low - 1e-15).all()) and bool((d <= high + 1e-15).all())
+        torch.testing.assert_close(p.clamp(low, high), d)
+
+
 def test_two_models_have_a_closed_form():
     F = metrics(2, 12, 0)
     found = search(F)

@@ -112,6 +112,11 @@ def test_a_sweep_stores_a_result_for_each_image_and_skips_what_is_there(tmp_path
         (["solver=principal", "against=lg"], r"solver=principal compares the model with others\. List them"),
         (["solver=principal"], r"solver=principal compares the model with others\. List them"),
         (["experiment=principal", "against=[lg]", "norm=csf"], r"against= and norm= are both set"),
+        (
+            ["experiment=principal", "against=[lg]", "trainer.strategy=block"],
+            r"strategy=block divides the products with one model, but solver=principal takes .*\. Remove trainer\.strategy=block\.",
+        ),
+        (["experiment=pair", "against=lg", "trainer.strategy=block"], r"block divides .*, but solver=davidson takes those of several"),
     ],
 )
 def test_what_does_not_fit_is_refused(words, message, tmp_path):
