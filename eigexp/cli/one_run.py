@@ -3,6 +3,8 @@
 import sys
 from typing import Any
 
+from eigexp.system.imports import without_collections
+
 _SIGNALLED = 128  # an exit code above it is this plus the number of a signal
 
 
@@ -12,9 +14,10 @@ def compute(config: Any) -> tuple[int, float | None]:
     Raises:
         EigexpError: for invalid input or configuration.
     """
-    from eigexp.cli.run_summary import show
-    from eigexp.experiment.objective import check_objective, objective
-    from eigexp.experiment.run import run
+    with without_collections():
+        from eigexp.cli.run_summary import show
+        from eigexp.experiment.objective import check_objective, objective
+        from eigexp.experiment.run import run
 
     if config["extras"]["print_config"]:
         _print_config(config)

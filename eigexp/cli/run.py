@@ -4,6 +4,7 @@ import argparse
 
 from eigexp.cli.commands import Commands, say_loading
 from eigexp.cli.options import group_lines
+from eigexp.system.imports import without_collections
 
 _HELP = """Compute the eigendistortions of one configuration and store them: the changes to an image that a model notices most and least.
 
@@ -56,7 +57,8 @@ def run(words: list[str]) -> int:
         print(_HELP.format(groups=group_lines()))
         return 0
     say_loading()  # first of all: Hydra alone takes longer than a person waits without a sign
-    from eigexp.config.compose import compose, with_config_dir
+    with without_collections():
+        from eigexp.config.compose import compose, with_config_dir
 
     words = with_config_dir(words)
     if any(word.startswith(("-", "hparams_search=")) for word in words):

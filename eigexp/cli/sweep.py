@@ -66,7 +66,8 @@ def sweep(
         from eigexp.sweep.launcher import make_launcher
         from eigexp.sweep.plan import make_plan
 
-        plan = make_plan(overrides, on_task=server.expect if server else None)
+        told = {"on_config": server.expect_tasks, "on_task": server.expect} if server else {}
+        plan = make_plan(overrides, **told)
         launcher = make_launcher(plan.launcher)
         launcher.server = server
         return _compute(plan, launcher, dry_run=dry_run, retry_failed=retry_failed, ignore_queue=ignore_queue)

@@ -10,11 +10,16 @@ import yaml
 
 from eigexp.config.compose import CONF
 
+# Values other than the shipped ones, by target and setting, that are often given and need no check.
+_VALID: dict[str, dict[str, tuple[Any, ...]]] = {
+    "eigexp.training.make_trainer": {"accelerator": ("cpu", "cuda"), "deterministic": (True, False)},
+    "eigexp.training.callbacks.SolverProgress": {"mode": ("bar", "plain", "quiet")},
+}
 _INTERPOLATION = re.compile(r"\$\{(?P<key>[^}:]+)\}|\$\{oc\.env:\w+,(?P<default>[^}]*)\}")
 
 
 def is_shipped(group: str, node: Any, config: Mapping[str, Any]) -> bool:
-    """Return whether every setting of a node has the value of a file in `conf/<group>`.
+    """Return whether every setting of a node has the value of a file in `conf/<group>`, or another that is known to be valid.
 
     A variable of the environment counts by its default, so that a value which it gives is checked like any other.
 
@@ -23,7 +28,19 @@ def is_shipped(group: str, node: Any, config: Mapping[str, Any]) -> bool:
         node: resolved, as plain values.
         config: that the node is a part of.
     """
-    return isinstance(node, Mapping) and any(node == _resolved(shipped, config) for shipped in _nodes(group))
+    if not isinstance(node, Mapping):
+        return False
+    others = _VALID.get(str(node.get("_target_")), {})
+    return any(
+        node.keys() == shipped.keys()
+        and all(node[key] == value or _is_one_of(node[key], others.get(key, ())) for key, value in each.items())
+        for shipped in _nodes(group)
+        for each in [_resolved(shipped, config)]
+    )
+
+
+def _is_one_of(value: Any, others: tuple[Any, ...]) -> bool:
+    return any(type(value) is type(other) and value == other for other in others)
 
 
 def _resolved(node: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:

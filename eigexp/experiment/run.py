@@ -18,6 +18,7 @@ from eigexp.experiment.tasks import PlannedResult, TaskList
 from eigexp.store import Store
 from eigexp.store.maintenance import problem_of, remove_spent_checkpoints
 from eigexp.store.shard import Shard
+from eigexp.system.imports import without_collections
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +93,8 @@ def run(
     remove_spent_checkpoints(store, [batch[0].id for batch in tasks.batches if all(planned.id in stored for planned in batch)])
     mine, signum = tasks.ids, None
     if len(reused) < len(tasks.ids):
-        from eigexp.experiment.fitting import Fitting  # with Lightning, which nothing else here needs
+        with without_collections():
+            from eigexp.experiment.fitting import Fitting  # with Lightning, which nothing else here needs
 
         mine, signum = Fitting(plain, store, solver, tasks).share(on_ready)
     return _outcome(plain, store, tasks.among(mine), reused, signum)

@@ -77,7 +77,11 @@ class Plan:
         return [id for task in self.tasks for id in task.ids]
 
 
-def make_plan(overrides: Sequence[str], on_task: Callable[[PlannedTask], None] | None = None) -> Plan:
+def make_plan(
+    overrides: Sequence[str],
+    on_task: Callable[[PlannedTask], None] | None = None,
+    on_config: Callable[[Mapping[str, Any]], None] | None = None,
+) -> Plan:
     """Return the plan of a sweep. Nothing is written.
 
     Each result is planned once, those of several layers in one task. Every model is built and every image read once, since their content
@@ -86,6 +90,7 @@ def make_plan(overrides: Sequence[str], on_task: Callable[[PlannedTask], None] |
     Args:
         overrides: in Hydra's syntax, with choices: model=ln,lg.
         on_task: called with each task as it is planned.
+        on_config: called with each configuration before its settings are checked, and its model is built and its images are read.
 
     Raises:
         EigexpError: if a point of the sweep cannot be composed, or its model, images, solver or callbacks cannot be constructed.
@@ -96,6 +101,8 @@ def make_plan(overrides: Sequence[str], on_task: Callable[[PlannedTask], None] |
     cache, check = PlanCache(), SettingsCheck()
     for number, point, config in _most_layers_first(overrides):
         with configuration_failures(point):
+            if on_config:
+                on_config(config)
             check(config)
             config = with_group(config, group_name(overrides))
             configs.append(config)

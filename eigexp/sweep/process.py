@@ -16,6 +16,7 @@ from eigexp.config.failure import one_line
 from eigexp.errors import MemoryLimitError, is_out_of_memory
 from eigexp.store import Store
 from eigexp.store.files import store_error
+from eigexp.system.imports import without_collections
 
 LOG = "log.txt"
 _LITTLE = 2**26  # bytes
@@ -67,7 +68,8 @@ def replace_worker(store: Store, ids: Sequence[str]) -> None:
 @functools.cache
 def preload() -> None:
     """Import what every task needs, once, and spare it the garbage collector, which runs after each task and would search it all again."""
-    importlib.import_module("eigexp.experiment.fitting")
+    with without_collections():
+        importlib.import_module("eigexp.experiment.fitting")
     gc.collect()
     gc.freeze()
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from eigexp.store import Store
 from eigexp.sweep.process import SIGNALS, preload
+from eigexp.system.imports import without_collections
 
 if TYPE_CHECKING:
     from eigexp.sweep.plan import PlannedTask
@@ -50,11 +51,16 @@ class WarmServer:
         other.close()
         self._pid, self._warm = pid, False
 
+    def expect_tasks(self, config: Mapping[str, Any]) -> None:
+        """Let the server import what workers need while this process plans, if the store has no result yet, so that there is work."""
+        if not self._warm and _waits(config):
+            store = Store(config["store"])
+            if store.remote is None and not any(store.folders()):
+                self.warm_up()
+
     def expect(self, task: "PlannedTask") -> None:
         """Let the server import what workers need while this process continues, if the task is one that they will compute."""
-        from eigexp.sweep.launcher import make_launcher
-
-        if not self._warm and make_launcher(task.config["launcher"]).waits and not all(map(Store(task.config["store"]).has, task.ids)):
+        if not self._warm and _waits(task.config) and not all(map(Store(task.config["store"]).has, task.ids)):
             self.warm_up()
 
     def warm_up(self) -> None:
@@ -90,6 +96,12 @@ class WarmServer:
         self._connection.close()
         os.kill(self._pid, signal.SIGKILL)
         os.waitpid(self._pid, 0)
+
+
+def _waits(config: Mapping[str, Any]) -> bool:
+    from eigexp.sweep.launcher import make_launcher
+
+    return make_launcher(config["launcher"]).waits
 
 
 class ForkedProcess:
@@ -141,7 +153,7 @@ def warm_server(main: Main) -> Iterator[WarmServer | None]:
     if sys.platform != "linux" or threading.active_count() > 1 or "torch" in sys.modules:
         yield None
         return
-    with _one_thread():
+    with _one_thread(), without_collections():
         import eigexp.sweep.plan  # noqa: F401 - with torch and all that both processes need
 
     server = WarmServer(main)

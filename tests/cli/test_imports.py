@@ -13,13 +13,17 @@ from tests.sweep.sweeps import environment
 NEVER = {"tensorboard", "mlflow", "timm", "plenoptic", "skimage", "pandas", "submitit", "IPython", "pytest"}
 WATCHED = {"torch", "lightning", "torchvision", "sympy", "scipy", "matplotlib", "wandb", "hydra", "jinja2", "numpy", *NEVER}
 RUN = ["model=ln", "images.size=16", "logger=csv", "callbacks.progress.mode=quiet"]
+COMMON = ["trainer.accelerator=cpu", "callbacks.progress.mode=quiet"]  # settings other than the shipped ones
 PLAN = {"torch", "hydra", "scipy", "numpy"}
 # A command in a store that has the result of the first one, and which of the watched packages it may import.
 MAY: dict[str, tuple[list[str], set[str]]] = {
     "run": (["run", *RUN], {*PLAN, "matplotlib"}),  # beside what Lightning imports, with which it starts
     "run, stored": (["run", *RUN], PLAN),
     "run --cfg": (["run", *RUN, "--cfg", "job"], {"hydra", "numpy"}),
-    "sweep --dry-run": (["sweep", "model=ln,lg", "images.size=16", "--dry-run"], PLAN),
+    "sweep --dry-run": (
+        ["sweep", "model=ln,lg", "images.size=16", *COMMON, "--dry-run"],
+        PLAN,
+    ),
     "models NAME": (["models", "ln", "images.size=16"], {*PLAN, "torchvision", "sympy"}),  # torchvision traces networks
     "doctor NAME": (["doctor", "model=ln", "images.size=16"], {*PLAN, "sympy"}),
     "help": (["--help"], set()),

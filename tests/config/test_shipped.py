@@ -3,7 +3,9 @@
 import pytest
 from omegaconf import OmegaConf
 
+from eigexp.config import shipped
 from eigexp.config.compose import compose
+from eigexp.config.instantiate import checked, construct, located
 from eigexp.config.shipped import is_shipped
 
 
@@ -42,3 +44,23 @@ def test_one_other_setting_is_noticed(override, part):
 def test_a_variable_of_the_environment_is_no_default(monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "onlin")
     assert found() == {"logger.wandb"}
+
+
+@pytest.mark.parametrize("override", ["trainer.accelerator=cpu", "trainer.deterministic=false", "callbacks.progress.mode=quiet"])
+def test_values_that_are_known_to_be_valid_need_no_check(override):
+    assert found(override) == set()
+
+
+@pytest.mark.parametrize("override", ["trainer.accelerator=tpu", "trainer.deterministic=warn", "callbacks.progress.mode=loud"])
+def test_other_values_are_checked(override):
+    assert found(override) == {"callbacks.progress" if "mode" in override else "trainer"}
+
+
+@pytest.mark.slow(9)
+def test_known_values_pass_the_check():
+    for target, settings in shipped._VALID.items():
+        for name, values in settings.items():
+            for value in values:
+                assert checked(located(target, "x"), {name: value}, "x") == {name: value}
+                if target.endswith("SolverProgress"):
+                    construct({"_target_": target, name: value}, "x")

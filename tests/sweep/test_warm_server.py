@@ -9,10 +9,12 @@ import time
 
 import pytest
 
+from eigexp.images import FileSource
 from eigexp.store import Store
 from eigexp.sweep.local import Worker, WorkerPool
-from eigexp.sweep.plan import PlannedTask
+from eigexp.sweep.plan import PlannedTask, make_plan
 from eigexp.sweep.warm_server import WarmServer, warm_server
+from tests.store.fakes import write_fake
 from tests.sweep.bugs import Buggy
 from tests.sweep.sweeps import environment, same_numbers, serial
 from tests.warm import commands as warm
@@ -84,6 +86,30 @@ def test_a_signal_reaches_forked_workers_and_nothing_is_left_running(tmp_path):
     assert {row["command"] for row in processes(tmp_path)} == {"sweep"}  # they were forked
     with pytest.raises(ProcessLookupError):
         os.killpg(sweep.pid, 0)
+
+
+def test_workers_modules_are_imported_while_the_plan_is_made(tmp_path, monkeypatch):
+    """In a store without results, as soon as a configuration is composed; else with the first task that is not stored."""
+    order, server = [], object.__new__(WarmServer)
+    server._warm = False
+    monkeypatch.setattr(WarmServer, "warm_up", lambda self: (order.append("imports"), setattr(self, "_warm", True)))
+    read = FileSource.__getitem__
+    monkeypatch.setattr(FileSource, "__getitem__", lambda self, i: (order.append("read"), read(self, i))[1])
+    words = [*SMALL, "model=ln"]
+
+    def planned(store, *more):
+        order.clear()
+        server._warm = False
+        plan = make_plan([*words, f"store='{store}'", *more], on_task=server.expect, on_config=server.expect_tasks)
+        return plan, list(order)
+
+    assert planned(tmp_path / "new")[1] == ["imports", "read", "read", "read"]
+    assert planned(tmp_path / "new", "launcher=slurm")[1] == ["read"] * 3
+    plan, _ = planned(tmp_path / "new")
+    write_fake(tmp_path / "other")
+    assert planned(tmp_path / "other")[1] == ["read", "read", "read", "imports"]
+    monkeypatch.setattr(Store, "has", lambda self, id: id in plan.ids)
+    assert planned(tmp_path / "other")[1] == ["read"] * 3
 
 
 def test_no_process_that_has_computed_is_forked():
