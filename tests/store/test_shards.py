@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from eigexp.errors import MissingDependencyError, StoreError
-from eigexp.store import Store, arrays_of
+from eigexp.store import Store, arrays_of, shards
 from eigexp.store.maintenance import merge, prune, verify
 from eigexp.store.owner import is_own, mark_file_as_own
 from eigexp.store.remote import Remote
@@ -100,11 +100,23 @@ def test_what_exists_is_not_written_again(tmp_path):
     assert len(list(store.shards)) == 1 and all(path.read_bytes() == content for path, content in before.items())
 
 
-def test_another_process_sees_a_new_shard_at_once(tmp_path):
+def test_another_process_sees_a_new_shard_at_once(tmp_path, monkeypatch):
     here, there = write(tmp_path, [0]), Store(tmp_path)
+    tick = here.shards.folder.stat().st_mtime_ns
+    monkeypatch.setattr(shards.time, "time", lambda: tick / 1e9)
     assert len(there.ids()) == 1
-    here.write_shard([row(1)])  # within the same tick of the folder's time, as likely as not
+    here.write_shard([row(1)])
+    os.utime(here.shards.folder, ns=(tick, tick))  # as if within the same tick of the folder's time
     assert len(there.ids()) == 2 and all(map(there.has, here.ids()))
+
+
+def test_arrays_that_change_after_they_were_read_are_read_again(tmp_path):
+    store = write(tmp_path)
+    _ = store.read(store.ids()[0]).arrays
+    _, tensors = paths(store)
+    flip(tensors, 1.0)
+    os.utime(tensors, ns=(0, 0))
+    assert [finding.path for finding in verify(store)] == [paths(store)[0]]
 
 
 def test_notes_and_figures_make_a_result_leave_its_shard(tmp_path):
@@ -206,20 +218,24 @@ def dying(monkeypatch):
     return die_before
 
 
-def test_a_kill_between_any_two_operations_leaves_a_shard_whole_or_absent(tmp_path, dying, monkeypatch):
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_kill_between_any_two_operations_leaves_a_shard_whole_or_absent(tmp_path, dying, monkeypatch, copied):
     rows, outcomes = [row(seed) for seed in range(3)], []
+    source = Store(tmp_path / "source")
+    source.write_shard(rows)
     for number in range(200):
         store = Store(tmp_path / str(number))
+        change = (lambda store: merge(store, source)) if copied else lambda store: store.write_shard(rows)
         try:
             dying(number)
-            store.write_shard(rows)
+            change(store)
             break
         except Killed:
             dying(10**9)
             found = Store(store.root)
             outcomes.append(len(found.ids()))
             assert [finding for finding in verify(found) if finding.kind == "corrupt"] == []
-            store.write_shard(rows)
+            change(store)
             monkeypatch.setattr("eigexp.store.maintenance._abandoned", lambda path, pid: True)
             prune(found, yes=True)
             assert len(found.ids()) == 3 and verify(found) == [] and len(list(found.shards.folder.iterdir())) == 2
