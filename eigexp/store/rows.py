@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from eigexp.errors import StoreError
@@ -70,8 +71,13 @@ def packed(row: Row) -> Row:
 
 
 def unpacked(row: Row) -> Row:
-    """Return the row that was `packed`."""
-    return {**row, **{name: json.loads(row[name]) for name in DETAILS}}
+    """Return the row that was `packed`; rows with the same settings share them."""
+    return {**row, **{name: (_shared if name == "settings" else json.loads)(row[name]) for name in DETAILS}}
+
+
+@lru_cache(maxsize=256)
+def _shared(text: str) -> Any:
+    return json.loads(text)
 
 
 def _columns(record: Mapping[str, Any]) -> Row:

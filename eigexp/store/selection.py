@@ -88,7 +88,10 @@ class Selection:
     @classmethod
     def of_rows(cls, rows: Iterable[Row]) -> "Selection":
         """Return the rows in order."""
-        return cls(tuple(sorted(rows, key=_order)))
+        rows = list(rows)
+        shared = {id(row["settings"]): row["settings"] for row in rows}  # of thousands of rows only few differ in them
+        texts = {key: natural(json.dumps(settings, sort_keys=True)) for key, settings in shared.items()}
+        return cls(tuple(sorted(rows, key=lambda row: _order(row, texts[id(row["settings"])]))))
 
     @cached_property
     def differing(self) -> tuple[str, ...]:
@@ -155,7 +158,8 @@ class Selection:
         for row in (row for row in self.rows if _has(row, key)):
             settings = row["settings"]
             of = None if same else (row["image"], settings.get("size")) if part == "images" else settings.get(part)
-            values[of].add(json.dumps(_none(settings.get(key)), sort_keys=True))
+            value = _none(settings.get(key))
+            values[of].add(json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else repr(value))
         return any(len(found) > 1 for found in values.values())
 
 
@@ -187,9 +191,8 @@ def _plain(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, list | dict) else value
 
 
-def _order(row: Row) -> tuple[Any, ...]:
-    settings = json.dumps(row["settings"], sort_keys=True)
-    return model_order(str(row["model"])), natural(row["layer"] or ""), natural(str(row["image"])), natural(settings), row["id"]
+def _order(row: Row, settings: Any) -> tuple[Any, ...]:
+    return model_order(str(row["model"])), natural(row["layer"] or ""), natural(str(row["image"])), settings, row["id"]
 
 
 def _label(row: Row, usual: Mapping[str, Any], images: Mapping[tuple[str, str], str]) -> Label:
