@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import permutations
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +14,8 @@ from eigexp.noise import GaussianNoise
 from eigexp.subspace import Mask
 from scripts.trials import networks
 from scripts.trials.maps import LinearMap, MirrorSum, TurnEquivariant, random_with_spectrum, turned_alike, with_spectrum
-from scripts.trials.questions import PLANES, RELATIVE, SPARSE, STANDARD, Question
-from scripts.trials.subjects import Subject
+from scripts.trials.questions import DAVIDSON, PLANES, RELATIVE, SPARSE, STANDARD, Question
+from scripts.trials.subjects import Pair, Subject
 
 PHOTOGRAPHS = ("camera", "coins", "astronaut", "grass", "chelsea", "coffee")
 SIDE = 16
@@ -118,6 +119,24 @@ def resnet(variant: int) -> Subject:
 
 IMAGES = (*STANDARD, *PLANES)
 
+FRONT_ENDS = (LinearNonlinear, LuminanceGainControl, LuminanceContrastGainControl, OnOff)
+
+
+def pair_of_front_ends(variant: int) -> Subject:
+    (first, second), image = list(permutations(FRONT_ENDS, 2))[variant], photograph(variant)
+    return Pair(first(), image, against=second(), floor=10.0 ** -(2 + 2 * (variant % 2)))
+
+
+def pair_of_maps(values: Tensor, variant: int) -> Subject:
+    """Return two maps without common eigenvectors, of which the first has the ratios `values` to the second."""
+    n, draw = len(values), generator(variant)
+    second = random_with_spectrum(logs(0.0, -3.0, n), n, draw)
+    K = second.matrix.double()
+    kept, vectors = torch.linalg.eigh(K.T @ K + 0.01 * torch.eye(n, dtype=K.dtype))
+    rotated = random_with_spectrum(values, n, draw).matrix.double()
+    return Pair(LinearMap(rotated @ vectors @ torch.diag(kept.sqrt()) @ vectors.T), photograph(variant), against=second, floor=0.01)
+
+
 FAMILIES: dict[str, Family] = {
     "evenly spaced": Family(lambda i: spectrum(line(1.0, 0.01), i), questions=(*STANDARD, *RELATIVE)),
     "largest repeated 2 to 6 times": Family(lambda i: spectrum(with_copies(line(1.0, 0.01), top=2 + i), i), 5),
@@ -159,6 +178,12 @@ FAMILIES: dict[str, Family] = {
     "EfficientNet-Lite0 block 1": Family(lambda i: lite(1, 16, i), 2, IMAGES),
     "EfficientNet-Lite0 block 3": Family(lambda i: lite(3, 24, i), 1, IMAGES),
     "ResNet18 layer 1, random": Family(resnet, 1, IMAGES),
+    "pairs of front ends": Family(pair_of_front_ends, 12, DAVIDSON),
+    "pairs, evenly spaced ratios": Family(lambda i: pair_of_maps(line(1.0, 0.01), i), 3, DAVIDSON),
+    "pairs, largest repeated": Family(lambda i: pair_of_maps(with_copies(line(1.0, 0.01), top=2 + i), i), 3, DAVIDSON),
+    "pairs, smallest repeated": Family(lambda i: pair_of_maps(with_copies(line(1.0, 0.05), bottom=2 + i), i), 3, DAVIDSON),
+    "pairs, dense smallest": Family(lambda i: pair_of_maps(logs(0.0, -4.0), i), 2, DAVIDSON),
+    "pairs, rank 12": Family(lambda i: pair_of_maps(nn.functional.pad(line(4.0, 0.5, 12), (0, 244)), i), 2, DAVIDSON),
     "batches of three": Family(batch),
     "masks": Family(masked),
     "Gaussian noise": Family(noisy),

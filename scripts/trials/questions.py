@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from eigexp.solvers import Auto, Exact, Krylov, Power, Solver, Sparse
+from eigexp.solvers import Auto, Davidson, Exact, Krylov, Power, Solver, Sparse
 
 F32, F64 = torch.float32, torch.float64
 
@@ -23,6 +23,11 @@ def _krylov(k: int, dtype: torch.dtype) -> Question:
     return Question(f"krylov, k={k}", lambda: Krylov(k=k), dtype)
 
 
+DAVIDSON = (
+    Question("davidson", lambda: Davidson(k=1), F64),
+    Question("davidson", lambda: Davidson(k=3), F64),
+    Question("davidson, restarts", lambda: Davidson(k=3, max_basis=40), F64),
+)
 STANDARD = (
     *(_krylov(k, dtype) for k in (1, 3, 5) for dtype in (F32, F64)),
     Question("krylov, no structured vectors", lambda: Krylov(k=3, structured_vectors=False), F32),
@@ -34,6 +39,7 @@ STANDARD = (
     Question("auto", lambda: Auto(k=3), F32),
     Question("exact", lambda: Exact(k=5), F32),
     Question("power", lambda: Power(k=1, max_steps=200), F64),
+    *DAVIDSON,
 )
 PLANES = (  # for images, whose structure preconditioners use
     Question("krylov, preconditioner pf", lambda: Krylov(k=3, preconditioner="pf"), F64),
