@@ -138,11 +138,12 @@ class TaskList(Sequence[Task]):
         return other
 
     def _plan(self) -> Iterator[PlannedResult]:
-        parts = parts_of(self.config, self.network.code)
+        parts, measure = parts_of(self.config, self.network.code), metric_identity(self.config, self.others)
+        digests = self.network.digests
+        of_layer = {layer: result_identity(self.config, layer, digests[layer], "", (), parts) | measure for layer in self.layers}
         for index, image in enumerate(self.images.facts):
-            for layer in self.layers:
-                identity = result_identity(self.config, layer, self.network.digests[layer], image.sha256, image.shape, parts)
-                identity |= metric_identity(self.config, self.others)
+            for layer, common in of_layer.items():
+                identity = {**common, "image": image.sha256, "shape": image.shape}
                 yield PlannedResult(index, image.name, result_id(identity), identity, image.shape, layer)
 
     def _tables(self) -> list[PlannedTable]:
