@@ -23,7 +23,7 @@ _ENOUGH_SECONDS = 2.0  # after which it is not repeated
 _TOL, _MAX_STEPS, _BASIS, _PRODUCTS = 1e-4, 1000, 300, 46.0
 # Processor time of one thread of an AMD EPYC: once an image, once a product, and that for each vector of the basis; forward passes a
 # product. Fitted to the cases of scripts/costs.py in one process that had computed before.
-_START_SECONDS, _STEP_SECONDS, _BASIS_SECONDS, _PASSES = 0.01, 0.6e-3, 3e-6, 2.5
+_START_SECONDS, _STEP_SECONDS, _BASIS_SECONDS, _PASSES = 0.04, 0.6e-3, 5e-6, 2.5
 
 
 @dataclass(frozen=True)
