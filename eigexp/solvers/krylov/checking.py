@@ -8,6 +8,7 @@ import torch
 from eigexp.linalg.gaussian import weight_at_risk
 from eigexp.solvers.base import Request, changed
 from eigexp.solvers.krylov.complement import Complement, End, Verdict, least_margin
+from eigexp.solvers.krylov.extraction import extraction_is_due
 from eigexp.solvers.krylov.growing import value_proven
 from eigexp.solvers.krylov.image_state import KrylovImage
 from eigexp.solvers.krylov.settings import KrylovSettings
@@ -66,10 +67,11 @@ def begin_check(settings: KrylovSettings, state: KrylovImage) -> KrylovImage:
 def continue_check(settings: KrylovSettings, state: KrylovImage) -> KrylovImage:
     """Ask for the next product of the check; once both ends are settled, go back to the search with what was found."""
     assert state.check is not None
-    verdicts = _verdicts(settings, state)
-    # One space serves both ends, so it grows until the slower one is settled.
-    if all(verdict.settled for verdict in verdicts.values()):
-        return _conclude(settings, state, verdicts)
+    if extraction_is_due(len(state.check.space), state.n):
+        verdicts = _verdicts(settings, state)
+        # One space serves both ends, so it grows until the slower one is settled.
+        if all(verdict.settled for verdict in verdicts.values()):
+            return _conclude(settings, state, verdicts)
     check = state.check.next_direction(settings.limit, settings.kept)
     if check.exhausted:  # which settles both ends
         state = replace(state, check=check)

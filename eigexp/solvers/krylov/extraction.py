@@ -15,6 +15,19 @@ from numpy.typing import NDArray
 from eigexp.solvers.both_ends import Wanted
 from eigexp.solvers.krylov.space import Array, KrylovSpace
 
+_EXTRACTION, _ORTHOGONALISATION, _PRODUCT = 1.0, 0.4, 75.0  # times of d^3, n d and n, relative to one another; measured on one core
+_MOST_LATE = 1 / 16  # of the vectors of a space: products that may be spent after its pairs have converged
+
+
+def extraction_is_due(d: int, n: int) -> bool:
+    """Return whether the pairs of a space of d vectors (n,) are to be extracted.
+
+    Always where that costs less than a step; else as often as it costs as much as the steps in between. By sizes, not by timings, so that
+    each run takes the same steps.
+    """
+    steps = min(_EXTRACTION * d**3 / (n * (_ORTHOGONALISATION * d + _PRODUCT)), _MOST_LATE * d)
+    return steps < 2 or d % int(steps) == 0
+
 
 @dataclass(frozen=True)
 class Extraction:

@@ -37,7 +37,7 @@ class KrylovImage(ImageState):
         top_margin, bottom_margin: how far beyond them that conclusion leaves room, in units of the eigenvalues.
         next_top, next_bottom: value and residual of the check's best pair beyond those found, or None.
         eigenindex: ranks of the sought pairs that the space holds (k,).
-        coefficients: of their vectors in the space (k, d).
+        coefficients: of their vectors in the space (k, d), when they were extracted last.
         values: their Rayleigh quotients (k,).
         residuals: their residual norms (k,); NaN before they are all there.
         n: coordinates of a vector.
@@ -112,8 +112,8 @@ class KrylovImage(ImageState):
 
     @property
     def largest(self) -> float:
-        """Return the largest Ritz value; 0.0 before there is one. Restarts and the finish keep its vector, whatever is asked."""
-        return float(self.space.values[0]) if len(self.space) else 0.0
+        """Return the largest Ritz value, when pairs were extracted last; 0.0 before. It is among the sought pairs, whatever is asked."""
+        return float(self.values[0]) if len(self.values) else 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Return a flat dict: space, check and preconditioner as their tensors."""

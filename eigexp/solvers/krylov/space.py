@@ -7,6 +7,7 @@ the residual of a Ritz pair with coefficients c is R^T C c: its norm costs no wo
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -37,7 +38,6 @@ class KrylovSpace:
         leans_from: first row of V on which F of that direction leans noticeably.
         locked: orthonormal rows (e, n) to which the space is orthogonal.
         coupling: <locked, F V> (e, d).
-        values, vectors: Ritz values (d,), decreasing, and their coefficient rows (d, d).
     """
 
     V: Basis
@@ -47,17 +47,31 @@ class KrylovSpace:
     leans_from: int
     locked: Tensor
     coupling: Array
-    values: Array
-    vectors: Array
 
     @classmethod
     def empty(cls, locked: Tensor) -> Self:
         """Return the space {0} in the coordinates, dtype and device of rows (e, n) to which it stays orthogonal; e may be 0."""
         none = np.empty((0, 0))
-        return cls(Basis.of(locked[:0]), none, locked[:0], none, 0, locked, np.empty((len(locked), 0)), none[0:0].ravel(), none)
+        return cls(Basis.of(locked[:0]), none, locked[:0], none, 0, locked, np.empty((len(locked), 0)))
 
     def __len__(self) -> int:
         return self.H.shape[0]
+
+    @property
+    def values(self) -> Array:
+        """Return the Ritz values (d,), decreasing."""
+        return self._ritz[0]
+
+    @property
+    def vectors(self) -> Array:
+        """Return the coefficient rows of the Ritz vectors (d, d)."""
+        return self._ritz[1]
+
+    @cached_property
+    def _ritz(self) -> tuple[Array, Array]:
+        # Only where they are asked for: of many vectors they cost more than a step.
+        values, columns = np.linalg.eigh(self.H)
+        return values[::-1].copy(), np.ascontiguousarray(columns.T[::-1])
 
     @property
     def rows(self) -> Tensor:
@@ -119,35 +133,40 @@ class KrylovSpace:
         u[0] += math.copysign(1.0, u[0])
         u *= math.sqrt(2) / np.linalg.norm(u)
         turn = torch.from_numpy(u).to(self.R)
-        return torch.addmm(self.R, turn[:, None], (turn @ self.R)[None], alpha=-1), self.C - np.outer(u, u @ self.C)
+        return torch.addr(self.R, turn, turn @ self.R, alpha=-1), self.C - np.outer(u, u @ self.C)
 
     def expand(self, forward: Tensor, back: Tensor) -> Self:
         """Return the space with the direction that it waits for, t, given forward = A t (m,) and back = F t (n,).
 
-        Classical Gram-Schmidt in two passes of matrix-vector products: over the rows on which F t is known to lean, then over all. Nothing
-        is read back from the device but one vector of coefficients and norms.
+        Classical Gram-Schmidt in two passes of matrix-vector products: over R and the rows on which F t is known to lean, then over all.
+        Nothing is read back from the device but one vector of coefficients and norms.
 
         Raises:
             OperatorError: if the product is not finite.
         """
-        rows, R = self.V.rows, self.R
+        rows, R, columns, aside = self.V.rows, self.R, self.R.T, []
         # F V = H V + C^T R and F is symmetric: so it is known on which rows F t leans.
         near, d = rows[self.leans_from :], len(self) + 1
         first = near @ back
         w = torch.addmv(back, near.T, first, alpha=-1)
-        aside = [R @ w] if len(R) else []
-        if aside:
-            w.addmv_(R.T, aside[0], alpha=-1)
+        if len(R):
+            aside = [R @ w]
+            w.addmv_(columns, aside[0], alpha=-1)
         second = rows @ w
+        if len(R):
+            # R as well: a remainder shorter than its part in R would enlarge any error of R, from step to step.
+            aside.append(R @ w)
+            w.addmv_(columns, aside[1], alpha=-1)
         # Locked rows last, in float64: what rounding leaves of them would grow back to the largest eigenvalues.
         w, coupling = outside(self.locked, w.addmv_(rows.T, second, alpha=-1))
         numbers = read(torch.cat([second, first, *aside, *coupling, _norm(w), _norm(forward)]))
         if not np.isfinite(numbers).all():
             raise overflow(back.dtype)
-        h, first, aside, coupling, (norm, stretch) = np.split(numbers, np.cumsum([d, len(near), len(R), len(self.locked)]))
-        # R was taken out before V, so that a remainder much shorter than its part in R leans on R again.
-        removed = max(math.hypot(*h), math.hypot(*coupling), 0.1 * math.hypot(*aside))
+        h, first, aside, coupling, (norm, stretch) = np.split(numbers, np.cumsum([d, len(near), 2 * len(R), len(self.locked)]))
+        aside, more = aside[: len(R)], aside[len(R) :]
+        removed = max(math.hypot(*h), math.hypot(*coupling), math.hypot(*more))
         h[d - len(near) :] += first
+        aside += more
         row = self._next_row(w, np.concatenate([h, aside, coupling]), removed, norm)
         return self._grown(h, stretch**2, aside, coupling, row)
 
@@ -188,8 +207,8 @@ class KrylovSpace:
         return self._of(self.V, H, R, C, np.column_stack([self.coupling, coupling]))
 
     def _of(self, V: Basis, H: Array, R: Tensor, C: Array, coupling: Array) -> Self:
-        """Return a space that waits for nothing, with its Ritz values and vectors."""
-        return type(self)(V, H, R, C, 0, self.locked, coupling, *_ritz(H))
+        """Return a space that waits for nothing."""
+        return type(self)(V, H, R, C, 0, self.locked, coupling)
 
     def residual_norms(self, coefficients: Array, values: Array) -> Array:
         """Return the norms (k,) of F z - theta z for vectors z given by coefficient rows (k, d), and values theta (k,).
@@ -214,8 +233,8 @@ class KrylovSpace:
         return self.H @ self.H.T + self.C.T @ self.C
 
     def combine(self, coefficients: Array) -> Tensor:
-        """Return the vectors (k, n) of coefficient rows (k, d)."""
-        return torch.from_numpy(coefficients).to(self.rows) @ self.rows
+        """Return the vectors (k, n) of coefficient rows (k, d); of rows from before the space grew, those of the smaller space."""
+        return torch.from_numpy(coefficients).to(self.rows) @ self.rows[: coefficients.shape[1]]
 
     def weight_bound(self, c: float, start: int = 0) -> float:
         """Return a bound of |<w, y>| for unit eigenvectors y with eigenvalue c beyond all Ritz values; see `complement`.
@@ -254,13 +273,7 @@ class KrylovSpace:
     def from_dict(cls, flat: dict[str, Any]) -> Self:
         """Return the space that `to_dict` described."""
         H, C, coupling = (flat[name].numpy() for name in ("H", "C", "coupling"))
-        return cls(Basis.of(flat["V"]), H, flat["R"], C, flat["leans_from"], flat["locked"], coupling, *_ritz(H))
-
-
-def _ritz(H: Array) -> tuple[Array, Array]:
-    """Return the eigenvalues (d,) of a symmetric matrix, decreasing, and its eigenvectors as rows (d, d)."""
-    values, columns = np.linalg.eigh(H)
-    return values[::-1].copy(), np.ascontiguousarray(columns.T[::-1])
+        return cls(Basis.of(flat["V"]), H, flat["R"], C, flat["leans_from"], flat["locked"], coupling)
 
 
 def _norm(vector: Tensor) -> Tensor:
