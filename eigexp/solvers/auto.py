@@ -12,7 +12,7 @@ from eigexp.errors import MemoryLimitError
 from eigexp.operators.base import Operator, OperatorShape
 from eigexp.pairs import RitzPairs
 from eigexp.solvers.base import Answer, ImageState, ProductKind, Progress, Solver
-from eigexp.solvers.exact import Exact, ExactImage
+from eigexp.solvers.exact import Exact, ExactImage, decomposed_side, decomposes
 from eigexp.solvers.krylov import Krylov
 from eigexp.solvers.krylov.image_state import KrylovImage
 from eigexp.solvers.sparse import NotSparseError, Sparse
@@ -23,8 +23,6 @@ log = logging.getLogger(__name__)
 _ROWS_PER_PAIR = 80  # rows of the Jacobian, with its decomposition, for the products of one pair at each end
 _ROWS_PER_PAIR_WIDE = 400  # the same where the decomposition is that of J J^T, m x m
 _ROWS_RELATIVE = 1500  # rows, for the products of a bottom that is accurate relative to itself
-_MOST_SIDE = 4096  # side of a decomposition that takes seconds
-_MOST_ENTRIES = 10**8  # of a Jacobian that takes 3 GB with its copies
 
 
 @dataclass(frozen=True)
@@ -129,18 +127,13 @@ class Auto(Solver):
 
     def _decomposes(self, shape: OperatorShape) -> bool:
         """Return whether the Jacobian has a size that the exact solver decomposes in seconds."""
-        return self._side(shape) <= _MOST_SIDE and shape.m * shape.n <= _MOST_ENTRIES
+        return decomposes(shape, self.k)
 
     def _limit(self, shape: OperatorShape) -> int:
         """Return the number of rows of the Jacobian that pay."""
         # A side less than n means that only J J^T is decomposed, which is cheaper: more rows pay.
-        per_pair = _ROWS_PER_PAIR_WIDE if self._side(shape) < shape.n else _ROWS_PER_PAIR
+        per_pair = _ROWS_PER_PAIR_WIDE if decomposed_side(shape, self.k) < shape.n else _ROWS_PER_PAIR
         return max(per_pair * self.k, _ROWS_RELATIVE if self.bottom_rtol is not None else 0)
-
-    def _side(self, shape: OperatorShape) -> int:
-        """Return the side of the matrix that the exact solver decomposes."""
-        # With m + k <= n the k smallest eigenvalues are zeros of the null space, so that J J^T knows all the others.
-        return shape.m if shape.m + self.k <= shape.n else shape.n
 
     def _reason(self, shape: OperatorShape) -> str:
         rows, limit = min(shape.m, shape.n), self._limit(shape)

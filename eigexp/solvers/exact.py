@@ -24,6 +24,8 @@ from eigexp.system.memory import check_memory
 
 _BLOCK = 512
 _WIDE_COPIES = 3  # of the right singular vectors, m x n in float64, while they are made orthonormal
+_MOST_SIDE = 4096  # side of a decomposition that takes seconds
+_MOST_ENTRIES = 10**8  # of a Jacobian that takes 3 GB with its copies
 _DENSE_COPIES = 4  # F, its eigenvectors, and the workspace of the divide-and-conquer eigensolver, each n x n in float64
 
 
@@ -240,6 +242,17 @@ class Exact(Solver):
         needed = jacobians + results + 8 * (dense + _BLOCK * n)
         what = f"solver=exact for b={b} images of n={n} pixels and m={m} responses"
         check_memory(needed, A.device, what, "Take solver=krylov, a smaller images.size or images.batch_size, or a subspace.")
+
+
+def decomposed_side(shape: OperatorShape, k: int) -> int:
+    """Return the side of the matrix that the solver decomposes for k pairs at each end."""
+    # With m + k <= n the k smallest eigenvalues are zeros of the null space, so that J J^T knows all the others.
+    return shape.m if shape.m + k <= shape.n else shape.n
+
+
+def decomposes(shape: OperatorShape, k: int) -> bool:
+    """Return whether the Jacobian has a size that is decomposed in seconds."""
+    return decomposed_side(shape, k) <= _MOST_SIDE and shape.m * shape.n <= _MOST_ENTRIES
 
 
 def _in_float64(rows: Tensor) -> Iterator[Tensor]:

@@ -85,3 +85,15 @@ def test_a_space_with_several_rows_stays_orthonormal():
     rows = torch.cat([space.rows, space.R]).double()
     assert len(space.R) > 5
     assert float((rows @ rows.T - torch.eye(len(rows))).abs().max()) < 1e-6
+
+
+def test_a_run_that_costs_more_than_the_jacobian_says_so(caplog):
+    caplog.set_level("INFO")
+    generator = torch.Generator().manual_seed(0)
+    for m, said in ((10, True), (600, False)):
+        caplog.clear()
+        A, solver = DenseOperator(torch.randn(1, m, 800, generator=generator)), Krylov()
+        state = solver.init(A, 0)
+        while not solver.done(state):
+            state = solver.step(A, state)
+        assert ("solver=exact is cheaper here" in caplog.text) == (state.images[0].fisher_vector_products > m / 2) == said

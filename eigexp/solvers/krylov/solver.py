@@ -19,8 +19,10 @@ are tried once lambda_1 has settled (`initial_vectors`). One start vector gives 
 checked by a second space (`complement`, `checking`). `growing` takes products in, `deciding` requests them.
 """
 
+import logging
 import sys
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import ClassVar
 
 import torch
@@ -31,12 +33,15 @@ from eigexp.linalg.orthonormal import random_orthogonal
 from eigexp.operators.base import Operator
 from eigexp.pairs import RitzPairs
 from eigexp.solvers.base import Answer, ImageState, ProductKind, Progress
+from eigexp.solvers.exact import decomposes
 from eigexp.solvers.krylov.deciding import decide
 from eigexp.solvers.krylov.growing import take_answer
 from eigexp.solvers.krylov.image_state import KrylovImage
 from eigexp.solvers.krylov.initial_vectors import ROUNDS
 from eigexp.solvers.krylov.preconditioners import check_preconditioner
 from eigexp.solvers.krylov.settings import KrylovSettings
+
+log = logging.getLogger(__name__)
 
 _SMALLEST_BASIS = 40  # vectors; a smaller space restarts too often to be of use
 
@@ -84,7 +89,11 @@ class Krylov(KrylovSettings):
 
     def advance(self, A: Operator, image: int, state: KrylovImage, answer: Answer) -> KrylovImage:
         """Take the product into the space at hand, then decide on the next."""
-        return decide(self, A, image, take_answer(self, A, state, answer))
+        state = decide(self, A, image, take_answer(self, A, state, answer))
+        rows = min(A.shape.m, A.shape.n)
+        if state.done and state.fisher_vector_products > rows / 2 and decomposes(A.shape, max(self.num_top, self.num_bottom)):
+            _tell_of_exact(rows, state.fisher_vector_products)
+        return state
 
     def image_pairs(self, state: KrylovImage) -> RitzPairs:
         """Return the wanted pairs that the space holds."""
@@ -113,3 +122,11 @@ class Krylov(KrylovSettings):
         """Return the positions of the pairs asked for: all that are sought, but for a lambda_1 that is sought as the scale alone."""
         as_scale = not self.num_top and state.n > self.num_bottom
         return slice(1 if as_scale else 0, None)
+
+
+@cache
+def _tell_of_exact(rows: int, products: float) -> None:
+    """Log, once for the same, that the Jacobian would have cost less."""
+    log.info(
+        "a Krylov space took %g products, where the Jacobian's %d rows cost %g: solver=exact is cheaper here", products, rows, rows / 2
+    )
