@@ -8,7 +8,7 @@ import torch
 from eigexp.certificates import certify
 from eigexp.errors import ConfigurationError, MemoryLimitError, OperatorError
 from eigexp.linalg.gaussian import gaussian_rows, weight_at_risk
-from eigexp.operators import DenseOperator
+from eigexp.operators import CountedOperator, DenseOperator
 from eigexp.operators.pair import PairOperator
 from eigexp.solvers import Davidson
 from tests.solvers.spectra import run, through_disk
@@ -27,7 +27,7 @@ def pencil(ratios, spread=30.0, floor=0.05, seed=0):
     M = B + floor * np.eye(N)
     L = np.linalg.cholesky(M)
     F = L @ (P := orthonormal(seed + 1)) @ np.diag(ratios) @ P.T @ L.T
-    A, B = (DenseOperator(torch.from_numpy(scipy.linalg.sqrtm(S).real)[None]) for S in (F, B))
+    A, B = (CountedOperator(DenseOperator(torch.from_numpy(scipy.linalg.sqrtm(S).real)[None])) for S in (F, B))
     return PairOperator(A, B, floor), M
 
 
@@ -55,6 +55,7 @@ def test_ratios_are_found_certified_and_checked(spectrum, k, max_basis):
     low, high = pairs.intervals.numpy().T
     np.testing.assert_allclose(pairs.eigenvalues.numpy(), truth[index], atol=1e-6 * truth[0])
     assert (low <= truth[index] + 1e-12).all() and (truth[index] <= high + 1e-12).all()
+    assert pairs.fisher_vector_products == float((A.inner.fisher_vector_products + A.second.fisher_vector_products)[0])
     assert pairs.status == "converged"
     assert pairs.verified or max_basis == 40  # a space that restarts so often may give the check up
 
@@ -88,13 +89,18 @@ def test_a_largest_ratio_that_the_start_hides_is_found_by_the_check():
 def test_the_bound_of_the_weight_holds_for_eigenvectors_of_the_pencil(sign, k):
     """At an eigenvalue the remainder is at least the weight of its vector in the start; beyond all of them it becomes small."""
     A, M = pencil(SPECTRA["several"])
-    F = A.inner.matrix[0].numpy().T @ A.inner.matrix[0].numpy()
+    F = A.inner.inner.matrix[0].numpy().T @ A.inner.inner.matrix[0].numpy()
     solver = Davidson(k=k, tol=1e-4)
     state = solver.init(A, 0)
     while state.images[0].phase == "search" or len(state.images[0].space.starts) < min(k, 2):
         state = solver.step(A, state)
     beyond, U = solver._beyond(state.images[0], sign, k), state.images[0].space.U.rows.numpy()
+    assert beyond.start == (k > 1)  # what is locked depends on the first start
     w = beyond.space.starts[beyond.start] @ U
+    (pairs,) = solver.pairs(state)
+    found = pairs.vectors.numpy()[:k] if sign > 0 else pairs.vectors.numpy()[-k:]
+    for v, locked in zip(found if k > 1 else [], beyond.locked @ U, strict=True):
+        assert abs(locked @ M @ v) == pytest.approx(np.linalg.norm(locked) * np.linalg.norm(M @ v), rel=1e-4)
     # With locked vectors, those of the pencil on what is orthogonal to them with respect to M.
     Z = scipy.linalg.null_space(beyond.locked @ U) if len(beyond.locked) else np.eye(N)
     values, vectors = scipy.linalg.eigh(Z.T @ F @ Z, Z.T @ M @ Z)
