@@ -106,7 +106,9 @@ def test_the_bound_of_the_weight_holds_for_eigenvectors_of_the_pencil(sign, k):
     values, vectors = scipy.linalg.eigh(Z.T @ F @ Z, Z.T @ M @ Z)
     for i in (-1, -2, -3, N // 2, 2, 1, 0):
         y = Z @ vectors[:, i] / np.linalg.norm(Z @ vectors[:, i])
-        left = np.linalg.norm(beyond._left(1 / values[i] if sign > 0 else values[i], beyond._free()))
+        t = 1 / values[i] if sign > 0 else values[i]
+        left = np.linalg.norm(beyond._left(t, beyond._free()))
+        np.testing.assert_allclose(beyond._rows(t, beyond._free()) @ (U @ y), 0, atol=1e-8)
         assert left >= abs(w @ y) * (1 - 1e-7)
     final = run(solver, A).images[0]
     assert final.top_checked and final.bottom_checked
