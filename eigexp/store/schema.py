@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import AfterValidator, AllowInfNan, ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic import AfterValidator, AllowInfNan, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, with_config
 from typing_extensions import TypedDict
 
 from eigexp.errors import is_printable
@@ -37,13 +37,20 @@ def _bare(name: str) -> str:
     return name
 
 
-def _printable(value: Any) -> Any:
-    """Check every text within a value."""
+def _printable(value: Any, info: ValidationInfo) -> Any:
+    """Check every text within a value, unless all of the file was checked."""
+    if not info.context:
+        _check_texts(value)
+    return value
+
+
+def _check_texts(value: Any) -> None:
     for text in value if isinstance(value, dict | list) else ():
-        _printable(text)
+        _check_texts(text)
     for inner in value.values() if isinstance(value, dict) else ():
-        _printable(inner)
-    return _line(value) if isinstance(value, str) else value
+        _check_texts(inner)
+    if isinstance(value, str):
+        _line(value)
 
 
 def _date(text: str) -> str:
@@ -224,7 +231,9 @@ def parse(content: bytes, kind: type) -> Any:
         ValueError: with one line that says where it is wrong.
     """
     try:
-        return _adapter(kind).validate_json(content)
+        # A file of ASCII without escapes has no other control character than DEL: JSON forbids the rest. Most records are such files.
+        plain = content.isascii() and not any(byte in content for byte in (b"\\", b"\x7f"))
+        return _adapter(kind).validate_json(content, context=plain or None)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         where = ".".join(_known(first["loc"], json.loads(content))) if first["loc"] else ""

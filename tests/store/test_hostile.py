@@ -227,6 +227,7 @@ BAD = [
     {"model": ["a"]}, {"model": "\u202eevil"}, {"layer": 3}, {"evidence": {"top": "certain", "bottom": None}}, {"evidence": []},
     {"status": 1},
     {"files": []}, {"files": {"pairs.safetensors": "?"}}, {"created": "yesterday"}, {"id": "../x"}, {"id": "0" * 16}, {"settings": []},
+    {"identity": {"a": ["\x7f"]}}, {"identity": {"\x1b": 1}}, {"settings": {"a": {"b": "\x85"}}},
     {"identity": None}, {"notes": "text"}, {"seconds": "1"}, {"seed": 1.5}, {"clusters": [1]}, {"null_space": None}, {"format": "2"},
 ]  # fmt: skip
 
