@@ -17,7 +17,7 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from eigexp.errors import OperatorError
@@ -219,9 +219,12 @@ class _Recorder(TorchDispatchMode):
         """Replace tangents by `Reference`s; keep the rest, `watched` for later writes."""
         constants = [a for a in leaves(args, kwargs) if isinstance(a, Tensor) and a not in self._numbers]
         self._constants += [(a, a._version) for a in constants if watched and not a.is_inference()]
-        return tree_map(
-            lambda a: Reference(self._numbers[a]) if isinstance(a, Tensor) and a in self._numbers else a, (tuple(args), dict(kwargs))
-        )
+        return tuple(map(self._referred, args)), {key: self._referred(a) for key, a in kwargs.items()}
+
+    def _referred(self, a: Any) -> Any:
+        if isinstance(a, list | tuple):
+            return type(a)(map(self._referred, a)) if type(a) in (list, tuple) else a
+        return Reference(self._numbers[a]) if isinstance(a, Tensor) and a in self._numbers else a
 
     def _number(self, result: Tensor, new: bool = False) -> int:
         if new or result not in self._numbers:

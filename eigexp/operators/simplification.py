@@ -11,14 +11,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_flatten, tree_map
+from torch.utils._pytree import tree_map
 
 from eigexp.operators.recording import LinearProgram, Operation, Recording, Reference
 from eigexp.operators.scaling import MULTIPLY
 
 aten = torch.ops.aten
 
-_COPIES = {aten._to_copy.default, aten.expand.default, aten.clone.default, aten.alias.default, aten.detach.default}
+_COPIES = {aten._to_copy.default, aten.cat.default, aten.expand.default, aten.clone.default, aten.alias.default, aten.detach.default}
 _SHAPED = {aten.reshape.default, aten.view.default, aten._unsafe_view.default, aten._reshape_alias.default}
 
 
@@ -69,9 +69,12 @@ def _without_copies(recording: Recording) -> tuple[list[Operation], int]:
 
 def _signature(operation: Operation) -> Hashable:
     """Return a key that is equal for operations that compute the same."""
+    return operation.function, tuple(map(_key, operation.arguments)), tuple((name, _key(a)) for name, a in operation.keywords.items())
+
+
+def _key(a: Any) -> Hashable:
     # Constants by identity: to compare values would cost a pass over each. The recording keeps them alive, so no id is used twice.
-    leaves, nesting = tree_flatten((operation.arguments, dict(operation.keywords)))
-    return operation.function, str(nesting), tuple((type(a), id(a) if isinstance(a, Tensor) else a) for a in leaves)
+    return type(a), id(a) if isinstance(a, Tensor) else tuple(map(_key, a)) if isinstance(a, list | tuple) else a
 
 
 def _copied(operation: Operation, kinds: dict[int, tuple[Any, ...]]) -> int | None:
