@@ -4,6 +4,10 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 python=$root/.venv/bin/python
 
+# Python keeps what it compiles in .venv, whatever the caller set: compiling torch and Lightning at each start takes longer than the rest.
+unset PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX=$root/.venv/compiled
+
 say() { printf '[%s] %s\n' "$(basename "$0")" "$*" >&2; }
 
 find_python() { # prints the first Python >= 3.11 that can make environments
