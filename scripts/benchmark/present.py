@@ -11,7 +11,7 @@ from eigexp.report.style import PALETTE, figure_png, house_style, new_figure
 from scripts.benchmark.relative import relative_lines
 
 Record = dict[str, Any]
-_MARKS = ("s", "D", "^", "v", "<", ">", "P", "X")
+_MARKS = ("s", "D", "^", "v", "<", ">", "P", "X", "p")
 _GREY = "#8a8a8a"
 
 
