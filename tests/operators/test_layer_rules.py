@@ -40,6 +40,13 @@ class OwnScale(nn.Module):
         return F.batch_norm(x, torch.zeros_like(mean), torch.ones_like(mean), mean)
 
 
+class InTraining(nn.Module):
+    """It is given statistics, but uses and updates those of the batch, which depend on the image."""
+
+    def forward(self, x):
+        return F.batch_norm(x, x.new_zeros(4), x.new_ones(4), training=True)
+
+
 def layers() -> dict[str, nn.Module]:
     torch.manual_seed(0)
     return {
@@ -53,6 +60,7 @@ def layers() -> dict[str, nn.Module]:
         "batch norm": normalised(nn.BatchNorm2d(4)),
         "without weights": normalised(nn.BatchNorm2d(4, affine=False)),
         "statistics of the batch": normalised(nn.BatchNorm2d(4, track_running_stats=False)),
+        "in training": InTraining(),
         "kernel of the image": OwnWeights(),
         "scale of the image": OwnScale(),
     }
