@@ -190,7 +190,10 @@ def check_graph(y: Tensor) -> None:
 
 def no_dependence() -> ModelError:
     """Return the error of a response that is constant to first order."""
-    return ModelError("the response does not depend on the image: every derivative is zero. Choose another layer, model or image.")
+    return ModelError(
+        "the response does not depend on the image: every derivative is zero. "
+        "Choose another layer, model or image, or remove torch.no_grad() from the forward pass."
+    )
 
 
 def _check_response(response: Tensor) -> None:

@@ -13,7 +13,7 @@ from eigexp.report.panel import Channel, Panel
 from eigexp.report.pixels import Process, about_grey, add, as_picture, check_scale, default_scale
 from eigexp.report.spectrum import spectrum
 from eigexp.report.view import View
-from eigexp.report.words import UNITS, clipping_words, d_words, evidence_words, shortened
+from eigexp.report.words import clipping_words, d_words, evidence_words, shortened, unit_words
 from eigexp.store.labels import distortion_name, duration, end_of, layer_label, number
 
 PANEL = 2.75  # inches of a column of pictures
@@ -156,15 +156,20 @@ def _fact_lines(view: View, scale: float) -> list[tuple[str, str]]:
         ("method", str(record.get("method", ""))),
         ("cost", f"{products:,.0f} products, {duration(seconds)}" if products is not None else ""),
         ("scale", f"{number(scale)} = norm; rms {number(scale / np.sqrt(view.image.size), 2)}"),
-        ("units", f"\u03bb in {UNITS}"),
+        ("units", unit_words(record)),
     ]
     return [(name, value) for name, value in lines if value]
 
 
 def _heading(record: Mapping[str, Any]) -> str:
     image = (record.get("image") or {}).get("name", "")
-    parts = [str(record.get("model", "")), layer_label(record["layer"]) if record.get("layer") else "", str(image)]
+    parts = [str(record.get("model", "")), layer_label(record["layer"]) if record.get("layer") else "", _against(record), str(image)]
     return "  \u00b7  ".join(shortened(part) for part in parts if part) or "eigendistortions"
+
+
+def _against(record: Mapping[str, Any]) -> str:
+    against = (record.get("settings") or {}).get("against")
+    return f"against {against}" if against else ""
 
 
 def _shape_words(image: NDArray[Any], channel: Channel) -> str:

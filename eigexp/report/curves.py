@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from eigexp.report.axes import chart_figure
 from eigexp.report.chart import Chart, Line, empty_chart, linear_axis, log_axis
 from eigexp.report.view import View
-from eigexp.report.words import UNITS
+from eigexp.report.words import unit_words
 from eigexp.store.labels import eigenindex_label, end_of
 
 Quantity = Literal["residual", "eigenvalue"]
@@ -21,7 +21,7 @@ _ROOM = 1.02  # right of the last point
 _COLUMN = re.compile(r"(residual|eigenvalue)/(\d+)")
 _WORDS = {
     "residual": ("convergence: residual / λ₁", "‖F v − θ v‖ / λ₁"),
-    "eigenvalue": ("convergence: eigenvalues", f"λ  ({UNITS})"),
+    "eigenvalue": ("convergence: eigenvalues", "λ  ({units})"),
 }
 
 
@@ -50,6 +50,7 @@ def convergence(view: View, quantity: Quantity = "residual") -> Chart:
     The dotted line is the requested tolerance.
     """
     (title, y), x = _WORDS[quantity], "Fisher-vector products"
+    y = y.format(units=unit_words(view.record))
     label = f"{quantity} against Fisher-vector products, log axis"
     series = curve_series(view.curves, quantity, view.largest if quantity == "residual" else 1.0)
     if not series:

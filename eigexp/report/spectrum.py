@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from eigexp.report.axes import chart_figure
 from eigexp.report.chart import Axis, Chart, Mark, empty_chart, log_axis, thinned
 from eigexp.report.view import View
-from eigexp.report.words import UNITS
+from eigexp.report.words import unit_words
 from eigexp.store.labels import VERIFIED, eigenindex_label, end_of
 
 _MOST_LABELS = 6
@@ -38,7 +38,8 @@ def spectrum(view: View) -> Chart:
 
     A bar is the interval that holds the eigenvalue. Where it reaches zero only the upper bound is known: a limit with an arrow down.
     """
-    words = ("eigenvalues with intervals", "eigenvalues and their intervals, log axis", "eigenindex (0 = largest)", f"λ  ({UNITS})")
+    y = f"λ  ({unit_words(view.record)})"
+    words = ("eigenvalues with intervals", "eigenvalues and their intervals, log axis", "eigenindex (0 = largest)", y)
     marks = [mark for at, place in enumerate(_places(view)) if (mark := _mark(view, at, place)) is not None]
     if not marks:
         return empty_chart(*words, "all eigenvalues are zero" if len(view.eigenvalues) else "no eigenvalues")

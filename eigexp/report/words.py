@@ -15,7 +15,12 @@ EVIDENCE = {
     None: "not computed",
 }
 JOINT = re.compile(r"(?<=[^\s._=][._=])(?=[^\s._=])(?<!\d[.](?=\d))")  # where a name may be broken: not within a number
-UNITS = "response² / pixel²"
+
+
+def unit_words(record: Mapping[str, Any]) -> str:
+    """Return the units of a result's eigenvalues."""
+    identity = record.get("identity") or {}
+    return "ratio of sensitivities" if "against" in identity else "response² / norm²" if "norm" in identity else "response² / pixel²"
 
 
 def clipping_words(share: float, of: str = "") -> str:

@@ -70,6 +70,20 @@ def test_words_say_what_the_result_rests_on():
     assert "response² / pixel²" in words
 
 
+def test_a_ratio_of_two_models_names_the_second_and_has_no_units_of_responses():
+    arrays, record, curves = parts()
+    plain = texts(distortion_figure(arrays, record, curves))
+    assert "response² / pixel²" in plain and "against" not in plain
+    record |= {
+        "identity": {**record.get("identity", {}), "against": {"model": {"name": "lg"}}},
+        "settings": {"against": "lg", "floor": 0.01},
+    }
+    figure = distortion_figure(arrays, record, curves)
+    assert "against lg" in texts(figure) and "ratio of sensitivities" in texts(figure)
+    labels = [axes.get_ylabel() for axes in figure.axes]
+    assert "λ  (ratio of sensitivities)" in labels and not any("pixel²" in text for text in [*labels, texts(figure)])
+
+
 def test_each_end_has_its_own_evidence_and_what_is_not_verified_says_so():
     arrays, record, curves = parts(evidence={"top": "krylov", "bottom": "budget"}, verified=False, status="budget")
     words = texts(distortion_figure(arrays, record, curves)).splitlines()
