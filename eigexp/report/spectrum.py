@@ -13,6 +13,7 @@ from eigexp.store.labels import VERIFIED, eigenindex_label, end_of
 
 _MOST_LABELS = 6
 _ROOM_BELOW = 10.0  # the lowest mark, for its arrow
+_ARROW_SHARE = 0.15  # of the height above its mark
 _LONGEST = 1000.0  # times that an interval reaches below its value, at most: one that nearly reaches zero must not flatten the rest
 
 
@@ -44,8 +45,9 @@ def spectrum(view: View) -> Chart:
     if not marks:
         return empty_chart(*words, "all eigenvalues are zero" if len(view.eigenvalues) else "no eigenvalues")
     title, label, x, y = words
-    lowest = min(mark.span[0] if mark.span else mark.y / _ROOM_BELOW for mark in marks)
     highest = max(mark.span[1] if mark.span else mark.y for mark in marks)
+    # An arrow has a fixed length on the page: the more powers of ten there are, the more of them it covers.
+    lowest = min(mark.span[0] if mark.span else mark.y / max(_ROOM_BELOW, (highest / mark.y) ** _ARROW_SHARE) for mark in marks)
     places = _places(view)
     ticks = tuple((places[i], eigenindex_label(int(view.eigenindex[i]), view.n)) for i in thinned(len(places), _MOST_LABELS))
     return Chart(title, label, Axis(x, -0.8, places[-1] + 0.8, ticks), log_axis(y, (lowest, highest)), marks=tuple(marks))

@@ -13,7 +13,7 @@ from eigexp.report.canvas import Canvas, Frame
 from eigexp.report.composition import compose
 from eigexp.report.distortions import composition_figure
 from eigexp.report.pixels import as_picture, to_bytes
-from eigexp.report.raster import paint, result_png
+from eigexp.report.raster import _ARROW, paint, result_png
 from eigexp.report.style import figure_png
 from eigexp.report.view import View
 from eigexp.store import arrays_of
@@ -118,6 +118,16 @@ def test_an_upper_bound_has_an_arrow_below_and_no_disc():
     blue = (drawn[..., 2] - drawn[..., 0]) > 90
     assert blue[y - 1 : y + 2, x - 11].any() and blue[y - 1 : y + 2, x + 11].any() and not blue[y - 8 : y - 4, x - 4 : x + 5].any()
     assert blue[y + 5 : y + 40, x - 1 : x + 2].any(axis=1).all() and not blue[y + 60 : y + 100, x - 4 : x + 5].any()
+
+
+@pytest.mark.parametrize("bound", [1e-3, 1e-8, 1e-14])
+def test_the_arrow_of_a_bound_ends_above_the_axis(bound):
+    image, pairs = fake_image((1, 16, 16)), fake_pairs((1, 16, 16))
+    arrays = arrays_of(pairs, image)
+    arrays["eigenvalues"][-1], arrays["intervals"][-1] = bound / 2, (0.0, bound)
+    box, chart = compose(View.of(arrays, fake_record(pairs, image), fake_curves(pairs)), None).charts[0]
+    assert chart.marks[-1].limit == "at most"
+    assert chart.y.share(chart.marks[-1].y) * box.height * 72 > _ARROW
 
 
 def test_charts_use_nothing_that_the_quick_painter_lacks():
