@@ -321,6 +321,33 @@ def test_a_surrogate_derivative_gets_a_note(name, dtype):
     assert "\n" not in note
 
 
+class StraightThroughOfOne(torch.autograd.Function):
+    """One of the responses is rounded, as a quantised unit is; the gradient passes."""
+
+    @staticmethod
+    def forward(ctx, x):
+        y = x.clone()
+        y[..., -1] = y[..., -1].round()
+        return y
+
+    @staticmethod
+    def backward(ctx, *gradients):
+        return gradients[0]
+
+
+@pytest.mark.parametrize("k", [1, 8])
+def test_one_wrong_vector_among_many_gets_a_note(k):
+    """The vectors are checked together first: those that are right must not hide one."""
+    gains = torch.linspace(0.5, 1, 24)
+
+    def function(x):
+        return StraightThroughOfOne.apply(x.flatten(1)[:, :24] * gains.to(x))
+
+    pairs = run(function, colours(1.0, 8), k=k)
+    (note,) = [n for n in pairs.notes if n.startswith("autograd's derivative is not the derivative of the response")]
+    assert "along distortion 0:" in note
+
+
 HONEST = {
     "smooth": lambda: (nn.Conv2d(3, 4, 3), nn.GELU(), nn.GroupNorm(2, 4), nn.Conv2d(4, 4, 3)),
     "rectified": lambda: (nn.Conv2d(3, 4, 3, bias=False), nn.ReLU(), nn.Conv2d(4, 4, 3, bias=False), nn.ReLU(), nn.Conv2d(4, 4, 3)),

@@ -14,7 +14,7 @@ _ONE_PASS_NORM = 0.7  # a unit vector whose projection keeps this norm is orthog
 
 def read(numbers: Float[Tensor, " _"]) -> Any:
     """Return numbers (d,) from whatever device as a float64 array. A Lanczos step waits for that device only here."""
-    return torch.empty(len(numbers), dtype=torch.float64).copy_(numbers).numpy()
+    return torch.empty(numbers.shape, dtype=torch.float64).copy_(numbers).numpy()
 
 
 def norm(vector: Vector) -> float:

@@ -16,7 +16,7 @@ from torch import Tensor
 from eigexp.errors import OperatorError
 from eigexp.operators.base import Operator, OperatorShape
 from eigexp.pairs import EigenPairs, RitzPairs
-from eigexp.system.memory import check_memory, free_memory
+from eigexp.system.memory import check_memory
 
 ProductKind = Literal["fisher", "forward", "adjoint"]
 _T = TypeVar("_T")
@@ -194,7 +194,7 @@ class Solver(ABC):
         vector = b * n * A.dtype.itemsize
         if vectors := self.vectors(n):
             what = f"solver={self.name} for b={b} images of n={n} pixels, whose state may grow to {vectors} vectors,"
-            check_memory(vectors * vector, A.device, what, self.memory_hint(free_memory(A.device) // vector))
+            check_memory(vectors * vector, A.device, what, lambda free: self.memory_hint(free // vector))
 
     def step(self, A: Operator, state: SolverState) -> SolverState:
         """Compute one product for each image that needs one, and return the next state. The argument is not changed.

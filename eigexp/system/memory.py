@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -40,20 +41,21 @@ def free_memory(device: torch.device) -> int:
     return min(free, parse_bytes(limit)) if limit else free
 
 
-def check_memory(needed: int, device: torch.device, what: str, hint: str) -> None:
+def check_memory(needed: int, device: torch.device, what: str, hint: str | Callable[[int], str]) -> None:
     """Refuse a computation that does not fit into memory.
 
     Args:
         needed: peak memory, bytes.
         device: where the memory is needed.
         what: the computation, the subject of the message.
-        hint: what to do instead, one sentence.
+        hint: what to do instead, one sentence; or a function of the free bytes that returns it.
 
     Raises:
         MemoryLimitError: if `needed` exceeds the free memory.
     """
     free = free_memory(device)
     if needed > free:
+        hint = hint if isinstance(hint, str) else hint(free)
         raise MemoryLimitError(f"{what} needs {needed / 2**30:.1f} GiB, but {free / 2**30:.1f} GiB are free on {device}. {hint}")
 
 

@@ -12,7 +12,6 @@ from eigexp.linalg.orthonormal import independent_rows
 from eigexp.models import prepare_model
 from eigexp.models.zoo import efficientnet_lite0
 from eigexp.operators import DenseOperator, dense_matrix, linearise
-from eigexp.solvers import base
 from eigexp.solvers.exact import Exact
 from eigexp.solvers.krylov import Krylov
 from eigexp.solvers.krylov.initial_vectors import ROUNDS, structured_vectors
@@ -155,13 +154,11 @@ def test_memory_is_asked_for_before_the_first_product(monkeypatch):
     A = DenseOperator(torch.zeros(1, 1, 1).expand(2, 10, 100_000))
     vector = 2 * 100_000 * 4
     monkeypatch.setattr(memory, "free_memory", lambda device: 500 * vector)
-    monkeypatch.setattr(base, "free_memory", lambda device: 500 * vector)
     with pytest.raises(MemoryLimitError, match=r"b=2 images of n=100000 .* needs .* Set solver\.max_basis=(\d+)") as error:
         Krylov().init(A, 0)
     fitting = int(re.findall(r"max_basis=(\d+)", str(error.value))[0])
     assert Krylov(max_basis=fitting).vectors(100_000) <= 500 < Krylov(max_basis=fitting + 1).vectors(100_000)
     Krylov(max_basis=fitting).init(A, 0)
-    monkeypatch.setattr(base, "free_memory", lambda device: 50 * vector)
     monkeypatch.setattr(memory, "free_memory", lambda device: 50 * vector)
     with pytest.raises(MemoryLimitError, match=r"smaller images\.size"):
         Krylov().init(A, 0)

@@ -67,7 +67,7 @@ def begin_check(settings: KrylovSettings, state: KrylovImage) -> KrylovImage:
 def continue_check(settings: KrylovSettings, state: KrylovImage) -> KrylovImage:
     """Ask for the next product of the check; once both ends are settled, go back to the search with what was found."""
     assert state.check is not None
-    if extraction_is_due(len(state.check.space), state.n):
+    if _may_be_settled(settings, state, state.check) and extraction_is_due(len(state.check.space), state.n):
         verdicts = _verdicts(settings, state)
         # One space serves both ends, so it grows until the slower one is settled.
         if all(verdict.settled for verdict in verdicts.values()):
@@ -127,6 +127,16 @@ def _margin_from_start(state: KrylovImage, end: End) -> float | None:
     return least_margin(end, rules_out)
 
 
+def _may_be_settled(settings: KrylovSettings, state: KrylovImage, check: Complement) -> bool:
+    """Return whether the check has enough steps for the end that needs more of them."""
+    return not (_top_is_due(settings, state) and _too_few_steps(settings, check))
+
+
+def _too_few_steps(settings: KrylovSettings, check: Complement) -> bool:
+    # A random vector shows the extreme values only after some steps; with poles there has been a restart, and so enough of them.
+    return len(check.space) <= settings.check_multiplicity and not len(check.poles)
+
+
 def _verdicts(settings: KrylovSettings, state: KrylovImage) -> dict[int, Verdict]:
     """Return the verdict on each end that is due."""
     assert state.check is not None
@@ -147,8 +157,7 @@ def _verdict_on_top(settings: KrylovSettings, state: KrylovImage, check: Complem
     end, verdict = _end(settings, state, 1), check.judge(_end(settings, state, 1))
     if check.exhausted or verdict.found:
         return verdict
-    # A random vector shows the extreme values only after some steps; with poles there has been a restart, and so enough of them.
-    if len(check.space) <= settings.check_multiplicity and not len(check.poles):
+    if _too_few_steps(settings, check):
         return Verdict(False)
     if settings.num_top > 1 or verdict.settled:
         return verdict

@@ -93,14 +93,15 @@ class KrylovSpace:
 
     def along_latest(self) -> Self | None:
         """Return the space that waits for the product with what F has added to it last, in a Lanczos process the next vector, or None."""
-        return self._along_new(np.eye(len(self.R))[-1:].sum(0))
+        r = self.R.shape[0]
+        return self._along_new(np.eye(r)[-1] if r else np.empty(0))
 
     def _along_new(self, weights: Array) -> Self | None:
         """Return the space that waits for the product with a combination of the rows R, of any length, given by weights (r,)."""
-        if not np.any(weights):
+        if not weights.any():
             return None
         # One row is the direction itself. Of several, a reflection makes the first of them the direction.
-        R, C = self._reflected(weights) if len(weights) > 1 else (self.R, self.C)
+        R, C = self._reflected(weights) if weights.shape[0] > 1 else (self.R, self.C)
         return changed(self, V=self.V.extend(R[:1]), R=R[1:], C=C[1:], leans_from=_first_of_note(C[0]))
 
     def along(self, t: Tensor) -> Self | None:
@@ -115,7 +116,7 @@ class KrylovSpace:
     def _without(self, t: Tensor) -> Self:
         """Return the space with R orthogonal to a unit row t (n,) as well, and the first row on which F t leans."""
         shares = read(self.R @ t)
-        if not np.any(shares):
+        if not shares.any():
             return changed(self, leans_from=len(self))
         R, C = self._reflected(shares)  # t leans on the first row alone
         leans_from = _first_of_note(C[0])
@@ -144,44 +145,44 @@ class KrylovSpace:
         Raises:
             OperatorError: if the product is not finite.
         """
-        rows, R, columns, aside = self.V.rows, self.R, self.R.T, []
+        rows, R, columns = self.V.rows, self.R, self.R.T
+        d, r, e = rows.shape[0], R.shape[0], self.locked.shape[0]
         # F V = H V + C^T R and F is symmetric: so it is known on which rows F t leans.
-        near, d = rows[self.leans_from :], len(self) + 1
-        first = near @ back
+        near = rows[self.leans_from :]
+        first, aside = near @ back, []
         w = torch.addmv(back, near.T, first, alpha=-1)
-        if len(R):
+        if r:
             aside = [R @ w]
             w.addmv_(columns, aside[0], alpha=-1)
         second = rows @ w
-        if len(R):
+        if r:
             # R as well: a remainder shorter than its part in R would enlarge any error of R, from step to step.
             aside.append(R @ w)
             w.addmv_(columns, aside[1], alpha=-1)
         # Locked rows last, in float64: what rounding leaves of them would grow back to the largest eigenvalues.
         w, coupling = outside(self.locked, w.addmv_(rows.T, second, alpha=-1))
-        numbers = read(torch.cat([second, first, *aside, *coupling, _norm(w), _norm(forward)]))
-        if not np.isfinite(numbers).all():
+        numbers = read(torch.cat([second, *aside, *coupling, first, _norm(w), _norm(forward)]))
+        if not math.isfinite(numbers.sum()):
             raise overflow(back.dtype)
-        h, first, aside, coupling, (norm, stretch) = np.split(numbers, np.cumsum([d, len(near), 2 * len(R), len(self.locked)]))
-        aside, more = aside[: len(R)], aside[len(R) :]
-        removed = max(math.hypot(*h), math.hypot(*coupling), math.hypot(*more))
-        h[d - len(near) :] += first
+        h, aside, more, coupling = numbers[:d], numbers[d : d + r], numbers[d + r : d + 2 * r], numbers[d + 2 * r : d + 2 * r + e]
+        norm, stretch = numbers[-2:].tolist()
+        removed = max(_length(h), _length(coupling), _length(more))
+        h[self.leans_from :] += numbers[d + 2 * r + e : -2]
         aside += more
-        row = self._next_row(w, np.concatenate([h, aside, coupling]), removed, norm)
+        row = self._next_row(w, math.hypot(_length(h), _length(aside), _length(coupling), norm), removed, norm)
         return self._grown(h, stretch**2, aside, coupling, row)
 
-    def _next_row(self, w: Tensor, known: Array, removed: float, norm: float) -> tuple[Tensor, float]:
+    def _next_row(self, w: Tensor, size: float, removed: float, norm: float) -> tuple[Tensor, float]:
         """Return what F adds as a row of unit length, and its length; no row where it is rounding alone.
 
         Further passes over all rows follow while one removes much (Daniel, Gragg, Kaufman and Stewart 1976).
 
         Args:
             w: what is left of F t (n,) after the passes of `expand`, of length `norm`.
-            known: coefficients of what they removed.
+            size: of F t before them.
             removed: length of what the last of them removed.
             norm: of w.
         """
-        size = math.hypot(*known, norm)
         while norm <= removed:
             rows = torch.cat([self.V.rows, self.R])
             again = rows @ w
@@ -196,15 +197,15 @@ class KrylovSpace:
 
     def _grown(self, h: Array, quotient: float, aside: Array, coupling: Array, row: tuple[Tensor, float]) -> Self:
         """Return the space with <V, F t> = h, <t, F t> = quotient, <R, F t> = aside, and a further row of R with its coefficient."""
-        d, (new, length) = len(self), row
-        H, C = np.empty((d + 1, d + 1)), np.zeros((len(self.R) + len(new), d + 1))
+        d, r, (new, length) = len(self), self.R.shape[0], row
+        H, C = np.empty((d + 1, d + 1)), np.zeros((r + new.shape[0], d + 1))
         H[:d, :d] = self.H
         # <A t, A t> for the diagonal: never negative, and more precise than <t, F t> for small values.
         H[d, :], H[:d, d], H[d, d] = h, h[:d], quotient
-        C[: len(self.R), :d], C[: len(self.R), d] = self.C, aside
-        C[len(self.R) :, d] = length
-        R = torch.cat([self.R, new]) if len(self.R) else new
-        return self._of(self.V, H, R, C, np.column_stack([self.coupling, coupling]))
+        C[:r, :d], C[:r, d] = self.C, aside
+        C[r:, d] = length
+        R = torch.cat([self.R, new]) if r else new
+        return self._of(self.V, H, R, C, np.concatenate([self.coupling, coupling[:, None]], axis=1))
 
     def _of(self, V: Basis, H: Array, R: Tensor, C: Array, coupling: Array) -> Self:
         """Return a space that waits for nothing."""
@@ -216,8 +217,8 @@ class KrylovSpace:
         The space must not wait for a product: the row of R that is then its direction is missing in C.
         """
         within = coefficients @ self.H - values[:, None] * coefficients
-        parts = (within, coefficients @ self.C.T, coefficients @ self.coupling.T)
-        return np.sqrt(sum(np.square(part).sum(1) for part in parts))
+        parts = np.concatenate([within, coefficients @ self.C.T, coefficients @ self.coupling.T], axis=1)
+        return np.sqrt(np.einsum("kd,kd->k", parts, parts))
 
     def residual_norm(self, i: int) -> float:
         """Return the residual norm of Ritz pair i, from the end if negative."""
@@ -279,6 +280,11 @@ class KrylovSpace:
 def _norm(vector: Tensor) -> Tensor:
     """Return the norm of a vector, summed in float64, as a tensor (1,) on its device."""
     return torch.linalg.vector_norm(vector, dtype=torch.float64, keepdim=True)
+
+
+def _length(numbers: Array) -> float:
+    """Return the norm of a few numbers."""
+    return math.sqrt(numbers.dot(numbers))
 
 
 def _first_of_note(coefficients: Array) -> int:
