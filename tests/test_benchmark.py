@@ -18,7 +18,7 @@ from tests.warm import commands as warm
 
 pytestmark = [pytest.mark.xdist_group("benchmark")]
 
-METHODS = ["ARPACK", "ARPACK BE", "LOBPCG", "torch.lobpcg"]
+METHODS = ["eigexp, pairs alone", "ARPACK", "ARPACK BE", "LOBPCG", "torch.lobpcg"]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from eigexp.report.style import PALETTE, figure_png, house_style, new_figure
 from scripts.benchmark.relative import relative_lines
 
 Record = dict[str, Any]
-_MARKS = ("s", "D", "^", "v", "<", ">", "P", "X", "p")
+_MARKS = ("D", "^", "v", "<", ">", "P", "X", "p", "d")
 _GREY = "#8a8a8a"
 
 
@@ -85,8 +85,10 @@ def _dots(axes: Axes, cases: list[Record], method: str, position: int, key: str)
 
 
 def _mark(position: int, label: str, hollow: bool = False) -> Line2D:
-    own = position == 0
-    shape, colour, size = ("o", PALETTE[0], 8) if own else (_MARKS[(position - 1) % len(_MARKS)], _GREY, 5)
+    own = label.startswith("eigexp")
+    shape, colour, size = (
+        ("o" if position == 0 else "s", PALETTE[0], 8 - 3 * position) if own else (_MARKS[position % len(_MARKS)], _GREY, 5)
+    )
     mark = Line2D([], [], linestyle="none", marker=shape, markersize=size, color=colour, zorder=4 if own else 3, label=label)
     if hollow:
         mark.set_markerfacecolor("none")

@@ -56,6 +56,14 @@ def test_without_the_check_they_are_missed_and_no_evidence_is_claimed():
     assert pairs.evidence_top == "converged"
 
 
+@pytest.mark.parametrize("steps", [5, 15])
+def test_the_check_for_repeated_values_takes_a_minimum_of_steps(steps):
+    """A random start shows a copy of the largest value only after some steps, so that fewer would say nothing."""
+    A = Problem(200, 200, ((1.0, 0.6, *linear(198, 0.2, 0.01)),)).operator()
+    unchecked, checked = (run(Krylov(k_bottom=0, check_multiplicity=number), A).images[0].steps for number in (0, steps))
+    assert checked == unchecked + steps + 1
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_mirror_symmetric_image_gives_the_exact_top(seed):
     half = coins(24)[..., :12]
