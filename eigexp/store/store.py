@@ -74,7 +74,7 @@ class Store(Folders):
 
     def has(self, id: str) -> bool:
         """Return whether the result is complete, here or in the bucket; from there it is copied."""
-        if os.path.lexists(self.path(id) / RECORD) or self.shards.of(id) is not None:
+        if self.shards.of(id) is not None or self._has_folder(id):
             return True
         return self.remote is not None and self.remote.has(id) and self.remote.pull(self.local, id)
 
@@ -114,15 +114,21 @@ class Store(Folders):
         Raises:
             StoreError: if it does not exist, or its record is damaged.
         """
-        path = self.path(id) / RECORD
+        folder = self.path(id)
+        shard = self.shard_of(id)
+        if shard:
+            return shard.result(id, folder)
         if not self.has(id):
             raise StoreError(f"{self.root} has no complete result {id}. See `eigexp results`, or compute it with `eigexp run`.")
-        shard = self.shard_of(id)
-        return shard.result(id, path.parent) if shard else Result(path.parent, read_record(path))
+        return Result(folder, read_record(folder / RECORD))
 
     def shard_of(self, id: str) -> Shard | None:
         """Return the shard that a result is read from; None where it has a folder."""
-        return None if os.path.lexists(self.path(id) / RECORD) else self.shards.of(id)
+        shard = self.shards.of(id)
+        return None if shard is None or self._has_folder(id) else shard
+
+    def _has_folder(self, id: str) -> bool:
+        return os.path.lexists(f"{self.path_text(id)}/{RECORD}")
 
     def set_result_aside(self, id: str) -> Path:
         """Move a result that failed verification into `<root>/.corrupt`: its folder, or the whole shard. Return the new path.

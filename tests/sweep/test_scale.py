@@ -2,18 +2,21 @@
 
 import os
 import time
+from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 
 import eigexp
 from eigexp.cli.sweep import plan_status
-from eigexp.store import Store, result
+from eigexp.store import Store, result, shard
 from eigexp.store.index import INDEX
 from eigexp.store.seal import sealed
+from eigexp.store.shard import write_shards
 from eigexp.sweep.plan import Plan, PlannedTask
 from tests.store.fakes import write_fake
 
-NUMBER = 10_000
+NUMBER, SHARD = 10_000, 250
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +47,28 @@ def test_a_plan_sees_what_is_done(store, monkeypatch):
     found, seconds = processor_seconds(lambda: plan_status(plan))
     assert [task.state for task in found] == ["done"] * NUMBER
     assert len(set(read)) == len(read) == NUMBER
+    assert seconds <= 2.0
+
+
+@pytest.mark.slow(2)
+def test_a_plan_sees_what_is_done_in_shards(tmp_path, monkeypatch):
+    """A few looks at the file system for each result, and each shard is read once."""
+    original = Store(tmp_path / "original")
+    one = original.read(write_fake(original.root))
+    store, tasks = Store(tmp_path / "shards"), []
+    for first in range(0, NUMBER, SHARD):
+        records = [{**one.record, "id": f"{i:016x}"} for i in range(first, first + SHARD)]
+        rows = [SimpleNamespace(record=r, id=r["id"], arrays=one.arrays, sealed=sealed(r), texts={}) for r in records]
+        write_shards(store.real_shards_folder(), rows)
+        tasks.append(PlannedTask(tuple(row.id for row in rows), ("camera",) * SHARD, "ln", {}))
+    os.utime(store.shards.folder, (0, 0))  # as if they were written long ago
+    looked, read = [], []
+    lstat, read_bytes = os.lstat, shard.read_bytes
+    monkeypatch.setattr(os, "lstat", lambda path, **more: looked.append(path) or lstat(path, **more))
+    monkeypatch.setattr(shard, "read_bytes", lambda path: read.append(path) or read_bytes(path))
+    found, seconds = processor_seconds(lambda: plan_status(Plan(tuple(tasks), store)))
+    assert [(task.state, task.detail) for task in found] == [("done", "")] * (NUMBER // SHARD)
+    assert len(looked) <= 4 * NUMBER and set(Counter(read).values()) <= {1, 2}  # ids, and then records
     assert seconds <= 2.0
 
 
