@@ -60,6 +60,7 @@ def test_a_peer_stops_at_the_cap():
     assert [(run["stopped"], run["note"], run["top"]) for run in peers] == [(True, "stopped at 0 s", {})] * 2
 
 
+@pytest.mark.slow(2)
 def test_plenoptic_is_counted_by_columns_through_its_own_functions(results):
     pytest.importorskip("plenoptic")
     case = run_case(Case.of("lg20"), ["plenoptic"], 2.0, lambda _: None)

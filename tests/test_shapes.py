@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from jaxtyping import TypeCheckError
+from jaxtyping import Float, TypeCheckError
+from torch import Tensor
 
 from eigexp.linalg.orthonormal import orthogonal_to, outside
 from eigexp.linalg.rayleigh_ritz import ritz
@@ -10,6 +11,7 @@ from eigexp.models.filters import gaussian_taps
 from eigexp.noise import GaussianNoise
 from eigexp.operators import DenseOperator
 from eigexp.pairs import RitzPairs
+from tests.shape_checks import checked_once
 
 DOUBLE = torch.float64
 
@@ -41,6 +43,20 @@ def test_the_fields_of_pairs_must_agree():
 def test_right_shapes_pass():
     left, (coefficients,) = outside(torch.ones(3, 4), torch.ones(4))
     assert left.shape == (4,) and coefficients.shape == (3,)
+
+
+def grown(vectors: Float[Tensor, "k n"], by: float) -> Float[Tensor, "k n"]:
+    return torch.cat([vectors, vectors[:1]]) if by < 0 else vectors * by
+
+
+def test_a_result_of_another_shape_is_refused_where_the_arguments_have_passed():
+    checked = checked_once(grown)
+    assert checked(torch.ones(2, 3), 2.0).shape == (2, 3)
+    with pytest.raises(TypeCheckError):
+        checked(torch.ones(2, 3), -1.0)
+    with pytest.raises(TypeCheckError):
+        checked(torch.ones(3), 2.0)
+    assert checked(torch.ones(2, 3), by=2.0).shape == (2, 3)
 
 
 @pytest.mark.usefixtures("unchecked_shapes")

@@ -30,10 +30,12 @@ def test_no_verified_claim_is_false(small):
     assert [claim for claim in small if claim.false] == []
 
 
+@pytest.mark.slow(2)
 def test_most_claims_are_verified(small):
     assert sum(claim.verified for claim in small) >= 0.8 * len(small)
 
 
+@pytest.mark.slow(0.1)
 def test_the_table_has_a_row_for_each_family_and_solver(small):
     lines = tables(small).splitlines()
     names = [line.split(" | ")[0].removeprefix("| ") for line in lines if line.startswith("| ")]
@@ -41,6 +43,7 @@ def test_the_table_has_a_row_for_each_family_and_solver(small):
     assert lines[-1].startswith(f"{sum(c.verified for c in small)} verified claims of {len(small)} in {len(SMALL)} families, ")
 
 
+@pytest.mark.slow(0.1)
 def test_a_row_counts_its_claims(small):
     alone = [claim for claim in small if claim.family == "LN"]
     figures = row([*alone, dataclasses.replace(alone[0], evidence="krylov", excess=0.5, seed=9, products=1e9)])

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from eigexp.store.labels import counted, duration
-from eigexp.sweep.cost import Cost, total
+from eigexp.sweep.cost import Cost, Source, total
 from eigexp.sweep.scheduler import HELD, QUEUED, RUNNING
 from eigexp.sweep.task_status import DONE, ENDED, FAILED, NOT_MET, PARTIAL, STATES, UNKNOWN, TaskStatus
 
@@ -18,6 +18,12 @@ _STYLES = {DONE: "green", RUNNING: "cyan", QUEUED: "cyan", HELD: "yellow", UNKNO
 _COSTS = ("FVPs", "time")
 _MAX_ROWS = 40
 _MAX_CELL = 50  # characters
+_CERTAIN = 1.5  # ratio of the most to the least that a cost may be, up to which one number is shown
+_SOURCES: dict[Source, str] = {
+    "trial": "by a trial with one image",
+    "part of a trial": "by the first seconds of a trial",
+    "formula": "by a formula, without stored results",
+}
 _LOG_WIDTH = 200  # characters, where the output is not a terminal
 
 
@@ -74,12 +80,15 @@ def count_line(tasks: Sequence[TaskStatus]) -> str:
 def cost_line(costs: Sequence[Cost | None]) -> str:
     """Return one line on the cost of tasks, such as "about 150 FVPs, 12 s on one process"; empty for no task."""
     known = [cost for cost in costs if cost]
-    without, unknown = sum(not cost.measured for cost in known), len(costs) - len(known)
     parts = []
     if known:
-        sum_ = total((cost, 1) for cost in known)
-        how = f" ({counted(without, 'task')} by a formula, without stored results)" if without else ""
-        parts.append(f"about {sum_.products:.0f} FVPs, {duration(sum_.seconds)} on one process{how}")
+        products, seconds = _cost_texts(total((cost, 1) for cost in known), about="about ", to=" to ")
+        sources = [cost.source for cost in known]
+        predicted = [f"{counted(n, 'task')} {how}" for source, how in _SOURCES.items() if (n := sources.count(source))]
+        parts.append(
+            f"{products} FVPs, {seconds.removeprefix('about ')} on one process" + (f" ({', '.join(predicted)})" if predicted else "")
+        )
+    unknown = len(costs) - len(known)
     return " and ".join([*parts, *([f"{counted(unknown, 'task')} of unknown cost"] if unknown else [])])
 
 
@@ -96,8 +105,14 @@ def as_json(tasks: Sequence[TaskStatus]) -> str:
     return json.dumps([{"id": t.id, "state": t.state, "detail": t.detail, **t.job} for t in tasks], indent=1, ensure_ascii=False)
 
 
-def _cost_texts(cost: Cost | None) -> tuple[str, str]:
-    return ("?", "?") if cost is None else (f"~{cost.products:.0f}", f"~{duration(cost.seconds)}")
+def _cost_texts(cost: Cost | None, about: str = "~", to: str = "–") -> tuple[str, str]:
+    """Return products and time: one number each, or from the least to the most where that is uncertain."""
+    if cost is None:
+        return "?", "?"
+    if cost.high <= _CERTAIN * cost.low:
+        return f"{about}{cost.products:.0f}", f"{about}{duration(cost.seconds)}"
+    ends = cost.low, cost.high
+    return to.join(f"{cost.products * end:.0f}" for end in ends), to.join(duration(cost.seconds * end) for end in ends)
 
 
 def _cut(text: str) -> str:

@@ -1,7 +1,7 @@
 """What the nodes of a configuration must make, and the objects that they make."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -11,6 +11,9 @@ from eigexp.noise import Noise
 from eigexp.norm import Norm
 from eigexp.solvers.base import Solver
 from eigexp.subspace import PixelSubspace
+
+if TYPE_CHECKING:
+    from eigexp.training.settings import SolveSettings
 
 # Names for what needs Lightning, which takes most of a command's start: a plan that constructs none of it need not import it.
 KINDS: dict[str, Kind] = {
@@ -38,6 +41,20 @@ def build(node: Mapping[str, Any] | None, path: str, **more: Any) -> Any:
         ConfigurationError: if it cannot be made, or is of another kind.
     """
     return construct(node, path, kind=KINDS[path.partition(".")[0]], **more)
+
+
+def solve_settings(config: Mapping[str, Any]) -> "SolveSettings":
+    """Return the settings with which the tasks of a configuration are solved."""
+    from eigexp.training.settings import SolveSettings
+
+    return SolveSettings(
+        build(config["solver"], "solver"),
+        config["linearise"],
+        config.get("certify", "float64"),
+        build(config["noise"], "noise"),
+        build(config["subspace"], "subspace"),
+        config["seed"],
+    )
 
 
 def build_group(nodes: Mapping[str, Any] | None, group: str) -> list[Any]:

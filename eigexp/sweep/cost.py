@@ -1,4 +1,4 @@
-"""Predict what a task costs: from stored results of the same kind, or else by a formula for the default solver."""
+"""Predict what a task costs: from stored results of the same kind, else by a trial, else by a formula for the default solver."""
 
 import math
 import time
@@ -6,40 +6,61 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from eigexp.store import Store
 from eigexp.store.record import canonical_json
+from eigexp.sweep.trial import Trial, try_image
 
 if TYPE_CHECKING:
     from eigexp.experiment.plan_cache import PlanCache
     from eigexp.sweep.plan import PlannedTask
+    from eigexp.training.task import Task
 
 _VARYING = ("image", "weights", "seed")  # two identities that differ only here are of the same kind
 _OTHER_OPERATORS = ("against", "norm")  # keys of an identity whose products cost more than those of the model alone
+_TRIAL_SECONDS, _ALL_TRIALS_SECONDS = 2.0, 20.0  # of wall-clock time: of one trial, and of all that a plan may begin
+_FEWEST_PASSES = 30  # that must fit into a trial: as many as a dozen products take
 _REPEATS = 3  # of a forward pass that is timed, after the first
 _ENOUGH_SECONDS = 2.0  # after which it is not repeated
 # The default solver at k = 1: its tolerance, its most steps, its largest basis, and the products that it usually takes.
 _TOL, _MAX_STEPS, _BASIS, _PRODUCTS = 1e-4, 1000, 300, 46.0
-# Processor time of one thread of an AMD EPYC: once an image, once a product, and that for each vector of the basis; forward passes a
-# product. Fitted to the cases of scripts/costs.py in one process that had computed before.
-_START_SECONDS, _STEP_SECONDS, _BASIS_SECONDS, _PASSES = 0.04, 0.6e-3, 5e-6, 2.5
+# Once an image, and once a step: what a run takes beside its solver. Measured in one process that had computed before, on one thread.
+_START_SECONDS, _STEP_SECONDS = 0.04, 0.3e-3
+# By the formula, of one thread of an AMD EPYC: once a product, and that for each vector of the basis; forward passes a product.
+_PRODUCT_SECONDS, _BASIS_SECONDS, _PASSES = 0.6e-3, 5e-6, 2.5
+_TRIAL_SPREAD = (0.5, 2.0)  # what a trial that did not come to its end may be wrong by, as factors
+_FORMULA_SPREAD = (0.5, 4.0)  # what the formula may be wrong by, as factors; networks without normalisation take the most
+
+Source = Literal["results", "trial", "part of a trial", "formula"]
+_SOURCES: tuple[Source, ...] = ("results", "trial", "part of a trial", "formula")  # the most certain first
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Fisher-vector products, and seconds of one process; `measured` where both come from stored results of the same model and size."""
+    """Fisher-vector products, and seconds of one process.
+
+    Attributes:
+        products: expected.
+        seconds: expected, of wall-clock time on this machine's processor, or of what stored results took on theirs.
+        source: what it is known from.
+        low: factor from what is expected to the least that it may be.
+        high: factor to the most.
+    """
 
     products: float
     seconds: float
-    measured: bool
+    source: Source
+    low: float = 1.0
+    high: float = 1.0
 
 
 class CostEstimates:
     """Costs of tasks by stored results with the same model, layer, noise, subspace and size.
 
     Where the solver is the same too, their median is taken. Where it is the default solver with other settings, their products are scaled
-    by `expected_products`, which says them alone where nothing is stored.
+    by `expected_products`. Where nothing is stored, the solver works on the first image for two seconds, see `trial`. `expected_products`
+    says alone what models cost that are too slow for that.
 
     Args:
         store: of the results.
@@ -48,7 +69,8 @@ class CostEstimates:
     def __init__(self, store: Store):
         self._same: dict[str, list[tuple[float, float]]] = {}
         self._similar: dict[str, list[tuple[float, float]]] = {}
-        self._passes: dict[str, float | None] = {}
+        self._tried: dict[str, Cost | None] = {}
+        self._left = _ALL_TRIALS_SECONDS
         for record in store.records():
             if record["identity"]:
                 self._add(record["identity"], float(record["fisher_vector_products"]), float(record["seconds"]))
@@ -58,10 +80,10 @@ class CostEstimates:
         same, similar = self._same.get(_kind(identity)), self._similar.get(_kind(identity, "solver"))
         usual = expected_products(identity)
         if same:
-            return Cost(*_medians(same), measured=True)
+            return Cost(*_medians(same), "results")
         if similar and usual:
             factor, seconds = _medians(similar)
-            return Cost(usual * factor, usual * factor * seconds, measured=True)
+            return Cost(usual * factor, usual * factor * seconds, "results")
         return None
 
     def of(self, task: "PlannedTask") -> Cost | None:
@@ -83,14 +105,37 @@ class CostEstimates:
             self._similar.setdefault(_kind(identity, "solver"), []).append((products / usual, seconds / products))
 
     def _expected(self, task: "PlannedTask") -> Cost | None:
+        key = _kind(task.identity)
+        if key not in self._tried:
+            try:
+                self._tried[key] = self._try(task)
+            except Exception:  # the task itself will say what is wrong with its model
+                self._tried[key] = None
+        return self._tried[key]
+
+    def _try(self, task: "PlannedTask") -> Cost | None:
+        """Return the cost of the first image by a trial, or by the formula where that would take too long."""
+        from eigexp.experiment.parts import solve_settings
+        from eigexp.experiment.tasks import TaskList
+
+        first = TaskList(task.config, self._cache).among(task.ids[:1])[0]
+        if first.metric is not None:  # a matrix of the second model would have to be computed first
+            return None
+        duration, began = pass_seconds(first), time.perf_counter()
+        if _FEWEST_PASSES * duration <= min(_TRIAL_SECONDS, self._left):
+            trial = try_image(first, solve_settings(task.config), _TRIAL_SECONDS)
+            self._left -= time.perf_counter() - began
+            if trial:
+                return _by_trial(trial)
         products = expected_products(task.identity)
         if products is None or any(key in task.identity for key in _OTHER_OPERATORS):
             return None
-        key = canonical_json([task.identity.get(part) for part in ("model", "layer", "shape", "dtype")])
-        if key not in self._passes:
-            self._passes[key] = pass_seconds(task, self._cache)
-        duration = self._passes[key]
-        return None if duration is None else Cost(products, expected_seconds(products, duration), measured=False)
+        return Cost(products, expected_seconds(products, duration), "formula", *_FORMULA_SPREAD)
+
+
+def _by_trial(trial: Trial) -> Cost:
+    seconds = _START_SECONDS + trial.seconds + _STEP_SECONDS * trial.steps
+    return Cost(trial.products, seconds, "trial") if trial.certain else Cost(trial.products, seconds, "part of a trial", *_TRIAL_SPREAD)
 
 
 def expected_products(identity: Mapping[str, Any]) -> float | None:
@@ -126,34 +171,30 @@ def expected_seconds(products: float, pass_seconds: float) -> float:
 
     Beside the passes a step takes time of its own, which grows with the basis.
     """
-    step = _STEP_SECONDS + _BASIS_SECONDS * min(products, _BASIS)
+    step = _PRODUCT_SECONDS + _BASIS_SECONDS * min(products, _BASIS)
     return _START_SECONDS + products * (step + _PASSES * pass_seconds)
 
 
-def pass_seconds(task: "PlannedTask", cache: "PlanCache") -> float | None:
-    """Return the duration of a forward pass of the task's model at its first image, the least of several; None where it fails."""
+def pass_seconds(task: "Task") -> float:
+    """Return the duration of a forward pass of a task's model at its images, the least of several."""
     import torch
 
-    from eigexp.experiment.tasks import TaskList
-
-    first = TaskList(task.config, cache).among(task.ids[:1])[0]
-    pixels, durations = first.pixels(), []
-    try:
-        with torch.no_grad():
-            while len(durations) <= _REPEATS and sum(durations) < _ENOUGH_SECONDS:
-                began = time.perf_counter()
-                first.model(pixels)
-                durations.append(time.perf_counter() - began)
-    except Exception:  # the task itself will say what is wrong with its model
-        return None
+    pixels, durations = task.pixels(), []
+    with torch.no_grad():
+        while len(durations) <= _REPEATS and sum(durations) < _ENOUGH_SECONDS:
+            began = time.perf_counter()
+            task.model(pixels)
+            durations.append(time.perf_counter() - began)
     return min(durations)
 
 
 def total(costs: Iterable[tuple[Cost, int]]) -> Cost:
-    """Return the sum of costs, each as often as it occurs; measured if all are."""
+    """Return the sum of costs, each as often as it occurs; by the least certain of their sources."""
     costs = list(costs)
     products, seconds = (sum(getattr(cost, name) * count for cost, count in costs) for name in ("products", "seconds"))
-    return Cost(products, seconds, all(cost.measured for cost, _ in costs))
+    # The errors of a formula are common to all its tasks, so they do not cancel.
+    low, high = (sum(getattr(cost, end) * cost.seconds * count for cost, count in costs) / (seconds or 1.0) for end in ("low", "high"))
+    return Cost(products, seconds, max((cost.source for cost, _ in costs), key=_SOURCES.index), low, high)
 
 
 def _kind(identity: Mapping[str, Any], *also: str) -> str:

@@ -9,8 +9,7 @@ from torch import Tensor
 from eigexp.certificates import Precision, check_certificate_memory
 from eigexp.errors import ConfigurationError
 from eigexp.noise import Noise
-from eigexp.operators import Operator, linearise
-from eigexp.operators.precision import converted
+from eigexp.operators import Operator
 from eigexp.pairs import EigenPairs
 from eigexp.solvers.base import Progress, Solver, SolverState
 from eigexp.subspace import PixelSubspace
@@ -144,14 +143,7 @@ class EigenModule(LightningModule):
 
     def linearise_task(self, task: Task, *, method: str) -> Operator:
         """Return the operator of a task, on the module's device and in the images' dtype. Moves the task's model there."""
-        pixels = task.pixels().to(self.device)
-        model = converted(task.model, pixels.dtype, pixels.device)
-        noise, subspace = self.settings.noise, self.settings.subspace
-        if task.group is not None:
-            return task.group(model, pixels, noise, subspace)
-        if task.metric is not None:
-            subspace = task.metric(pixels, noise, subspace)
-        return linearise(model, pixels, method=method, noise=noise, subspace=subspace)  # pyright: ignore[reportArgumentType]
+        return self.settings.operator(task, self.device, method)
 
     def clear_task(self) -> None:
         """Have no task, because an epoch found none to do."""

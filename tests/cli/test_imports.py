@@ -22,7 +22,7 @@ MAY: dict[str, tuple[list[str], set[str]]] = {
     "run --cfg": (["run", *RUN, "--cfg", "job"], {"hydra", "numpy"}),
     "sweep --dry-run": (
         ["sweep", "model=ln,lg", "images.size=16", *COMMON, "--dry-run"],
-        PLAN,
+        {*PLAN, "torchvision", "sympy"},  # for a trial, which makes products
     ),
     "models NAME": (["models", "ln", "images.size=16"], {*PLAN, "torchvision", "sympy"}),  # torchvision traces networks
     "doctor NAME": (["doctor", "model=ln", "images.size=16"], {*PLAN, "sympy"}),

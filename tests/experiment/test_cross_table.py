@@ -94,6 +94,7 @@ def test_off_the_diagonal_it_is_that_of_the_dense_jacobians(several):
         assert np.allclose(table.values, expected, rtol=1e-5, atol=1e-6 * expected.max(0))
 
 
+@pytest.mark.slow(1)
 def test_what_is_stored_is_skipped_and_what_is_missing_made(tmp_path):
     run(config(tmp_path, "model.layer=middle"))
     store = Store(tmp_path)

@@ -47,6 +47,7 @@ def shards(store: Store) -> int:
     return len(list(store.shards))
 
 
+@pytest.mark.slow(2)
 def test_a_run_stores_a_shard_for_each_batch_with_the_numbers_of_folders(store, tmp_path):
     outcome = compute()
     assert outcome.exit_code == 0 and len(outcome.statuses) == COUNT and len(outcome.shards) == 3 and not outcome.folders
@@ -103,6 +104,7 @@ def test_a_damaged_shard_is_computed_again_with_one_warning(store, caplog):
     assert len(list((store.root / ".corrupt").iterdir())) == 2
 
 
+@pytest.mark.slow(2)
 def test_a_task_of_a_sweep_is_a_shard(store):
     plan = make_plan([*WORDS, "store=results", "shards=true"])
     tasks = list(plan)
@@ -135,6 +137,7 @@ def test_shards_that_cannot_be_are_refused_before_anything_is_computed(store, wo
         compute(*words)
 
 
+@pytest.mark.slow(1)
 def test_the_documented_command(store, monkeypatch):
     pytest.importorskip("sklearn")
     (documented,) = [command for command in commands() if "shards=true" in command]
@@ -144,6 +147,7 @@ def test_the_documented_command(store, monkeypatch):
     assert max(record["fisher_vector_products"] for record in store.records()) <= 5 + 3
 
 
+@pytest.mark.slow(3)
 def test_every_command_shows_results_in_shards(store, capsys, monkeypatch):
     assert main(["run", *WORDS, "store=results", "shards=true"]) == 0
     printed = capsys.readouterr()

@@ -74,6 +74,7 @@ def test_torchvision_weights_without_a_network(monkeypatch):
         zoo.torchvision_model("resnet18", "default")
 
 
+@pytest.mark.slow(2)
 def test_timm_weights_without_a_network_fail_at_once(monkeypatch, tmp_path):
     hub = pytest.importorskip("huggingface_hub")
     monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *_args: None)
@@ -86,6 +87,7 @@ def test_timm_weights_without_a_network_fail_at_once(monkeypatch, tmp_path):
         zoo.timm_model("resnet10t", "default")
 
 
+@pytest.mark.slow(0.5)
 @pytest.mark.parametrize(
     ("build", "message"),
     [

@@ -176,6 +176,7 @@ def clock(monkeypatch):
     return now
 
 
+@pytest.mark.slow(2)
 def test_a_lease_excludes_others_and_ends_after_its_holder_s_death(bucket, clock):
     remote = Remote(bucket)
     with remote.lease("task") as mine, remote.lease("task") as other:
@@ -205,6 +206,7 @@ def test_a_living_holder_renews_its_lease(bucket, clock):
             assert mine and not other
 
 
+@pytest.mark.slow(1)
 def test_a_task_of_a_store_at_a_url_is_locked_on_all_machines(bucket, tmp_path, monkeypatch):
     with task_lock(Store(bucket), "ab00000000000002") as mine:
         monkeypatch.setenv("EIGEXP_CACHE", str(tmp_path / "another machine"))
@@ -212,6 +214,7 @@ def test_a_task_of_a_store_at_a_url_is_locked_on_all_machines(bucket, tmp_path, 
             assert mine and not other
 
 
+@pytest.mark.slow(1)
 def test_what_a_bucket_lacks_or_changed_is_refused(bucket, fake, tmp_path):
     remote = Remote(bucket)
     remote.push(Store(fake.folder.parents[1]), fake.id)

@@ -1,11 +1,17 @@
 """What a plan says that a task will cost, against what it takes. Seconds are printed by scripts/costs.py: a test cannot hold them."""
 
+import math
+from types import SimpleNamespace
+
 import pytest
 
 from eigexp.cli.task_tables import cost_line
 from eigexp.experiment import plan_cache
 from eigexp.experiment.networks import build_network
+from eigexp.experiment.parts import solve_settings
 from eigexp.experiment.run import run
+from eigexp.experiment.tasks import TaskList
+from eigexp.sweep import cost, trial
 from eigexp.sweep.cost import Cost, CostEstimates, expected_products, total
 from eigexp.sweep.plan import make_plan
 from scripts import costs
@@ -15,12 +21,74 @@ CASES = [case for case in costs.CASES if not any(word.startswith("images.size=")
 CASES += [["model=lgg", "dtype=float64", "solver.tol=1e-6"], ["model=onoff", "solver.k_bottom=0"]]
 
 
-@pytest.mark.slow(0.4)
+@pytest.mark.slow(0.5)
 @pytest.mark.parametrize("case", CASES, ids=" ".join)
-def test_products_are_within_a_factor_of_two(tmp_path, case):
-    expected, taken = costs.costs([*costs.COMMON, "images.size=32", "figure.draw=false", *case], tmp_path)
-    assert expected and not expected.measured and expected.seconds > 0
-    assert 0.5 <= expected.products / taken.products <= 2, (expected, taken)
+def test_a_trial_that_ends_says_the_products_and_the_formula_half_or_twice_as_many(tmp_path, monkeypatch, case):
+    monkeypatch.setattr(cost, "_TRIAL_SECONDS", math.inf)
+    monkeypatch.setattr(cost, "_ALL_TRIALS_SECONDS", math.inf)
+    words = [*costs.COMMON, "images.size=32", "figure.draw=false", *case]
+    expected, taken = costs.costs(words, tmp_path)
+    assert expected and expected.source == "trial" and expected.seconds > 0
+    assert expected.products == taken.products
+    (task,) = make_plan(words)
+    assert 0.5 <= (expected_products(task.identity) or 0) / taken.products <= 2, taken
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["solver.k=3"], ["solver.bottom_rtol=0.1"], ["solver=davidson", "against=lg", "floor=0.01"]], ids=str
+)
+def test_a_part_of_a_trial_is_extrapolated_to_within_its_range(tmp_path, words):
+    """The whole is known: what is said after a part of its steps is compared with it."""
+    (task,) = make_plan([*costs.COMMON, "images.size=16", "model=onoff", *words, f"store='{tmp_path}'"])
+    settings = solve_settings(task.config)
+    A, solver = settings.operator(TaskList(task.config)[0]), settings.solver
+    state, curve = solver.init(A, 0), []
+    while not solver.done(state):
+        state = solver.step(A, state)
+        curve.append(trial.point(solver.progress(state)[0], 0.01 * (len(curve) + 1), solver, A.shape.n))
+    low, high = cost._TRIAL_SPREAD
+    for share in (0.3, 0.6, 0.9):
+        found = trial.extrapolated(curve[: int(share * len(curve))], solver.num_top)
+        assert found and not found.certain
+        assert low <= curve[-1].products / found.products <= high, (share, curve[-1], found)
+
+
+def curve_of(*excesses, fraction=None):
+    return [trial.Point(i + 1, i + 1.0, 0.5 * (i + 1), excess, fraction) for i, excess in enumerate(excesses)]
+
+
+def test_residuals_that_fall_steadily_are_extrapolated_by_their_line():
+    found = trial.extrapolated(curve_of(*(10 ** (4 - 0.2 * i) for i in range(1, 13))), 1)  # one after 20 steps
+    assert found and found.steps == pytest.approx(20 + 11) and found.products == found.steps
+    assert found.seconds == pytest.approx(0.5 * (found.products + 15))  # with a certificate
+    flat = trial.extrapolated(curve_of(*([50.0] * 12)), 1)
+    assert flat and flat.steps == 12 + 2 * 12 + 11  # no farther than twice what is known
+    assert trial.extrapolated(curve_of(*([50.0] * 12)), 1, most=30).steps == 30
+    assert trial.extrapolated(curve_of(*([50.0] * 7)), 1) is None
+
+
+def test_a_solver_that_knows_what_is_left_is_believed():
+    found = trial.extrapolated(curve_of(*([math.inf] * 10), fraction=0.1), 1)
+    assert found and found.certain and found.products == 100
+
+
+def test_all_trials_together_take_no_longer_than_a_plan_may(tmp_path, monkeypatch):
+    plan = make_plan([*costs.COMMON, "model=ln", "images.size=16,17,18", f"store='{tmp_path}'"])
+    clock = iter(range(10_000))
+    monkeypatch.setattr(cost, "time", SimpleNamespace(perf_counter=lambda: 0.01 * next(clock)))
+    monkeypatch.setattr(cost, "_ALL_TRIALS_SECONDS", 2.01)  # the first spends 0.01 s
+    monkeypatch.setattr(cost, "_FEWEST_PASSES", 200)  # of 0.01 s each
+    estimates = CostEstimates(plan.store)
+    assert [estimates.of(task).source for task in plan] == ["trial", "trial", "formula"]
+
+
+@pytest.mark.slow(1)
+def test_other_solvers_are_tried_too(tmp_path):
+    for words in (["solver=power", "solver.max_steps=30"], ["solver=exact"], ["solver=davidson", "against=lg", "floor=1"]):
+        (task,) = plan = make_plan([*costs.COMMON, "images.size=16", "model=ln", f"store='{tmp_path}'", *words])
+        expected = CostEstimates(plan.store).of(task)
+        run(task.config)
+        assert expected and expected.products == plan.store.read(task.id).record["fisher_vector_products"]
 
 
 def test_a_stored_result_of_the_same_kind_says_more_than_the_formula(tmp_path):
@@ -29,13 +97,11 @@ def test_a_stored_result_of_the_same_kind_says_more_than_the_formula(tmp_path):
     run(first.config)
     record = plan.store.read(first.id).record
     (other,) = make_plan([*words, "images.names=[coins]"])
-    assert CostEstimates(plan.store).of(other) == Cost(record["fisher_vector_products"], record["seconds"], measured=True)
-    (third,) = make_plan([*words, "solver=power"])
-    assert CostEstimates(plan.store).of(third) is None  # of another solver, which no formula knows
+    assert CostEstimates(plan.store).of(other) == Cost(record["fisher_vector_products"], record["seconds"], "results")
     (fourth,) = make_plan([*words, "solver.k=2"])
     more = CostEstimates(plan.store).of(fourth)
     usual = [expected_products(task.identity) for task in (first, fourth)]
-    assert more and more.measured and more.products / record["fisher_vector_products"] == pytest.approx(usual[1] / usual[0])
+    assert more and more.source == "results" and more.products / record["fisher_vector_products"] == pytest.approx(usual[1] / usual[0])
     assert more.seconds / record["seconds"] == pytest.approx(usual[1] / usual[0])
 
 
@@ -44,7 +110,7 @@ def test_a_batch_costs_as_much_as_its_images(tmp_path):
     one, _ = make_plan(words)
     (both,) = plan = make_plan([*words, "images.batch_size=2"])
     single, double = (CostEstimates(plan.store).of(task) for task in (one, both))
-    assert single and double and double.products == 2 * single.products
+    assert single and double and double.products == 2 * single.products and single.source == "trial"
 
 
 def test_a_model_that_fails_has_no_expected_cost(tmp_path):
@@ -53,12 +119,16 @@ def test_a_model_that_fails_has_no_expected_cost(tmp_path):
 
 
 def test_the_line_under_a_plan():
-    measured, by_formula = Cost(100, 90, measured=True), Cost(50, 4, measured=False)
-    assert cost_line([measured, by_formula, None]) == (
-        "about 150 FVPs, 1 min 34 s on one process (1 task by a formula, without stored results) and 1 task of unknown cost"
+    measured, tried, by_formula = Cost(100, 90, "results"), Cost(40, 2, "trial"), Cost(50, 4, "formula", 0.5, 2.0)
+    assert cost_line([measured, tried, None]) == (
+        "about 140 FVPs, 1 min 32 s on one process (1 task by a trial with one image) and 1 task of unknown cost"
+    )
+    assert cost_line([by_formula, by_formula]) == (
+        "50 to 200 FVPs, 4.0 s to 16 s on one process (2 tasks by a formula, without stored results)"
     )
     assert cost_line([None, None]) == "2 tasks of unknown cost" and cost_line([]) == ""
-    assert total([(by_formula, 3)]) == Cost(150, 12, measured=False)
+    assert total([(by_formula, 3)]) == Cost(150, 12, "formula", 0.5, 2.0)
+    assert total([(measured, 1), (Cost(100, 30, "part of a trial", 0.5, 2.0), 1)]) == Cost(200, 120, "part of a trial", 0.875, 1.25)
 
 
 @pytest.mark.parametrize(

@@ -131,5 +131,5 @@ def test_the_cost_of_a_list_is_that_of_its_layers(tmp_path):
     (task,) = plan(tmp_path, "model.layer=[stem,head]", "images.names=[coins]")
     spent = sum(Store(tmp_path).read(id).record["fisher_vector_products"] for id in Store(tmp_path).ids())
     cost = CostEstimates(Store(tmp_path)).of(task)
-    assert cost is not None and (cost.products, cost.measured) == (spent, True)
+    assert cost is not None and (cost.products, cost.source) == (spent, "results")
     assert table_path(Store(tmp_path), task.tables[0]).exists() is False

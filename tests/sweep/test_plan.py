@@ -150,6 +150,7 @@ def calls(function):
     return found
 
 
+@pytest.mark.slow(1)
 def test_a_plan_takes_one_read_an_image_and_work_in_proportion(tmp_path, read):
     """Twice as many images take twice as many calls: nothing is searched for each image in a list of all."""
 

@@ -70,6 +70,7 @@ def test_offline_wandb_has_every_eigenvalue_in_one_run_a_result(tmp_path, monkey
         assert (run.run_id, run.project, run.display_name) == (name, "eigexp", f"network {name} {name}")
 
 
+@pytest.mark.slow(2)
 def test_wandb_sees_every_nth_step(tmp_path):
     fit(WandbRuns(save_dir=tmp_path, mode="offline", every=8), [task("aaa")])
     path = closed(tmp_path, "aaa")
