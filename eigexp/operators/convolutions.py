@@ -33,7 +33,7 @@ class ConstantConvolutions(TorchFunctionMode):
             x, weight, bias, *settings = (*args, *_DEFAULTS[len(args) - 2 :])
             # A weight that is not a leaf may depend on the image; padding may be a word, and an image may come without a batch.
             if weight.is_leaf and not isinstance(settings[1], str) and x.ndim == 4:
-                y = _Convolution.apply(x, weight, (*(_pair(s) for s in settings[:3]), settings[3]))
+                y = _Convolution.apply(x, weight, settings_of(*settings))
                 return y if bias is None else y + bias.view(-1, 1, 1)
         return func(*args, **(kwargs or {}))
 
@@ -44,7 +44,7 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, settings: Settings) -> Tensor:
         ctx.constants = weight, x.shape, settings
-        return _convolved(x, weight, settings)
+        return convolved(x, weight, settings)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
@@ -62,9 +62,15 @@ class _Adjoint(torch.autograd.Function):
         return _Convolution.apply(*gradients, *ctx.constants), None, None, None
 
 
-def _convolved(x: Tensor, weight: Tensor, settings: Settings) -> Tensor:
+def settings_of(stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Settings:
+    """Return the settings of a call of torch.conv2d, each as a pair."""
+    return _pair(stride), _pair(padding), _pair(dilation), groups
+
+
+def convolved(x: Tensor, weight: Tensor, settings: Settings) -> Tensor:
+    """Return the convolution of images (b, c, h, w), without a bias."""
     stride, padding, dilation, groups = settings
-    if not _is_loop(x, x.shape, groups):
+    if not is_loop(x, x.shape, groups):
         return torch.conv2d(x, weight, None, *settings)
     windows = F.unfold(x, _sides(weight), dilation, padding, stride)
     sides = [
@@ -76,14 +82,15 @@ def _convolved(x: Tensor, weight: Tensor, settings: Settings) -> Tensor:
 
 def _adjoint(g: Tensor, weight: Tensor, shape: torch.Size, settings: Settings) -> Tensor:
     stride, padding, dilation, groups = settings
-    if not _is_loop(g, shape, groups):
+    if not is_loop(g, shape, groups):
         like = g.new_empty(1).expand(shape)  # only its shape matters
         return aten.convolution_backward(g, like, weight, None, *settings[:3], False, [0, 0], groups, [True, False, False])[0]
     windows = _by_group(weight, groups).mT @ g.flatten(2).unflatten(1, (groups, -1))
     return F.fold(windows.flatten(1, 2), _sides(shape), _sides(weight), dilation, padding, stride)
 
 
-def _is_loop(t: Tensor, shape: torch.Size, groups: int) -> bool:
+def is_loop(t: Tensor, shape: torch.Size, groups: int) -> bool:
+    """Return whether torch's convolution of images of a shape would be a loop over groups that costs more than one batched product."""
     return groups > 1 and t.dtype == torch.float64 and t.device.type == "cpu" and shape[2:].numel() <= _FEW_PIXELS
 
 
