@@ -5,6 +5,7 @@ The second derivative of a convolution computes the gradient of its weight wheth
 convolution in float64 is a loop over its groups on a CPU; small ones are one batched product here, of the same sums in the same order.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,7 +34,7 @@ class ConstantConvolutions(TorchFunctionMode):
             x, weight, bias, *settings = (*args, *_DEFAULTS[len(args) - 2 :])
             # A weight that is not a leaf may depend on the image; padding may be a word, and an image may come without a batch.
             if weight.is_leaf and not isinstance(settings[1], str) and x.ndim == 4:
-                y = _Convolution.apply(x, weight, settings_of(*settings))
+                y = _Convolution.apply(x, weight, (*(_pair(s) for s in settings[:3]), settings[3]))
                 return y if bias is None else y + bias.view(-1, 1, 1)
         return func(*args, **(kwargs or {}))
 
@@ -44,7 +45,7 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, settings: Settings) -> Tensor:
         ctx.constants = weight, x.shape, settings
-        return convolved(x, weight, settings)
+        return _convolved(x, weight, settings)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
@@ -62,15 +63,20 @@ class _Adjoint(torch.autograd.Function):
         return _Convolution.apply(*gradients, *ctx.constants), None, None, None
 
 
-def settings_of(stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Settings:
-    """Return the settings of a call of torch.conv2d, each as a pair."""
-    return _pair(stride), _pair(padding), _pair(dilation), groups
+def one_product(x: Tensor, weight: Tensor, bias: None, stride: Any, padding: Any, dilation: Any, *others: Any) -> Tensor:
+    """Return what torch.ops.aten.convolution returns of a call that `is_slow`."""
+    return _convolved(x, weight, (_pair(stride), _pair(padding), _pair(dilation), others[-1]))
 
 
-def convolved(x: Tensor, weight: Tensor, settings: Settings) -> Tensor:
-    """Return the convolution of images (b, c, h, w), without a bias."""
+def is_slow(shape: Sequence[int], weight: Any, bias: Any, *settings: Any) -> bool:
+    """Return whether a call of torch.ops.aten.convolution is better computed by `one_product`: images of that shape, and its arguments."""
+    transposed, groups = settings[-3], settings[-1]
+    return isinstance(weight, Tensor) and len(shape) == 4 and bias is None and not transposed and _is_loop(weight, shape, groups)
+
+
+def _convolved(x: Tensor, weight: Tensor, settings: Settings) -> Tensor:
     stride, padding, dilation, groups = settings
-    if not is_loop(x, x.shape, groups):
+    if not _is_loop(x, x.shape, groups):
         return torch.conv2d(x, weight, None, *settings)
     windows = F.unfold(x, _sides(weight), dilation, padding, stride)
     sides = [
@@ -82,16 +88,15 @@ def convolved(x: Tensor, weight: Tensor, settings: Settings) -> Tensor:
 
 def _adjoint(g: Tensor, weight: Tensor, shape: torch.Size, settings: Settings) -> Tensor:
     stride, padding, dilation, groups = settings
-    if not is_loop(g, shape, groups):
+    if not _is_loop(g, shape, groups):
         like = g.new_empty(1).expand(shape)  # only its shape matters
         return aten.convolution_backward(g, like, weight, None, *settings[:3], False, [0, 0], groups, [True, False, False])[0]
     windows = _by_group(weight, groups).mT @ g.flatten(2).unflatten(1, (groups, -1))
     return F.fold(windows.flatten(1, 2), _sides(shape), _sides(weight), dilation, padding, stride)
 
 
-def is_loop(t: Tensor, shape: torch.Size, groups: int) -> bool:
-    """Return whether torch's convolution of images of a shape would be a loop over groups that costs more than one batched product."""
-    return groups > 1 and t.dtype == torch.float64 and t.device.type == "cpu" and shape[2:].numel() <= _FEW_PIXELS
+def _is_loop(t: Tensor, shape: Sequence[int], groups: int) -> bool:
+    return groups > 1 and t.dtype == torch.float64 and t.device.type == "cpu" and math.prod(shape[2:]) <= _FEW_PIXELS
 
 
 def _by_group(weight: Tensor, groups: int) -> Tensor:

@@ -13,8 +13,6 @@ from torch.autograd import forward_ad
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from eigexp.operators.convolutions import convolved, is_loop, settings_of
-
 
 class ConstantLayers(TorchFunctionMode):
     """Differentiate calls whose input alone has a tangent by the rules of this module, within a level of forward mode."""
@@ -41,14 +39,6 @@ def _convolution(convolution: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return rule
 
 
-def _convolution2d(tangent: Tensor, weight: Tensor, bias: Tensor | None = None, *settings: Any, **named: Any) -> Tensor:
-    padding = named.get("padding", settings[1] if len(settings) > 1 else 0)
-    found = settings_of(*settings, **named) if not isinstance(padding, str) else None
-    if found is None or tangent.ndim != 4 or not is_loop(tangent, tangent.shape, found[-1]):
-        return torch.conv2d(tangent, weight, None, *settings, **named)
-    return convolved(tangent, weight, found)
-
-
 def _batch_norm(
     tangent: Tensor,
     mean: Tensor | None,
@@ -68,7 +58,6 @@ def _batch_norm(
 
 
 _RULES: dict[Any, Callable[..., Tensor | None]] = {
-    **{convolution: _convolution(convolution) for convolution in (torch.conv1d, torch.conv3d)},
-    torch.conv2d: _convolution2d,
+    **{convolution: _convolution(convolution) for convolution in (torch.conv1d, torch.conv2d, torch.conv3d)},
     F.batch_norm: _batch_norm,
 }

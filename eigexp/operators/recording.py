@@ -43,7 +43,7 @@ class Reference:
 class Operation:
     """One operation on tangents; its arguments are constants, `Reference`s, or lists of these."""
 
-    function: OpOverload
+    function: Callable[..., Any]
     arguments: tuple[Any, ...]
     keywords: Mapping[str, Any]
     results: tuple[int, ...]
@@ -62,7 +62,7 @@ class Operation:
     @property
     def writes(self) -> bool:
         """Return whether it changes one of its arguments."""
-        return self.function._schema.is_mutable
+        return isinstance(self.function, OpOverload) and self.function._schema.is_mutable
 
     def run(self, values: dict[int, Tensor]) -> None:
         """Read arguments from `values` by number, and store the results there."""

@@ -1,11 +1,12 @@
 """Graph simplification: a recorded derivative with fewer operations, and the same values up to rounding.
 
 Removed: operations that the result does not need, copies, sums with zero, repetitions. Merged: successive factors; one factor per channel
-(batch normalisation in evaluation mode) with the convolution before it; symmetric padding by zeros with the convolution after it.
+(batch normalisation in evaluation mode) with the convolution before it; symmetric padding by zeros with the convolution after it. Replaced:
+grouped convolutions that are a slow loop.
 """
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from eigexp.operators.convolutions import is_slow, one_product
 from eigexp.operators.recording import LinearProgram, Operation, Recording, Reference
 from eigexp.operators.scaling import MULTIPLY
 
@@ -34,7 +36,18 @@ def simplify(recording: Recording) -> LinearProgram:
     # 3. Put neighbours together.
     for merge in (_merge_factors, _merge_padding):
         operations = _merged(operations, output, merge)
-    return LinearProgram(operations, output)
+    return LinearProgram([_without_loop(operation, recording.kinds) for operation in operations], output)
+
+
+def _without_loop(operation: Operation, kinds: Mapping[int, tuple[Any, ...]]) -> Operation:
+    x = operation.arguments[0]
+    if (
+        operation.function is aten.convolution.default
+        and isinstance(x, Reference)
+        and is_slow(kinds[x.number][0], *operation.arguments[1:])
+    ):
+        return replace(operation, function=one_product)
+    return operation
 
 
 def _needed(operations: Sequence[Operation], output: int) -> list[Operation]:
