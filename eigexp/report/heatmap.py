@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from eigexp.report.axes import NARROW
 from eigexp.report.style import house_style, new_figure
-from eigexp.report.words import shortened
+from eigexp.report.words import shortened_apart
 
 _COLOURS = "cividis"  # read by colour-blind eyes, and in grey
 _SIDE, _LEFT, _TOP, _GAP, _BAR = 230, 130, 118, 46, 92
@@ -77,14 +77,14 @@ def heat_svg(heat: HeatMaps) -> str:
     width = _LEFT + len(heat.maps) * (_SIDE + _GAP) + _BAR
     view = {"viewBox": f"0 0 {width} {_TOP + _SIDE + 12}", "role": "img", "aria-label": heat.label, "class": "chart"}
     svg = Element("svg", view)
-    for i, name in enumerate(heat.names):
-        _text(svg, _LEFT - 6, _TOP + (i + 0.5) * cell + 4, shortened(name, 20), "end")
+    for i, name in enumerate(shortened_apart(heat.names, 20)):
+        _text(svg, _LEFT - 6, _TOP + (i + 0.5) * cell + 4, name, "end")
     for at, (title, cells) in enumerate(heat.maps):
         left = _LEFT + at * (_SIDE + _GAP)
         _text(svg, left, 14, title, "start")
         _text(svg, left, 28, f"rows: {heat.down}; columns: {heat.across}", "start")
-        for i, name in enumerate(heat.names):
-            _text(svg, left + (i + 0.5) * cell + 4, _TOP - 6, shortened(name, 14), "start", turn=-60)
+        for i, name in enumerate(shortened_apart(heat.names, 14)):
+            _text(svg, left + (i + 0.5) * cell + 4, _TOP - 6, name, "start", turn=-60)
         for found in cells:
             _svg_cell(svg, found, left, cell)
     _colour_bar(svg, width - _BAR + 8, heat)
@@ -99,7 +99,7 @@ def colours(share: float) -> tuple[str, str]:
 
 
 def _draw_map(axis: Axes, heat: HeatMaps, at: int, *, rows: bool, columns: bool) -> None:
-    names, (title, cells) = [shortened(name, 20) for name in heat.names], heat.maps[at]
+    names, (title, cells) = shortened_apart(heat.names, 20), heat.maps[at]
     shares = np.full((len(names), len(names)), np.nan)
     size = 5.5 if axis.figure.get_figwidth() < NARROW else 7  # pyright: ignore[reportAttributeAccessIssue]
     for cell in cells:

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 
 from eigexp.report.axes import charts_figure
 from eigexp.report.chart import Axis, Chart, Line, Mark, linear_axis, log_axis
-from eigexp.report.separation import MOST_IMAGES, dodge, shown
-from eigexp.report.words import shortened
+from eigexp.report.separation import KEY_LETTERS, MOST_IMAGES, dodge, shown
+from eigexp.report.words import shortened_apart
 from eigexp.store.labels import VERIFIED, eigenvalue_text
 from eigexp.store.rows import Row
 from eigexp.store.selection import Selection
@@ -42,7 +42,9 @@ def profile_figure(selection: Selection, name: str, rows: Sequence[Row], size: t
 def profile_charts(selection: Selection, name: str, rows: Sequence[Row]) -> tuple[Chart, Chart]:
     """Return the two charts of `profile_figure`."""
     layers = list(dict.fromkeys(row["layer"] or "output" for row in rows))
-    names = Axis("layer", -0.5, len(layers) - 0.5, tuple((float(at), shortened(text, 16)) for at, text in enumerate(layers)), names=True)
+    names = Axis(
+        "layer", -0.5, len(layers) - 0.5, tuple((float(at), text) for at, text in enumerate(shortened_apart(layers, 16))), names=True
+    )
     images = [image for image in selection.images if any(selection.labels[row["id"]].image == image for row in rows)]
     title = "   ".join(part for part in (name, selection.settings_in_common) if part)
     at = {row["id"]: _across(selection, row, layers, images) for row in rows}
@@ -50,7 +52,8 @@ def profile_charts(selection: Selection, name: str, rows: Sequence[Row]) -> tupl
     ends = [mark for row in rows for end in ("top", "bottom") if (mark := _sensitivity(selection, row, end, at[row["id"]])) is not None]
     values = [bound for mark in ends for bound in (mark.span or (mark.y / 10,)) + (mark.y,) if bound > 0] or [1.0]
     most = max((mark.span[1] if mark.span else mark.y for mark in separations), default=1.0)
-    keys = tuple((f"m{i}", i, shortened(image, 18)) for i, image in enumerate(selection.images) if image in images)
+    short = shortened_apart(selection.images, KEY_LETTERS)
+    keys = tuple((f"m{i}", i, short[i]) for i, image in enumerate(selection.images) if image in images)
     few = len(selection.images) <= MOST_IMAGES
     above = Chart(
         title=title, label=f"D of the layers of {name}", x=replace(names, label=""), y=linear_axis("D", most, 5, _ROOM),

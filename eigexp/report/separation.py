@@ -13,12 +13,13 @@ from matplotlib.figure import Figure
 
 from eigexp.report.axes import NARROW, chart_figure
 from eigexp.report.chart import Chart, Mark, empty_chart, linear_axis, row_axis
-from eigexp.report.words import shortened
+from eigexp.report.words import shortened_apart
 from eigexp.store.labels import quantity_text
 from eigexp.store.rows import Row
 from eigexp.store.selection import Label, Selection
 
 MOST_IMAGES = 7  # that have a colour and a shape of their own
+KEY_LETTERS = 24  # of an image in the key, if that tells it from the others
 LEGEND = "filled: verified; hollow: not verified; \u2192: at least"
 _ROOM, _NARROW_ROOM = 1.06, 1.15  # times the largest D, for arrows
 _LETTERS, _NARROW_LETTERS = 44, 16  # of a line of a row's name
@@ -122,6 +123,7 @@ def separation_chart(
     most = max(mark.span[1] if mark.span else mark.x for mark in marks)
     used = {mark.shape for mark in marks}
     few = 1 < len(images) <= MOST_IMAGES
+    keys = shortened_apart(images, KEY_LETTERS)
     return Chart(
         title=title,
         label=label,
@@ -132,7 +134,7 @@ def separation_chart(
         means=tuple((float(at), mean) for at, group in enumerate(rows) if len(group.rows) > 1 and (mean := group.mean) is not None),
         notes=tuple((float(at), group.words.replace(", ", "\n") if narrow else group.words) for at, group in enumerate(rows)),
         dividers=tuple(dividers),
-        legend=tuple((f"m{at}", at, shortened(image, 18)) for at, image in enumerate(images) if at in used) if few else (),
+        legend=tuple((f"m{at}", at, key) for at, key in enumerate(keys) if at in used) if few else (),
     )
 
 

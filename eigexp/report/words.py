@@ -1,7 +1,7 @@
 """Texts of figures and pages, in addition to the labels that all packages share (`eigexp.store.labels`)."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from eigexp.store.labels import number, quantity_text
@@ -32,6 +32,20 @@ def shortened(text: str, most: int = 40) -> str:
     """Return text of a limited number of characters, its middle left out."""
     half = (most - 1) // 2
     return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
+
+
+def shortened_apart(texts: Sequence[str], most: int) -> list[str]:
+    """Return texts of a limited number of characters, of which different ones stay different: of the first limit at which that works.
+
+    Names of files and of layers often differ at their ends alone, so their beginnings are left out where leaving out the middle makes
+    them equal.
+    """
+    for length in range(most, max(map(len, texts), default=0)):
+        for head in ((length - 1) // 2, (length - 1) // 4, 0):
+            cut = [text if len(text) <= length else f"{text[:head]}…{text[len(text) - (length - 1 - head) :]}" for text in texts]
+            if len(set(cut)) == len(set(texts)):
+                return cut
+    return list(texts)
 
 
 def wrapped(text: str, width: int) -> str:

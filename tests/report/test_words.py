@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from eigexp.report.words import clipping_words, d_cell, d_words, evidence_words, shortened, wrapped
+from eigexp.report.words import clipping_words, d_cell, d_words, evidence_words, shortened, shortened_apart, wrapped
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,16 @@ def test_evidence():
 def test_long_names_lose_their_middle():
     assert shortened("a" * 30 + "b" * 30, 11) == "aaaaa…bbbbb"
     assert shortened("short") == "short"
+
+
+def test_different_names_stay_different_when_they_are_cut():
+    assert shortened_apart(["short", "a" * 30 + "b" * 30], 11) == ["short", "aaaaa…bbbbb"]
+    layers = ["features.denseblock3.denselayer1.conv2", "features.denseblock3.denselayer2.conv2"]
+    assert shortened_apart(layers, 16) == ["fea…layer1.conv2", "fea…layer2.conv2"]
+    photographs = [f"a_photograph_{i:02d}_from_the_garden" for i in range(12)]
+    cut = shortened_apart(photographs, 18)
+    assert len(set(cut)) == 12 and max(map(len, cut)) < len(photographs[0])
+    assert shortened_apart([], 18) == []
 
 
 def test_names_are_broken_at_their_joints_and_never_within_a_number():
