@@ -41,8 +41,9 @@ def shortened_apart(texts: Sequence[str], most: int) -> list[str]:
     them equal.
     """
     for length in range(most, max(map(len, texts), default=0)):
-        for head in ((length - 1) // 2, (length - 1) // 4, 0):
-            cut = [text if len(text) <= length else f"{text[:head]}…{text[len(text) - (length - 1 - head) :]}" for text in texts]
+        half = (length - 1) // 2
+        for head, tail in ((half, half), (half // 2, length - 1 - half // 2), (0, length - 1)):
+            cut = [text if len(text) <= length else f"{text[:head]}…{text[-tail:]}" for text in texts]
             if len(set(cut)) == len(set(texts)):
                 return cut
     return list(texts)
