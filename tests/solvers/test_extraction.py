@@ -1,5 +1,7 @@
 """Which pairs a space gives: Ritz pairs, and the bottom vectors that F shrinks most."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -182,14 +184,19 @@ def test_a_direction_that_the_space_holds_is_not_new():
     assert len(whole) == 60 and whole.along_latest() is None and whole.along_residual(whole.vectors[0]) is None
 
 
+@cache
+def dense_bottom(n=900):
+    """Eigenvalues, and a matrix (1, n, n) whose squared singular values they are."""
+    values = torch.cat([torch.linspace(1, 0.1, 60, dtype=torch.float64), torch.logspace(-1, -6, n - 60, dtype=torch.float64)])
+    basis = torch.linalg.qr(torch.randn(n, n, generator=torch.Generator().manual_seed(5), dtype=torch.float64)).Q
+    return values, (basis * values.sqrt()).T[None]
+
+
 @pytest.mark.parametrize("k", [1, 3])
 @pytest.mark.parametrize("seed", range(3))
 def test_a_dense_bottom_near_zero_takes_far_fewer_products_than_its_ritz_pairs(k, seed, monkeypatch):
-    n = 900
-    values = torch.cat([torch.linspace(1, 0.1, 60, dtype=torch.float64), torch.logspace(-1, -6, n - 60, dtype=torch.float64)])
-    generator = torch.Generator().manual_seed(5)
-    basis = torch.linalg.qr(torch.randn(n, n, generator=generator, dtype=torch.float64)).Q
-    A, solver = DenseOperator((basis * values.sqrt()).T[None]), Krylov(k=k)
+    values, matrix = dense_bottom()
+    A, solver = DenseOperator(matrix), Krylov(k=k)
     state = run(solver, A, seed)
     (pairs,) = certify(A, solver.pairs(state), solver=solver, state=state)
     assert pairs.status == "converged"
