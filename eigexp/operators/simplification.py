@@ -40,14 +40,10 @@ def simplify(recording: Recording) -> LinearProgram:
 
 
 def _without_loop(operation: Operation, kinds: Mapping[int, tuple[Any, ...]]) -> Operation:
-    x = operation.arguments[0]
-    if (
-        operation.function is aten.convolution.default
-        and isinstance(x, Reference)
-        and is_slow(kinds[x.number][0], *operation.arguments[1:])
-    ):
-        return replace(operation, function=one_product)
-    return operation
+    if operation.function is not aten.convolution.default or not isinstance(operation.arguments[0], Reference):
+        return operation
+    x, *others = operation.arguments
+    return replace(operation, function=one_product) if is_slow(kinds[x.number][0], *others) else operation
 
 
 def _needed(operations: Sequence[Operation], output: int) -> list[Operation]:
