@@ -14,3 +14,4 @@ import os
 # One thread for all: the thread pools of torch and of SciPy's BLAS would compete for the cores, which slows the peers.
 for _pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_pool, "1")
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # as the command does
