@@ -42,7 +42,7 @@ class Cost:
 
     Attributes:
         products: expected.
-        seconds: expected, of wall-clock time on this machine's processor, or of what stored results took on theirs.
+        seconds: expected, on this machine's processor with nothing else to do, or what stored results took on theirs.
         source: what it is known from.
         low: factor from what is expected to the least that it may be.
         high: factor to the most.
@@ -182,9 +182,9 @@ def pass_seconds(task: "Task") -> float:
     pixels, durations = task.pixels(), []
     with torch.no_grad():
         while len(durations) <= _REPEATS and sum(durations) < _ENOUGH_SECONDS:
-            began = time.perf_counter()
+            began = time.thread_time()
             task.model(pixels)
-            durations.append(time.perf_counter() - began)
+            durations.append(time.thread_time() - began)
     return min(durations)
 
 
@@ -194,7 +194,7 @@ def total(costs: Iterable[tuple[Cost, int]]) -> Cost:
     products, seconds = (sum(getattr(cost, name) * count for cost, count in costs) for name in ("products", "seconds"))
     # The errors of a formula are common to all its tasks, so they do not cancel.
     low, high = (sum(getattr(cost, end) * cost.seconds * count for cost, count in costs) / (seconds or 1.0) for end in ("low", "high"))
-    return Cost(products, seconds, max((cost.source for cost, _ in costs), key=_SOURCES.index), low, high)
+    return Cost(products, seconds, _SOURCES[max(_SOURCES.index(cost.source) for cost, _ in costs)], low, high)
 
 
 def _kind(identity: Mapping[str, Any], *also: str) -> str:
