@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import AfterValidator, AllowInfNan, ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
@@ -15,6 +15,7 @@ _WANTED = {
     "dtype": "float32 or float64",
     "certify": "float64 or solver",
     "linearise": "auto, program, double_backward, forward or dense",
+    "cuda_graph": "true or false",
     "floor": "a positive number",
     "store": "the path of a folder",
     "tags": "a list of words",
@@ -79,6 +80,7 @@ class TopLevel(TypedDict):
     dtype: Literal["float32", "float64"]
     certify: Literal["float64", "solver"]
     linearise: Literal["auto", "program", "double_backward", "forward", "dense"]
+    cuda_graph: NotRequired[bool]  # stored configurations of earlier versions have none
     against: Node | None
     floor: Annotated[float, Field(gt=0), AllowInfNan(False)]
     store: Annotated[str, AfterValidator(_path)]

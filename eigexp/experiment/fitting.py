@@ -119,6 +119,7 @@ class Fitting:
         module = EigenModule(
             self.solver,
             linearise=self.config["linearise"],
+            cuda_graph=self.config.get("cuda_graph", False),
             certify=self.config.get("certify", "float64"),
             noise=build(self.config["noise"], "noise"),
             subspace=build(self.config["subspace"], "subspace"),

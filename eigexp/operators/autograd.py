@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from eigexp.operators.jacobian import JacobianOperator, check_graph, columns, no_dependence
+from eigexp.operators.columns import one_by_one
+from eigexp.operators.jacobian import JacobianOperator, check_graph, no_dependence
 
 
 class DoubleBackward(JacobianOperator):
@@ -30,10 +31,10 @@ class DoubleBackward(JacobianOperator):
         # The gradient is a constant, which a map linear in u can only be if J is zero.
         if not self._back.requires_grad:
             return v.new_zeros(v.shape[0], v.shape[1], self.shape.m)
-        return columns(lambda t: torch.autograd.grad(self._back, self._cotangent, t, retain_graph=True)[0], v)
+        return self.columns(lambda t: torch.autograd.grad(self._back, self._cotangent, t, retain_graph=True)[0], v)
 
     def _jacobian_adjoint(self, u: Tensor) -> Tensor:
-        return columns(lambda t: torch.autograd.grad(self._y, self._x, t, retain_graph=True)[0], u)
+        return self.columns(lambda t: torch.autograd.grad(self._y, self._x, t, retain_graph=True)[0], u)
 
 
 class ForwardMode(JacobianOperator):
@@ -49,7 +50,7 @@ class ForwardMode(JacobianOperator):
         return self._y
 
     def _jacobian(self, v: Tensor) -> Tensor:
-        return columns(self._pushforward, v)
+        return one_by_one(self._pushforward, v)  # torch has no rule for batches of dual numbers
 
     def _pushforward(self, tangent: Tensor) -> Tensor:
         with torch.no_grad(), warnings.catch_warnings(), forward_ad.dual_level():
@@ -60,4 +61,4 @@ class ForwardMode(JacobianOperator):
         return torch.zeros_like(self._y) if pushed is None else pushed
 
     def _jacobian_adjoint(self, u: Tensor) -> Tensor:
-        return columns(lambda t: torch.autograd.grad(self._y, self._x, t, retain_graph=True, materialize_grads=True)[0], u)
+        return self.columns(lambda t: torch.autograd.grad(self._y, self._x, t, retain_graph=True, materialize_grads=True)[0], u)

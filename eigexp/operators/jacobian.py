@@ -14,6 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from eigexp.errors import ModelError
 from eigexp.noise import Noise
 from eigexp.operators.base import Operator, OperatorShape
+from eigexp.operators.columns import Columns
 from eigexp.operators.outputs import output_tensors
 from eigexp.operators.together import Together
 from eigexp.subspace import PixelSubspace
@@ -79,6 +80,7 @@ class JacobianOperator(Operator):
     def __init__(self, point: LinearisationPoint):
         self.point = point
         self.dtype, self.device = point.images.dtype, point.images.device
+        self.columns = Columns(self.device)
         self.response = self._prepare().detach()
         _check_response(self.response)
         b, m = self.response.shape
@@ -166,13 +168,6 @@ class JacobianOperator(Operator):
                 self._selected.pop(next(iter(self._selected)))
             self._selected[images] = type(self)(self.point.of(images))
         return self._selected[images]
-
-
-def columns(product: Callable[[Tensor], Tensor], block: Tensor) -> Tensor:
-    """Return `product` of each of the k vectors of a block (b, k, ...), one at a time, so that results do not depend on the block size."""
-    if block.shape[1] == 1:
-        return product(block[:, 0].contiguous())[:, None]
-    return torch.stack([product(block[:, j].contiguous()) for j in range(block.shape[1])], dim=1)
 
 
 def check_graph(y: Tensor) -> None:

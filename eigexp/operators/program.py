@@ -12,7 +12,7 @@ from torch import Tensor
 from eigexp.errors import OperatorError
 from eigexp.operators.autograd import DoubleBackward
 from eigexp.operators.function_check import check_function
-from eigexp.operators.jacobian import JacobianOperator, LinearisationPoint, check_graph, columns, no_dependence
+from eigexp.operators.jacobian import JacobianOperator, LinearisationPoint, check_graph, no_dependence
 from eigexp.operators.probe import allowed, check_adjoint, probe, tested
 from eigexp.operators.recording import record
 from eigexp.operators.simplification import simplify
@@ -44,10 +44,8 @@ class LinearisedProgram(JacobianOperator):
         recording = record(self.point.response, self.point.images)
         self.program = simplify(recording)
         v = probe(len(response), self.point.dimension, 0, self.point.images)
-        with torch.enable_grad():
-            # The program is linear: its graph at v is the same as anywhere, so that one graph gives every J^T u.
-            self._tangent = self.to_pixels(v)[:, 0].unflatten(-1, self.point.image_shape).clone().requires_grad_()
-            self._value = self.program(self._tangent)
+        self._tangent = self.to_pixels(v)[:, 0].unflatten(-1, self.point.image_shape)
+        self.renew_graph()
         check_graph(self._value)
         back = self._pullback(cotangent)
         # Two passes over the same images: a model that is random gives two responses.
@@ -57,6 +55,13 @@ class LinearisedProgram(JacobianOperator):
         self._compare("A^T u differs from the model's own backward pass", back, expected)
         self._probed = v, cotangent, self._value.detach(), back
         return response
+
+    def renew_graph(self) -> None:
+        """Make the graph of J^T u anew, on the current stream of a GPU: a backward pass runs on the stream that has made its graph."""
+        with torch.enable_grad():
+            # The program is linear: its graph at one vector is the same as anywhere, so that one graph gives every J^T u.
+            self._tangent = self._tangent.detach().clone().requires_grad_()
+            self._value = self.program(self._tangent)
 
     def _backward_pass(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return the response, a random vector u like it, and J^T u by the model's own backward pass."""
@@ -82,10 +87,10 @@ class LinearisedProgram(JacobianOperator):
 
     def _jacobian(self, v: Tensor) -> Tensor:
         with torch.no_grad():
-            return columns(self.program, v)
+            return self.columns(self.program, v)
 
     def _jacobian_adjoint(self, u: Tensor) -> Tensor:
-        return columns(self._pullback, u)
+        return self.columns(self._pullback, u)
 
     def _pullback(self, u: Tensor) -> Tensor:
         self.program.check_constants()

@@ -101,6 +101,11 @@ class LinearProgram:
                 values.pop(number, None)
         return values[self.output]
 
+    @property
+    def constants(self) -> list[Tensor]:
+        """Return every tensor that is part of the program."""
+        return [a for operation in self.operations for a in leaves(operation.arguments, operation.keywords) if isinstance(a, Tensor)]
+
     def check_constants(self) -> None:
         """Refuse products after the model has overwritten a tensor that the program reads, as a buffer set in each forward pass is.
 

@@ -38,6 +38,7 @@ class EigenModule(LightningModule):
         noise: response noise; None for unit Gaussian noise.
         subspace: pixel subspace; None for all pixels.
         seed: of the solver's first vectors, the same for every image.
+        cuda_graph: capture products as a CUDA graph and replay it, on a GPU and where that works, see `eigexp.operators.replay`.
 
     Attributes:
         settings: of the tasks that begin from now on; may be replaced between two tasks.
@@ -55,11 +56,12 @@ class EigenModule(LightningModule):
         noise: Noise | None = None,
         subspace: PixelSubspace | None = None,
         seed: int = 0,
+        cuda_graph: bool = False,
     ):
         super().__init__()
         self.automatic_optimization = False  # there is no loss: Lightning must not call backward
         # One plain object, which nn.Module does not search: tensors of a noise or subspace are settings, not weights.
-        self.settings = SolveSettings(solver, linearise, certify, noise, subspace, seed)
+        self.settings = SolveSettings(solver, linearise, certify, noise, subspace, seed, cuda_graph)
         self.on_failure: Callable[[Task, Exception], None] | None = None
         self._current: TaskState | None = None
         self._restored: dict[str, Any] | None = None  # entry of a checkpoint, until its task begins
@@ -128,6 +130,7 @@ class EigenModule(LightningModule):
             saved = None  # the task of the checkpoint is complete, and this is the next one
         if saved is not None:
             check_fingerprint(saved["fingerprint"], self._fingerprint(task))
+        self._current = None  # the vectors and the operator of the task before would be in memory beside this one's
         with full_precision(self.device):
             # A resumed task keeps the method that "auto" chose: another would change the last digits.
             operator = self._operator(task, saved["method"] if saved else self.settings.linearise)

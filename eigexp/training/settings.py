@@ -9,6 +9,7 @@ from eigexp.certificates import Precision, check_precision
 from eigexp.noise import Noise
 from eigexp.operators import Operator, linearise
 from eigexp.operators.precision import converted
+from eigexp.operators.replay import replayed
 from eigexp.solvers.base import Solver
 from eigexp.subspace import PixelSubspace
 
@@ -32,6 +33,7 @@ class SolveSettings:
     noise: Noise | None = None
     subspace: PixelSubspace | None = None
     seed: int = 0
+    cuda_graph: bool = False
 
     def __post_init__(self) -> None:
         check_precision(self.certify)
@@ -50,4 +52,5 @@ class SolveSettings:
             return task.group(model, pixels, self.noise, subspace)
         if task.metric is not None:
             subspace = task.metric(pixels, self.noise, subspace)
-        return linearise(model, pixels, method=method or self.linearise, noise=self.noise, subspace=subspace)  # pyright: ignore[reportArgumentType]
+        A = linearise(model, pixels, method=method or self.linearise, noise=self.noise, subspace=subspace)  # pyright: ignore[reportArgumentType]
+        return replayed(A) if self.cuda_graph else A

@@ -1,3 +1,5 @@
+import weakref
+
 import pytest
 import torch
 
@@ -199,3 +201,28 @@ def test_a_task_without_ids_or_with_unequal_images_is_refused():
 def test_a_module_without_a_task_says_what_to_do():
     with pytest.raises(ConfigurationError, match=r"trainer\.fit"):
         module().eigenpairs()
+
+
+def test_a_task_before_leaves_no_memory_to_the_next():
+    held, operators = [], []
+
+    class Watched(ToyModule):
+        def linearise_task(self, task, *, method):
+            held.append([operator() is not None for operator in operators])
+            A = super().linearise_task(task, method=method)
+            operators.append(weakref.ref(A))
+            return A
+
+    work = Watched(Power())
+    for name in "abc":
+        work.begin(task(name))
+    assert held == [[], [False], [False, False]]
+
+
+def test_a_setting_asks_for_graphs_of_products(monkeypatch):
+    captured = []
+    monkeypatch.setattr("eigexp.training.settings.replayed", lambda A: captured.append(A) or A)
+    for cuda_graph in (False, True):
+        work = ToyModule(Power(), cuda_graph=cuda_graph)
+        work.begin(task("a"))
+    assert captured == [work.operator]
