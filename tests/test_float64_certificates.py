@@ -7,7 +7,9 @@ from torch.nn import functional as F
 
 from eigexp.certificates import certify, check_certificate_memory, check_precision
 from eigexp.errors import ConfigurationError, MemoryLimitError
-from eigexp.operators import CountedOperator, DenseOperator, dense_matrix, linearise
+from eigexp.models import OnOff
+from eigexp.operators import CountedOperator, DenseOperator, dense_matrix, float64, linearise
+from eigexp.operators.autograd import Uncached
 from eigexp.pairs import RitzPairs
 from eigexp.solvers.krylov import Krylov
 from tests.solvers.photographs import FRONT_ENDS, coins
@@ -365,3 +367,42 @@ def test_kinks_and_curvature_get_none(name, picture):
     torch.manual_seed(0)
     pairs = run(network(*HONEST[name]()), image)
     assert not any("autograd" in note for note in pairs.notes)
+
+
+@pytest.mark.parametrize("make", [instance_norm, OnOff])
+def test_a_large_image_is_certified_without_a_graph_that_lasts(make, monkeypatch):
+    picture = colours(0.3, 32) if make is instance_norm else coins(32)
+    usual, made, methods = run(make(), picture), Uncached._prepare, []
+    monkeypatch.setattr(float64, "_LARGE", 0)
+    monkeypatch.setattr(Uncached, "_prepare", lambda A: methods.append(A) or made(A))
+    lean = run(make(), picture)
+    assert len(methods) == 1
+    assert not [name for name, t in vars(methods[0]).items() if isinstance(t, Tensor) and t.requires_grad]
+    assert lean.evidence == usual.evidence
+    torch.testing.assert_close(lean.eigenvalues, usual.eigenvalues, rtol=1e-10, atol=1e-14)
+    torch.testing.assert_close(lean.residuals, usual.residuals, rtol=1e-6, atol=1e-14)
+
+
+def test_a_model_without_forward_mode_is_certified_by_double_backward(monkeypatch):
+    class Square(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx, *gradients):
+            return 2 * ctx.saved_tensors[0] * gradients[0]
+
+    monkeypatch.setattr(float64, "_LARGE", 0)
+    found = run(lambda x: torch.cat([Square.apply(x).flatten(1), x.flatten(1).roll(1, 1)], dim=1), coins(16))
+    assert not any("certified in" in note for note in found.notes)
+
+
+def test_memory_for_a_certificate_is_estimated_once(monkeypatch):
+    passes, A = [], linearise(OnOff(), coins(16))
+    estimate = float64._estimate
+    monkeypatch.setattr(float64, "_estimate", lambda point: passes.append(point) or estimate(point))
+    check_certificate_memory(A, "float64")
+    check_certificate_memory(CountedOperator(A), "float64")
+    assert len(passes) == 1

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import singledispatch
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.fx import GraphModule
 
 from eigexp.errors import EigexpError, OperatorError
-from eigexp.operators.autograd import DoubleBackward
+from eigexp.operators.autograd import DoubleBackward, Uncached
 from eigexp.operators.base import Operator
 from eigexp.operators.convolutions import ConstantConvolutions
 from eigexp.operators.counted import CountedOperator
@@ -23,10 +24,13 @@ from eigexp.operators.jacobian import JacobianOperator, LinearisationPoint
 from eigexp.operators.precision import converted
 from eigexp.operators.program import LinearisedProgram
 from eigexp.operators.wrapped import WrappedOperator
+from eigexp.system.memory import return_free_memory
 
 log = logging.getLogger(__name__)
 
 _GRAPH = 5  # bytes in float64, double backward, per byte of a float32 forward pass: 2.5 to 3.7 on four networks, and what works on it
+_LARGE = 2 * 2**30  # bytes that double backward may take; what would take more is computed with less memory, and more slowly
+_ESTIMATES: WeakKeyDictionary[JacobianOperator, int] = WeakKeyDictionary()  # a run asks before it solves and when it certifies
 _FEW_PRODUCTS = 16  # up to as many, recording a program costs more than it saves
 
 
@@ -120,6 +124,9 @@ def _cheapest(source: JacobianOperator, vectors: int) -> type[JacobianOperator]:
         return ExplicitJacobian
     if vectors > _FEW_PRODUCTS:
         return LinearisedProgram
+    if float64_bytes(source) > _LARGE:
+        return_free_memory()
+        return Uncached
     model = source.point.model
     has_kernels = isinstance(model, nn.Module) and any(p.ndim == 4 for p in model.parameters())
     return _QuickDoubleBackward if has_kernels else DoubleBackward
@@ -154,7 +161,13 @@ def _(A: JacobianOperator) -> int:
     """Return the size of a copy of the model and of a graph for double backward: measured in float32 by what one forward pass saves."""
     if A.dtype == torch.float64:
         return 0
-    model = A.point.model
+    if A not in _ESTIMATES:
+        _ESTIMATES[A] = _estimate(A.point)
+    return _ESTIMATES[A]
+
+
+def _estimate(point: LinearisationPoint) -> int:
+    model = point.model
     weights = {t.untyped_storage()._cdata: t for t in (*model.parameters(), *model.buffers())} if isinstance(model, nn.Module) else {}
     saved: dict[int, int] = {}
 
@@ -166,7 +179,7 @@ def _(A: JacobianOperator) -> int:
         return t
 
     with saved_tensors_hooks(note, lambda t: t), torch.enable_grad():
-        point = A.point.of([0])
+        point = point.of([0])
         point.response(point.images.clone().requires_grad_())
     return sum(8 * t.numel() for t in weights.values()) + _GRAPH * sum(saved.values())
 

@@ -1,5 +1,6 @@
 """Free memory, and the check that a computation fits into it."""
 
+import ctypes
 import os
 import re
 from collections.abc import Callable
@@ -57,6 +58,13 @@ def check_memory(needed: int, device: torch.device, what: str, hint: str | Calla
     if needed > free:
         hint = hint if isinstance(hint, str) else hint(free)
         raise MemoryLimitError(f"{what} needs {needed / 2**30:.1f} GiB, but {free / 2**30:.1f} GiB are free on {device}. {hint}")
+
+
+def return_free_memory() -> None:
+    """Return freed memory of the C library's heap to the system, where the library can: glibc keeps it for itself after large models."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)
 
 
 def _free_on_gpu(device: torch.device) -> int:
