@@ -11,6 +11,7 @@ from scripts.benchmark.measure import machine, run_case
 from scripts.benchmark.present import figure, markdown
 from scripts.benchmark.relative import CASES as RELATIVE
 from scripts.benchmark.relative import relative_bottom
+from scripts.gpu import main as estimate
 from scripts.scale import measure
 from tests.docs.documented import arguments, commands
 from tests.sweep.sweeps import environment
@@ -180,3 +181,14 @@ def test_as_the_page_says(command, tmp_path):
     assert "LG, 16²" in done.stdout
     for path in (argument for argument in arguments(command) if argument.startswith("outputs/")):
         assert (tmp_path / path).stat().st_size > 500
+
+
+def test_kernels_and_bytes_of_a_product_are_counted(capsys):
+    assert "python -m scripts.gpu" in commands()
+    estimate(["onoff32"])
+    header, row = (line.split(" | ") for line in capsys.readouterr().out.splitlines()[1::2])
+    found = dict(zip((cell.strip("| ") for cell in header), (cell.strip("| ") for cell in row), strict=True))
+    assert found["case"] == "OnOff, 32²"
+    # Two stages of two sides, there and back, are eight products of matrices.
+    assert 8 <= int(found["kernels"]) < 100
+    assert int(found["launches, µs"]) == 5 * int(found["kernels"])

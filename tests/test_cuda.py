@@ -1,14 +1,21 @@
-"""On a GPU, where there is one: the numbers of the CPU, few waits, and products that can be captured as a graph."""
+"""On a GPU, where there is one: the numbers of the CPU, few waits, products as CUDA graphs and in batches, memory that is given back."""
 
+import logging
 import warnings
 
 import pytest
 import torch
 
 from eigexp import certify, linearise
+from eigexp.images import Image
 from eigexp.models import LinearNonlinear, OnOff
+from eigexp.operators.replay import ReplayedProgram, _capturing_stream, captured, replayed
 from eigexp.solvers.krylov import Krylov
+from eigexp.sweep.process import free_memory
+from eigexp.sweep.worker import _run_within_memory
+from eigexp.training import EigenModule, Task
 from eigexp.training.precision import full_precision
+from tests.operators.test_columns import MODELS, images
 from tests.solvers.photographs import coins
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -61,16 +68,152 @@ def test_a_step_waits_once():
     assert sum(waits) <= 1.5 * len(waits)
 
 
-def test_products_can_be_captured_as_a_graph():
-    stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
-    with torch.cuda.stream(stream):  # a backward pass runs on the stream that made its graph
-        A = linearise(OnOff().cuda(), coins(32).cuda(), method="program")
-        v = torch.zeros(1, 1, A.shape.n, device="cuda")
-        for _ in range(3):
-            A.fisher(v)
-    torch.cuda.synchronize()
-    with torch.cuda.graph(graph, stream=stream):
-        found = A.fisher(v)
-    v.copy_(torch.randn(v.shape, generator=torch.Generator().manual_seed(0)))
-    graph.replay()
-    torch.testing.assert_close(found, A.fisher(v), rtol=1e-5, atol=1e-5 * float(found.abs().max()))
+def small(method="auto", dtype=torch.float32):
+    return linearise(OnOff().to("cuda", dtype), coins(32).to("cuda", dtype), method=method)
+
+
+def draw(*shape):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0)).cuda()
+
+
+def close(found, expected):
+    return torch.linalg.vector_norm(found - expected) <= 1e-5 * torch.linalg.vector_norm(expected)
+
+
+def test_convolutions_keep_all_bits():
+    x, w = draw(1, 64, 32, 32), draw(64, 64, 3, 3)
+    with full_precision(x.device):
+        found = torch.conv2d(x, w)
+    exact = torch.conv2d(x.double(), w.double())
+    assert float((found - exact).abs().max()) < 1e-5 * float(exact.abs().max())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_replays_are_the_products(name):
+    model, channels = MODELS[name]
+    with full_precision(torch.device("cuda")):
+        A = linearise(model().cuda(), images(channels).cuda(), method="program")
+        G = replayed(A)
+        assert isinstance(G, ReplayedProgram)  # else the log says why the capture failed
+        v, u = draw(1, 1, A.shape.n), draw(1, 1, A.shape.m)
+        first = G.apply(v)
+        assert close(G.apply(-v), -A.apply(v))
+        assert close(first, A.apply(v))
+        assert close(G.adjoint(u), A.adjoint(u))
+        assert close(G.fisher(v), A.fisher(v))
+
+
+def test_a_solve_by_graphs_is_that_without(caplog):
+    found = []
+    for cuda_graph in (False, True):
+        module = EigenModule(Krylov(), cuda_graph=cuda_graph)
+        module.to("cuda")
+        module.begin(Task((Image("a", coins(32)[0]),), OnOff(), ("a",)))
+        while not module.done:
+            module._current.state, module._current.progress = module._current.next_step()
+        (pairs,) = module.eigenpairs()
+        found.append((pairs.eigenvalues, pairs.evidence))
+        assert isinstance(module.operator, ReplayedProgram) == cuda_graph
+    torch.testing.assert_close(found[1][0], found[0][0], rtol=1e-6, atol=0)
+    assert found[0][1] == found[1][1]
+    assert "cuda_graph=true has no effect" not in caplog.text
+
+
+def test_all_captures_use_one_stream():
+    _capturing_stream.cache_clear()
+    kept = [captured(small("program")) for _ in range(3)]
+    assert all(isinstance(G, ReplayedProgram) for G in kept)
+    assert _capturing_stream.cache_info().currsize == 1
+
+
+def test_graphs_leave_no_memory():
+    captured(small("program"))  # libraries take their workspaces
+    free_memory()
+    before = torch.cuda.memory_reserved()
+    for _ in range(3):
+        assert isinstance(captured(small("program")), ReplayedProgram)
+    free_memory()
+    assert torch.cuda.memory_reserved() <= before
+
+
+def test_where_a_capture_fails_products_go_on(caplog):
+    A = small("program")
+    v, run = draw(1, 1, A.shape.n), type(A.program).__call__
+    expected = A.fisher(v)
+
+    class Waiting(type(A.program)):
+        def __call__(self, tangent):
+            return run(self, tangent) * float(tangent.detach().norm()) / float(tangent.detach().norm())
+
+    A.program.__class__ = Waiting
+    assert captured(A) is A
+    assert "cuda_graph=true has no effect" in caplog.text
+    assert torch.cuda.current_stream() == torch.cuda.default_stream()
+    assert close(A.fisher(v), expected)
+    assert isinstance(captured(small("program")), ReplayedProgram)  # the next capture is not affected
+
+
+@pytest.mark.parametrize("method", ["program", "double_backward"])
+def test_the_vectors_of_a_block_are_multiplied_at_once(method):
+    A = small(method)
+    v, u = draw(1, 20, A.shape.n), draw(1, 20, A.shape.m)
+    with full_precision(A.device):
+        forward, back = A.apply(v), A.adjoint(u)
+        assert A.columns.at_once > 1
+        A.columns.at_once = 1
+        assert close(forward, A.apply(v))
+        assert close(back, A.adjoint(u))
+
+
+def test_where_memory_runs_out_fewer_vectors_are_multiplied_at_once(caplog):
+    caplog.set_level(logging.INFO)
+    A = linearise(OnOff().cuda(), coins(256).cuda(), method="program")
+    v = draw(1, 64, A.shape.n)
+    expected = A.apply(v)
+    torch.cuda.empty_cache()
+    limit = torch.cuda.memory_allocated() + 300 * 2**20
+    torch.cuda.set_per_process_memory_fraction(limit / torch.cuda.get_device_properties(0).total_memory)
+    try:
+        A.columns.at_once = 64
+        found = A.apply(v)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert "memory ran out in products of 64 vectors at once" in caplog.text
+    assert close(found, expected)
+
+
+def test_a_batch_too_large_is_halved_and_goes_on():
+    tried = []
+
+    def run(config, ids, cache):
+        tried.append(config["images"]["batch_size"])
+        if tried[-1] > 2:
+            torch.empty(2**50, device="cuda")
+        return "done"
+
+    assert _run_within_memory({"images": {"batch_size": 8}}, list("abcdefgh"), run, None) == "done"
+    assert tried == [8, 4, 2]
+
+
+def test_tasks_leave_no_memory_to_the_next():
+    module, taken = EigenModule(Krylov()), []
+    module.to("cuda")
+    for name in "abc":
+        module.begin(Task((Image(name, coins(64)[0]),), OnOff(), (name,)))
+        taken.append(torch.cuda.memory_allocated())
+        torch.cuda.reset_peak_memory_stats()
+    assert taken[2] <= taken[1]
+
+
+def test_certificates_are_computed_in_float64_on_the_gpu():
+    devices = set()
+
+    class Seen(OnOff):
+        def forward(self, x):
+            devices.add((x.device.type, x.dtype))
+            return super().forward(x)
+
+    (pairs,) = solved("cuda", torch.float32, Seen)
+    assert ("cuda", torch.float64) in devices
+    assert pairs.verified
+    assert not any("certified in" in note for note in pairs.notes)

@@ -57,7 +57,7 @@ class LinearisedProgram(JacobianOperator):
         return response
 
     def renew_graph(self) -> None:
-        """Make the graph of J^T u anew, on the current stream of a GPU: a backward pass runs on the stream that has made its graph."""
+        """Make the graph of J^T u again, on the current stream of a GPU: a backward pass runs on the stream that has made its graph."""
         with torch.enable_grad():
             # The program is linear: its graph at one vector is the same as anywhere, so that one graph gives every J^T u.
             self._tangent = self._tangent.detach().clone().requires_grad_()

@@ -76,6 +76,8 @@ HOW: dict[str, Run | Script | Install | Elsewhere] = {
     "python -m pytest tests/solvers/test_contract.py -k krylov": Shell(
         "python -m pytest tests/solvers/test_contract.py -k krylov --collect-only"
     ),
+    "python -m pytest -n 0 -rA tests/test_cuda.py": Shell("python -m pytest -n 0 tests/test_cuda.py --collect-only"),
+    "python -m scripts.gpu": Elsewhere("tests/test_benchmark.py"),
     "python -m pytest tests/test_architecture.py tests/test_quality.py": Shell(
         "python -m pytest tests/test_architecture.py tests/test_quality.py --collect-only"
     ),

@@ -24,8 +24,7 @@ def resnet():
 
 def transformer():
     torch.manual_seed(0)
-    layer = nn.TransformerEncoderLayer(32, 4, 64, batch_first=True).eval()
-    return lambda x: layer(x.flatten(1).unflatten(1, (-1, 32)))
+    return nn.Sequential(nn.Flatten(), nn.Unflatten(1, (-1, 32)), nn.TransformerEncoderLayer(32, 4, 64, batch_first=True)).eval()
 
 
 MODELS = {
