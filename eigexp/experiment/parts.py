@@ -54,6 +54,7 @@ def solve_settings(config: Mapping[str, Any]) -> "SolveSettings":
         build(config["noise"], "noise"),
         build(config["subspace"], "subspace"),
         config["seed"],
+        config.get("cuda_graph", False),
     )
 
 

@@ -12,7 +12,7 @@ from lightning.pytorch import Trainer
 
 from eigexp.errors import CheckpointError
 from eigexp.experiment.cross_table import complete_tables
-from eigexp.experiment.parts import build
+from eigexp.experiment.parts import solve_settings
 from eigexp.experiment.plan_cache import PlanCache
 from eigexp.experiment.tasks import TaskList
 from eigexp.experiment.writer import StoreWriter
@@ -24,7 +24,6 @@ from eigexp.sweep.task_files import write_tasks
 from eigexp.training import EigenModule, Task, TaskData
 from eigexp.training.callbacks import ResultWriter, TaskCallback
 from eigexp.training.data import TaskSteps
-from eigexp.training.settings import SolveSettings
 
 log = logging.getLogger(__name__)
 _PAUSE = 0.2  # seconds before tasks that other processes have locked are tried again
@@ -62,7 +61,7 @@ class Sweep(TaskCallback):
 
     def module(self) -> EigenModule:
         """Return a module with the settings of the first task; any other EigenModule works as well."""
-        return EigenModule(**_settings(self.data.planned[0]))
+        return EigenModule(**vars(solve_settings(self.data.planned[0].config)))
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         """Prepare to store results, unless the Trainer has a ResultWriter."""
@@ -135,7 +134,7 @@ class SweepData(TaskData):
         if first:
             write_tasks(self.store, [planned], {"launcher": "trainer", "host": socket.gethostname(), "pid": os.getpid()})
         module: Any = trainer.lightning_module
-        module.settings = SolveSettings(**_settings(planned))
+        module.settings = solve_settings(planned.config)
         return TaskList(planned.config, self._cache).among(planned.ids)[0]
 
     def is_last(self, epoch: int) -> bool:
@@ -209,9 +208,3 @@ class _SweepSteps(TaskSteps):
             module.on_failure(task, error)
             return False
         return True
-
-
-def _settings(task: PlannedTask) -> dict[str, Any]:
-    config = task.config
-    parts = {name: build(config[name], name) for name in ("solver", "noise", "subspace")}
-    return {**parts, "linearise": config["linearise"], "certify": config["certify"], "seed": config["seed"]}
