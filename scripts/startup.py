@@ -1,4 +1,7 @@
-"""Processor time of commands from their start, as ratios to `import torch`: python scripts/startup.py [--repeats N]."""
+"""Processor time of commands from their start, as ratios to `import torch`: python scripts/startup.py [--repeats N].
+
+Python's files are compiled, as in an installed package: the first of the repeats compiles what is not.
+"""
 
 import argparse
 import os
@@ -13,6 +16,7 @@ RUN = ["model=ln", "images.size=64", "logger=csv", "callbacks.progress.mode=quie
 COMMANDS = {
     "import torch": ["-c", "import torch"],
     "import torch, lightning.pytorch": ["-c", "import torch, lightning.pytorch"],
+    "import_lightning()": ["-c", "from eigexp.training.light_import import import_lightning as load; load()"],
     "eigexp run": ["-m", "eigexp", "run", *RUN],
     "eigexp run, stored": ["-m", "eigexp", "run", *RUN],
     "eigexp sweep --dry-run": ["-m", "eigexp", "sweep", "model=ln,lg", "images.size=64", "--dry-run"],
@@ -42,7 +46,8 @@ def main() -> None:
 def processor_seconds(words: list[str], folder: Path) -> float:
     """Return the processor time of a Python process, all its threads and children included."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment = {"PYTHONPYCACHEPREFIX": f"{sys.prefix}/compiled", **environment, "OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, *words], cwd=folder, env=environment, check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -19,6 +19,7 @@ from eigexp.store import Store
 from eigexp.store.maintenance import problem_of, remove_spent_checkpoints
 from eigexp.store.shard import Shard
 from eigexp.system.imports import without_collections
+from eigexp.training.light_import import import_lightning
 
 log = logging.getLogger(__name__)
 
@@ -93,8 +94,9 @@ def run(
     remove_spent_checkpoints(store, [batch[0].id for batch in tasks.batches if all(planned.id in stored for planned in batch)])
     mine, signum = tasks.ids, None
     if len(reused) < len(tasks.ids):
+        import_lightning()  # which nothing else here needs
         with without_collections():
-            from eigexp.experiment.fitting import Fitting  # with Lightning, which nothing else here needs
+            from eigexp.experiment.fitting import Fitting
 
         mine, signum = Fitting(plain, store, solver, tasks).share(on_ready)
     return _outcome(plain, store, tasks.among(mine), reused, signum)

@@ -17,6 +17,7 @@ from eigexp.errors import MemoryLimitError, is_out_of_memory
 from eigexp.store import Store
 from eigexp.store.files import store_error
 from eigexp.system.imports import without_collections
+from eigexp.training.light_import import import_lightning
 
 LOG = "log.txt"
 _LITTLE = 2**26  # bytes
@@ -68,6 +69,7 @@ def replace_worker(store: Store, ids: Sequence[str]) -> None:
 @functools.cache
 def preload() -> None:
     """Import what every task needs, once, and spare it the garbage collector, which runs after each task and would search it all again."""
+    import_lightning()
     with without_collections():
         importlib.import_module("eigexp.experiment.fitting")
     gc.collect()
