@@ -29,6 +29,7 @@ CASES = [  # to which the formula and the extrapolation were fitted
     ["model=efficientnet_lite0", "model.layer=_blocks.3", *COLOUR, "images.size=64"],
     ["model=vgg16", "model.layer=features.4", *COLOUR, "images.size=64"],
     ["model=vgg16", "model.layer=features.9", *COLOUR, "images.size=64"],
+    ["model=vgg16", "model.layer=features.9", *COLOUR, "images.size=32"],
 ]
 
 PAIR = ["solver=davidson", "floor=1e-2"]
@@ -42,7 +43,6 @@ OTHERS = [
     ["model=resnet18", "model.layer=layer1", *COLOUR, "images.size=96"],
     ["model=resnet18", "model.layer=layer4", *COLOUR, "images.size=64", "solver.k=2"],
     ["model=efficientnet_lite0", "model.layer=_blocks.9", *COLOUR, "images.size=96"],
-    ["model=vgg16", "model.layer=features.9", *COLOUR, "images.size=32"],
     ["model=vgg16", "model.layer=features.16", *COLOUR, "images.size=96"],
     ["model=torchvision", "model.architecture=resnet50", "model.layer=layer3", *COLOUR, "images.size=64"],
     ["model=onoff", "against=lg", *PAIR, "images.size=32"],

@@ -39,7 +39,7 @@ install() { # install EXTRAS: "" for running, "dev" for testing (which covers ru
   for name in "${extras:-run}" dev; do
     stamp | cmp -s - "$root/.venv/eigexp-$name.stamp" && return
   done
-  say "installing eigexp${extras:+[$extras]} into .venv (minutes the first time: torch is large) ..."
+  say "installing eigexp${extras:+[$extras]} into .venv (minutes the first time, and 6 GB: torch is large) ..."
   # Python compiles what it imports when it first does; compiling all of it here took two fifths of the installation's work.
   if ! "$python" -m pip install -qq --no-compile --disable-pip-version-check --editable "$root${extras:+[$extras]}" >&2; then
     say "pip failed: its lines above say why. Nothing was marked as installed; run again to retry."

@@ -5,5 +5,5 @@ set -euo pipefail
 
 make_environment
 install ""
-say "eigexp run $*"
+say "eigexp run${*:+ $*}"
 exec "$python" -m eigexp run "$@"

@@ -26,11 +26,11 @@ _ENOUGH_SECONDS = 2.0  # after which it is not repeated
 # The default solver at k = 1: its tolerance, its most steps, its largest basis, and the products that it usually takes.
 _TOL, _MAX_STEPS, _BASIS, _PRODUCTS = 1e-4, 1000, 300, 46.0
 # Once an image, and once a step: what a run takes beside its solver. Measured in one process that had computed before, on one thread.
-_START_SECONDS, _STEP_SECONDS = 0.04, 0.3e-3
+_START_SECONDS, _STEP_SECONDS = 0.01, 0.3e-3
 # By the formula, of one thread of an AMD EPYC: once a product, and that for each vector of the basis; forward passes a product.
 _PRODUCT_SECONDS, _BASIS_SECONDS, _PASSES = 0.6e-3, 5e-6, 2.5
 _TRIAL_SPREAD = (0.5, 2.0)  # what a trial that did not come to its end may be wrong by, as factors
-_FORMULA_SPREAD = (0.5, 4.0)  # what the formula may be wrong by, as factors; networks without normalisation take the most
+_FORMULA_SPREAD = (0.5, 8.0)  # what the formula may be wrong by, as factors; networks without normalisation take the most
 
 Source = Literal["results", "trial", "part of a trial", "formula"]
 _SOURCES: tuple[Source, ...] = ("results", "trial", "part of a trial", "formula")  # the most certain first

@@ -107,8 +107,9 @@ def _expected_steps(curve: Sequence[Point], pairs: int) -> float:
     if excess <= 1:
         search = next((point.steps for point in reversed(curve) if not point.excess <= 1), 0)
         return max(search + _check_steps(search, pairs), 1.1 * steps)
-    known = [(point.steps, math.log(point.excess)) for point in curve if point.steps > steps / 2 and 0 < point.excess < math.inf]
-    slope = _slope(known)
+    known = [(point.steps, math.log(point.excess)) for point in curve if 0 < point.excess < math.inf]
+    late = _slope([(step, excess) for step, excess in known if step > steps / 2])
+    slope = late if late < 0 else _slope(known)  # residuals may rise for a while, so that the whole curve says more
     more = known[-1][1] / -slope if slope < 0 else math.inf
     search = steps + min(max(more, 0.1 * steps), _FARTHEST * steps)
     return search + _check_steps(search, pairs)

@@ -31,11 +31,11 @@ class TimeLeft:
             self._first = self._points[-1][1] if math.isnan(self._first) else self._first
 
     def seconds(self, now: float, progress: Progress) -> float | None:
-        """Return the seconds left, None where the residual does not fall."""
+        """Return the seconds left; None where residuals do not tell: they do not fall, or have converged and only a check goes on."""
         if progress.fraction is not None:
             return now * (1 - progress.fraction) / progress.fraction if progress.fraction > 0 else None
         slope = self._slope()
-        if slope is None or slope >= 0:
+        if slope is None or slope >= 0 or (self._points[-1][1] <= math.log10(progress.tolerance) and not progress.done):
             return None
         return max(0.0, (math.log10(progress.tolerance) - self._points[-1][1]) / slope)
 

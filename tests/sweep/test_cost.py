@@ -61,6 +61,8 @@ def test_residuals_that_fall_steadily_are_extrapolated_by_their_line():
     found = trial.extrapolated(curve_of(*(10 ** (4 - 0.2 * i) for i in range(1, 13))), 1)  # one after 20 steps
     assert found and found.steps == pytest.approx(20 + 11) and found.products == found.steps
     assert found.seconds == pytest.approx(0.5 * (found.products + 15))  # with a certificate
+    rising = trial.extrapolated(curve_of(*(10 ** (4 - 0.5 * i) for i in range(1, 7)), *([10.0] * 3), *([12.0] * 3)), 1)
+    assert rising and 12 < rising.steps - 11 < 24  # by the line through all
     flat = trial.extrapolated(curve_of(*([50.0] * 12)), 1)
     assert flat and flat.steps == 12 + 2 * 12 + 11  # no farther than twice what is known
     assert trial.extrapolated(curve_of(*([50.0] * 12)), 1, most=30).steps == 30
