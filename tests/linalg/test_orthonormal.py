@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from eigexp.linalg.orthonormal import independent_rows, norm, orthogonal_to, orthonormal_rows, outside, read
+from eigexp.linalg.orthonormal import independent_rows, inner, norm, orthogonal_to, orthonormal_rows, outside, read
 
 
 def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -103,3 +103,14 @@ def test_independence_is_relative_to_the_strongest_direction():
     s = torch.linalg.svdvals(nearly / nearly.norm(dim=1, keepdim=True))
     assert s[0] > 2.9
     assert len(independent_rows(nearly)) == int((s > 1e-3 * s[0]).sum()) < int((s > 1e-3).sum())
+
+
+def test_products_of_very_long_vectors_keep_their_digits():
+    n = 2**22 + 5
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(2, n, generator=generator)
+    rows /= torch.linalg.vector_norm(rows, dim=1, keepdim=True, dtype=torch.float64).float()
+    exact = rows.double() @ rows[0].double()
+    assert float((inner(rows, rows[0]) - exact).abs().max()) < 3e-5
+    short = rows[:, :1000]
+    assert torch.equal(inner(short, short[0]), short @ short[0])

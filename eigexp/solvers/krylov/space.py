@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from eigexp.linalg.basis import Basis
-from eigexp.linalg.orthonormal import orthogonal_to, outside, read
+from eigexp.linalg.orthonormal import inner, orthogonal_to, outside, read
 from eigexp.solvers.base import changed, overflow
 
 Array = NDArray[np.float64]
@@ -115,7 +115,7 @@ class KrylovSpace:
 
     def _without(self, t: Tensor) -> Self:
         """Return the space with R orthogonal to a unit row t (n,) as well, and the first row on which F t leans."""
-        shares = read(self.R @ t)
+        shares = read(inner(self.R, t))
         if not shares.any():
             return changed(self, leans_from=len(self))
         R, C = self._reflected(shares)  # t leans on the first row alone
@@ -124,7 +124,7 @@ class KrylovSpace:
         first = orthogonal_to(torch.cat([self.rows, t[None], R[1:]]), R[0])
         if first is None:
             return changed(self, R=R[1:], C=C[1:], leans_from=leans_from)
-        C[0] *= read(R[:1] @ first)[0]
+        C[0] *= read(inner(R[:1], first))[0]
         R[0] = first
         return changed(self, R=R, C=C, leans_from=leans_from)
 
@@ -149,15 +149,15 @@ class KrylovSpace:
         d, r, e = rows.shape[0], R.shape[0], self.locked.shape[0]
         # F V = H V + C^T R and F is symmetric: so it is known on which rows F t leans.
         near = rows[self.leans_from :]
-        first, aside = near @ back, []
+        first, aside = inner(near, back), []
         w = torch.addmv(back, near.T, first, alpha=-1)
         if r:
-            aside = [R @ w]
+            aside = [inner(R, w)]
             w.addmv_(columns, aside[0], alpha=-1)
-        second = rows @ w
+        second = inner(rows, w)
         if r:
             # R as well: a remainder shorter than its part in R would enlarge any error of R, from step to step.
-            aside.append(R @ w)
+            aside.append(inner(R, w))
             w.addmv_(columns, aside[1], alpha=-1)
         # Locked rows last, in float64: what rounding leaves of them would grow back to the largest eigenvalues.
         w, coupling = outside(self.locked, w.addmv_(rows.T, second, alpha=-1))
@@ -185,7 +185,7 @@ class KrylovSpace:
         """
         while norm <= removed:
             rows = torch.cat([self.V.rows, self.R])
-            again = rows @ w
+            again = inner(rows, w)
             w, _ = outside(self.locked, torch.addmv(w, rows.T, again, alpha=-1))
             *change, left = read(torch.cat([again, _norm(w)]))
             if left <= 0.1 * norm:
