@@ -7,12 +7,12 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-from eigexp.errors import ConfigurationError
+from eigexp.errors import ConfigurationError, StoreError
 from eigexp.store import Store
 from eigexp.sweep.launcher import Launcher, OnReport, task_limits
 from eigexp.sweep.plan import PlannedTask
@@ -53,15 +53,17 @@ class Local(Launcher):
     def launch(self, tasks: Sequence[PlannedTask], store: Store, on_report: OnReport) -> int:
         """Run tasks. Return 0, 3 if one did not meet the tolerance, 1 if one failed or its process died, 128 + signal.
 
-        On a signal (Ctrl-C too) each worker saves and stops; a second signal kills them.
+        The first task starts as soon as it is written, while the others are written. On a signal (Ctrl-C too) each worker saves and
+        stops; a second signal kills them.
 
         Raises:
             StoreError: if the store cannot be written.
         """
-        write_tasks(store, tasks, {"launcher": self.name, **self._limits})
+        job = {"launcher": self.name, **self._limits}
         devices = visible_devices()
         count = min(len(tasks), self.processes or max(1, len(devices)))
-        pool = WorkerPool(tasks, store, [self.environment(n, count, devices) for n in range(count)], self.server)
+        environments = [self.environment(n, count, devices) for n in range(count)]
+        pool = WorkerPool(tasks, store, environments, self.server, lambda task: write_tasks(store, [task], job))
         return pool.run(on_report)
 
     def environment(self, number: int, count: int, devices: Sequence[str]) -> dict[str, str]:
@@ -132,6 +134,7 @@ class WorkerPool:
         store: where they are written.
         environments: what is special in that of each worker.
         server: forks them; None for new interpreters.
+        write: writes a task into the store, before a worker gets it.
     """
 
     def __init__(
@@ -140,24 +143,29 @@ class WorkerPool:
         store: Store,
         environments: Sequence[Mapping[str, str]],
         server: WarmServer | None = None,
+        write: Callable[[PlannedTask], None] = lambda task: None,
     ):
-        self.store, self._server, self._count = store, server, len(tasks)
+        self.store, self._server, self._planned, self._write = store, server, tasks, write
         self._tasks: queue.SimpleQueue[PlannedTask] = queue.SimpleQueue()
-        for task in tasks:
-            self._tasks.put(task)
+        self._more, self._failed = True, False  # more tasks are coming; the store could not be written
         self._reports: queue.SimpleQueue[tuple[TaskReport, PlannedTask]] = queue.SimpleQueue()
         self._workers: dict[int, Worker] = {}
         self._threads = [threading.Thread(target=self._feed, args=(n, e), daemon=True) for n, e in enumerate(environments)]
         self._signum: int | None = None
 
     def run(self, on_report: OnReport) -> int:
-        """Return the exit code when every task is over, or a signal has stopped the workers."""
+        """Return the exit code when every task is over, or a signal has stopped the workers.
+
+        Raises:
+            StoreError: if a task cannot be written; the workers have finished theirs.
+        """
         # Signals are handled and reports shown in the main thread alone: Python delivers signals to no other.
         before = {number: signal.signal(number, self._stop_workers) for number in SIGNALS}
         codes: list[int] = []
         try:
             for thread in self._threads:
                 thread.start()
+            codes += self._hand_out(on_report)
             while any(thread.is_alive() for thread in self._threads) or not self._reports.empty():
                 codes += self._next_code(on_report)
         finally:
@@ -165,11 +173,30 @@ class WorkerPool:
                 signal.signal(number, handler)
         if self._signum is not None:
             return 128 + self._signum
-        return exit_code(codes) if len(codes) == self._count else 1  # a thread that fails must not look like success
+        return exit_code(codes) if len(codes) == len(self._planned) else 1  # a thread that fails must not look like success
 
-    def _next_code(self, on_report: OnReport) -> list[int]:
+    def _hand_out(self, on_report: OnReport) -> list[int]:
+        """Write each task and let workers take it. Return the exit codes of those that are over meanwhile."""
+        codes: list[int] = []
         try:
-            report, task = self._reports.get(timeout=0.1)
+            for task in self._planned:
+                if self._signum is not None:
+                    break
+                self._write(task)
+                self._tasks.put(task)
+                codes += self._next_code(on_report, 0.0)
+        except StoreError:
+            self._failed = True
+            for thread in self._threads:
+                thread.join()
+            raise
+        finally:
+            self._more = False
+        return codes
+
+    def _next_code(self, on_report: OnReport, seconds: float = 0.1) -> list[int]:
+        try:
+            report, task = self._reports.get(timeout=seconds)
         except queue.Empty:
             return []
         on_report(report, task)
@@ -188,11 +215,7 @@ class WorkerPool:
     def _feed(self, number: int, environment: Mapping[str, str]) -> None:
         # Workers inherit this thread's mask: a signal waits until they have their handlers, however long they import.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        while self._signum is None:
-            try:
-                task = self._tasks.get_nowait()
-            except queue.Empty:
-                break
+        while (task := self._next_task()) is not None:
             report = self._run_on(number, environment, task)
             if report.state == "locked":  # another sweep has it; should that die, this one takes over
                 threading.Event().wait(_PAUSE)
@@ -200,6 +223,16 @@ class WorkerPool:
             elif report.state != "again":
                 self._reports.put((report, task))
         self._end_worker(number)
+
+    def _next_task(self) -> PlannedTask | None:
+        """Return a task; None where there will be none, or the workers are to stop."""
+        while self._signum is None and not self._failed:
+            more = self._more  # before the look into the queue: a last task may come between
+            with suppress(queue.Empty):
+                return self._tasks.get(timeout=0.05 if more else 0.0)
+            if not more:
+                break
+        return None
 
     def _run_on(self, number: int, environment: Mapping[str, str], task: PlannedTask) -> TaskReport:
         worker = self._workers.get(number)
