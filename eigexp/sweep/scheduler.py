@@ -63,7 +63,8 @@ class Scheduler:
             SchedulerError: with the scheduler's own words, if it does not answer.
         """
         found = (re.search(self.listed, line) for line in self._run(self.status).splitlines())
-        states = {self._id(match): self._state(match["state"].strip()) for match in found if match}
+        # "None" is Slurm's word for no reason to wait.
+        states = {self._id(match): self._state(match["state"].strip().removesuffix(" None")) for match in found if match}
         return {job: state for job, state in states.items() if state.state != GONE}
 
     def send(self, script: str, count: int, first: int) -> list[str]:

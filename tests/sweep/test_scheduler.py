@@ -98,6 +98,11 @@ def test_a_queue_is_read(name):
     assert {job: found.state for job, found in scheduler(name, status=printing(text)).jobs().items()} == wanted
 
 
+def test_a_job_that_waits_for_nothing_has_no_reason():
+    found = scheduler("slurm", status=printing(QUEUES["slurm"][0])).jobs()
+    assert [found[job].words for job in ("7_0", "7_1", "9_1")] == ["RUNNING", "PENDING Resources", "CONFIGURING"]
+
+
 @pytest.mark.parametrize("name", SUBMITTED)
 def test_the_jobs_that_were_submitted_are_read(name):
     text, count, wanted = SUBMITTED[name]
