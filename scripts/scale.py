@@ -16,7 +16,7 @@ from typing import Any
 from scripts.benchmark.cases import MODELS, Case
 
 CASES = ["onoff1024", "resnet50-224", "vit-224", "onoff2048", "onoff4096"]
-SETTINGS: dict[str, Any] = {"onoff4096": {"max_basis": 64}}  # the default may grow to 896 vectors, which 23 GiB do not hold
+SETTINGS: dict[str, Any] = {"onoff4096": {"max_basis": 64, "tol": 1e-2}}  # the default space may grow to 896 vectors
 MIB = 2**20
 
 
