@@ -15,7 +15,7 @@ from eigexp.operators.base import Operator
 from eigexp.solvers.krylov.initial_vectors import structured_vectors
 
 _ENOUGH = 1e-12  # of lambda_1: a bound of a smallest eigenvalue that needs no improvement
-_ROUNDING_AT_MOST = 1e-8  # of lambda_1: rounding of float32 left up to 1e-10, and residuals of the default tolerance leave its square
+_ROUNDING_AT_MOST = 1e-8  # of lambda_1: float32's rounding leaves up to 1e-10, a residual of the default tol=1e-4 up to tol^2 = 1e-8
 _MAX_PRODUCTS = 4  # a pair
 _FALLING = 0.9  # the quotients after a step relative to those before, at most, for another step
 

@@ -20,9 +20,9 @@ _MAX_ROWS = 40
 _MAX_CELL = 50  # characters
 _CERTAIN = 1.5  # ratio of the most to the least that a cost may be, up to which one number is shown
 _SOURCES: dict[Source, str] = {
-    "trial": "by a trial with one image",
-    "part of a trial": "by the first seconds of a trial",
-    "formula": "by a formula, without stored results",
+    "trial": "predicted by a trial on one image",
+    "part of a trial": "predicted by the first seconds of a trial",
+    "formula": "predicted by a formula: no stored results, too slow for a trial",
 }
 _LOG_WIDTH = 200  # characters, where the output is not a terminal
 

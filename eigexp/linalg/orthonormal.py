@@ -9,7 +9,7 @@ from torch import Tensor
 from eigexp.linalg.gaussian import gaussian_rows
 from eigexp.shapes import BasisRows, Rows, Vector
 
-_PIECE = 2**20  # entries: of a vector of 2^24 in float32, one product found a square that was 1.3e-3 too small
+_PIECE = 2**20  # entries; one float32 product over 2^24 entries underestimates v.v by 1.3e-3
 _ONE_PASS_NORM = 0.7  # a unit vector whose projection keeps this norm is orthogonal to about one unit of precision after one pass
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _FEWEST_STEPS = 8  # from which on something is said
 _CHECK_STEPS = 11  # of the default solver's check for a missed pair, at k = 1
 _CHECK_SHARE = 0.45  # steps of a check for several pairs, relative to those of the search before it
-_FARTHEST = 2.0  # times the steps taken that a search is thought to go on at most: a small space tells little of a large one
+_FARTHEST = 2.0  # a search is assumed to take at most this many times the steps so far, in addition
 _CERTIFICATE = 15.0  # products that take as long as a certificate in float64
 
 
@@ -26,7 +26,7 @@ class Point:
         steps: taken.
         products: spent.
         seconds: since the work began.
-        excess: the largest residual relative to what is allowed; at most 1 where all have converged, NaN where one is not known.
+        excess: the largest residual relative to what is allowed; at most 1 where all have converged, infinite where one is not known.
         fraction: of the work, where the solver knows it.
     """
 
@@ -105,7 +105,7 @@ def _expected_steps(curve: Sequence[Point], pairs: int) -> float:
     """
     steps, excess = curve[-1].steps, curve[-1].excess
     if excess <= 1:
-        search = next((point.steps for point in reversed(curve) if not point.excess <= 1), 0)
+        search = next((point.steps for point in reversed(curve) if point.excess > 1), 0)
         return max(search + _check_steps(search, pairs), 1.1 * steps)
     known = [(point.steps, math.log(point.excess)) for point in curve if 0 < point.excess < math.inf]
     late = _slope([(step, excess) for step, excess in known if step > steps / 2])

@@ -31,7 +31,10 @@ class TimeLeft:
             self._first = self._points[-1][1] if math.isnan(self._first) else self._first
 
     def seconds(self, now: float, progress: Progress) -> float | None:
-        """Return the seconds left; None where residuals do not tell: they do not fall, or have converged and only a check goes on."""
+        """Return the seconds left; None if unknown.
+
+        It is unknown where the residual does not fall, or the pairs have converged and only the check for missed ones is running.
+        """
         if progress.fraction is not None:
             return now * (1 - progress.fraction) / progress.fraction if progress.fraction > 0 else None
         slope = self._slope()

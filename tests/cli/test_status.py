@@ -64,9 +64,13 @@ def test_a_plan_says_what_is_done_partial_and_to_do_and_what_it_will_cost(tmp_pa
     rows = {tuple(line.split()[1:3]): line.split()[3] for line in first.stdout.splitlines()[1:5]}
     tried = rows["lg", "camera"]
     assert rows == {("ln", "camera"): "?", ("ln", "coins"): cost, ("lg", "camera"): tried, ("lg", "coins"): tried}
-    total = f"4 tasks: 1 done, 3 to do; about {record['fisher_vector_products'] + 2 * float(tried.removeprefix('~')):.0f} FVPs, "
     last = first.stdout.splitlines()[-1]
-    assert last.startswith(total) and last.endswith(" on one process (2 tasks by a trial with one image)")
+    assert last.startswith("4 tasks: 1 done, 3 to do; ")
+    if last.endswith(" on one process (2 tasks predicted by a trial on one image)"):
+        total = record["fisher_vector_products"] + 2 * float(tried.removeprefix("~"))
+        assert f"; about {total:.0f} FVPs, " in last
+    else:  # on a busy machine
+        assert last.endswith(" on one process (2 tasks predicted by the first seconds of a trial)")
     assert [folder.name for folder in store.folders()] == store.ids()  # nothing was frozen
 
     # A checkpoint after the first step: several are left, however late the signal is seen.

@@ -21,11 +21,17 @@ CASES = [case for case in costs.CASES if not any(word.startswith("images.size=")
 CASES += [["model=lgg", "dtype=float64", "solver.tol=1e-6"], ["model=onoff", "solver.k_bottom=0"]]
 
 
-@pytest.mark.slow(0.5)
-@pytest.mark.parametrize("case", CASES, ids=" ".join)
-def test_a_trial_that_ends_says_the_products_and_the_formula_half_or_twice_as_many(tmp_path, monkeypatch, case):
+@pytest.fixture
+def unhurried(monkeypatch):
+    """Trials that come to their end, however slow the machine is."""
     monkeypatch.setattr(cost, "_TRIAL_SECONDS", math.inf)
     monkeypatch.setattr(cost, "_ALL_TRIALS_SECONDS", math.inf)
+
+
+@pytest.mark.slow(0.5)
+@pytest.mark.usefixtures("unhurried")
+@pytest.mark.parametrize("case", CASES, ids=" ".join)
+def test_a_trial_that_ends_says_the_products_and_the_formula_half_or_twice_as_many(tmp_path, case):
     words = [*costs.COMMON, "images.size=32", "figure.draw=false", *case]
     expected, taken = costs.costs(words, tmp_path)
     assert expected and expected.source == "trial" and expected.seconds > 0
@@ -82,6 +88,7 @@ def test_all_trials_together_take_no_longer_than_a_plan_may(tmp_path, monkeypatc
         return 0.01 * next(clock)
 
     monkeypatch.setattr(cost, "time", SimpleNamespace(perf_counter=tick, thread_time=tick))
+    monkeypatch.setattr(cost, "_TRIAL_SECONDS", math.inf)  # a trial reads the real clock
     monkeypatch.setattr(cost, "_ALL_TRIALS_SECONDS", 2.01)  # the first spends 0.01 s
     monkeypatch.setattr(cost, "_FEWEST_PASSES", 200)  # of 0.01 s each
     estimates = CostEstimates(plan.store)
@@ -89,6 +96,7 @@ def test_all_trials_together_take_no_longer_than_a_plan_may(tmp_path, monkeypatc
 
 
 @pytest.mark.slow(1)
+@pytest.mark.usefixtures("unhurried")
 def test_other_solvers_are_tried_too(tmp_path):
     for words in (["solver=power", "solver.max_steps=30"], ["solver=exact"], ["solver=davidson", "against=lg", "floor=1"]):
         (task,) = plan = make_plan([*costs.COMMON, "images.size=16", "model=ln", f"store='{tmp_path}'", *words])
@@ -111,6 +119,7 @@ def test_a_stored_result_of_the_same_kind_says_more_than_the_formula(tmp_path):
     assert more.seconds / record["seconds"] == pytest.approx(usual[1] / usual[0])
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_batch_costs_as_much_as_its_images(tmp_path):
     words = [*costs.COMMON, "images.size=16", "figure.draw=false", "model=ln", f"store='{tmp_path}'", "images.names=[camera,coins]"]
     one, _ = make_plan(words)
@@ -127,10 +136,10 @@ def test_a_model_that_fails_has_no_expected_cost(tmp_path):
 def test_the_line_under_a_plan():
     measured, tried, by_formula = Cost(100, 90, "results"), Cost(40, 2, "trial"), Cost(50, 4, "formula", 0.5, 2.0)
     assert cost_line([measured, tried, None]) == (
-        "about 140 FVPs, 1 min 32 s on one process (1 task by a trial with one image) and 1 task of unknown cost"
+        "about 140 FVPs, 1 min 32 s on one process (1 task predicted by a trial on one image) and 1 task of unknown cost"
     )
     assert cost_line([by_formula, by_formula]) == (
-        "50 to 200 FVPs, 4.0 s to 16 s on one process (2 tasks by a formula, without stored results)"
+        "50 to 200 FVPs, 4.0 s to 16 s on one process (2 tasks predicted by a formula: no stored results, too slow for a trial)"
     )
     assert cost_line([None, None]) == "2 tasks of unknown cost" and cost_line([]) == ""
     assert total([(by_formula, 3)]) == Cost(150, 12, "formula", 0.5, 2.0)

@@ -107,6 +107,7 @@ def test_where_the_disk_is_full_a_local_sweep_ends_when_its_workers_have(tmp_pat
     class Worker(Finished):
         def run(self, id):
             log.append(id)
+            began.set()
             failed.wait(60)
             return super().run(id)
 
@@ -115,10 +116,11 @@ def test_where_the_disk_is_full_a_local_sweep_ends_when_its_workers_have(tmp_pat
 
     def write(store, tasks, job):
         if tasks[0] is plan.tasks[2]:
+            assert began.wait(60)
             failed.set()
             raise StoreError("no space left")
 
-    failed = threading.Event()
+    began, failed = threading.Event(), threading.Event()
     monkeypatch.setattr(local, "Worker", Worker)
     monkeypatch.setattr(local, "write_tasks", write)
     plan = three_tasks(tmp_path)
