@@ -36,10 +36,19 @@ def options(group):
 
 @pytest.mark.parametrize("at", range(max(len(options(group)) for group in GROUPS)))
 def test_every_option_composes(at):
-    """One option of each group at a time: an error names the option that it comes from."""
+    """One option of each group at a time: an error of `compose` names the override that it comes from."""
     chosen = {group: options(group)[at] for group in GROUPS if at < len(options(group))}
     config = compose([word for group, option in chosen.items() for word in (f"{group}={option}", *NEEDED.get((group, option), []))])
     assert set(chosen) <= set(config)
+
+
+ALONE = dict.fromkeys([*NEEDED, *((group, options(group)[-1]) for group in GROUPS)])
+
+
+@pytest.mark.parametrize("group, option", ALONE)
+def test_an_option_composes_with_the_other_groups_at_their_defaults(group, option):
+    """Of each group the options that need a value, and the last: the test above would not see that they need another group's option."""
+    assert group in compose([f"{group}={option}", *NEEDED.get((group, option), [])])
 
 
 SETTINGS = ("solver", "noise", "subspace", "norm")  # groups whose options are dataclasses

@@ -1,4 +1,4 @@
-"""Ten thousand results: what is done, and a table of them, within seconds of a processor."""
+"""Ten thousand results: how often files are looked at for what is done and for a table of them. Seconds are printed."""
 
 import os
 import time
@@ -45,14 +45,14 @@ def test_a_plan_sees_what_is_done(store, monkeypatch):
     real = result.read_bytes
     monkeypatch.setattr(result, "read_bytes", lambda path: read.append(path) or real(path))
     found, seconds = processor_seconds(lambda: plan_status(plan))
+    print(f"status {seconds:.2f} s")
     assert [task.state for task in found] == ["done"] * NUMBER
     assert len(set(read)) == len(read) == NUMBER
-    assert seconds <= 2.0
 
 
 @pytest.mark.slow(2)
 def test_a_plan_sees_what_is_done_in_shards(tmp_path, monkeypatch):
-    """A few looks at the file system for each result, and each shard is read once."""
+    """A few looks at the file system for each result; each shard is read at most twice: for ids, then for records."""
     original = Store(tmp_path / "original")
     one = original.read(write_fake(original.root))
     store, tasks = Store(tmp_path / "shards"), []
@@ -67,17 +67,22 @@ def test_a_plan_sees_what_is_done_in_shards(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "lstat", lambda path, **more: looked.append(path) or lstat(path, **more))
     monkeypatch.setattr(shard, "read_bytes", lambda path: read.append(path) or read_bytes(path))
     found, seconds = processor_seconds(lambda: plan_status(Plan(tuple(tasks), store)))
+    print(f"status from shards {seconds:.2f} s")
     assert [(task.state, task.detail) for task in found] == [("done", "")] * (NUMBER // SHARD)
-    assert len(looked) <= 4 * NUMBER and set(Counter(read).values()) <= {1, 2}  # ids, and then records
-    assert seconds <= 2.0
+    assert len(looked) <= 4 * NUMBER and max(Counter(read).values()) <= 2
 
 
 @pytest.mark.slow(7)
-def test_a_table_of_all(store):
+def test_a_table_of_all(store, monkeypatch):
+    read = []
+    real = result.read_bytes
+    monkeypatch.setattr(result, "read_bytes", lambda path: read.append(path) or real(path))
     first, seconds = processor_seconds(lambda: eigexp.results.load(store.root))
+    assert len(set(read)) == len(read) == NUMBER
+    read.clear()
     again, faster = processor_seconds(lambda: eigexp.results.load(store.root, "model=onoff"))
     assert (len(first), len(again)) == (NUMBER, NUMBER // 2)
-    assert seconds <= 5.0 and faster < seconds
+    assert not read  # the index has them
     (store.root / INDEX).unlink()  # it may be dropped at any time
     assert len(eigexp.results.load(store.root)) == NUMBER
     print(f"table {seconds:.2f} s, with its index {faster:.2f} s")
