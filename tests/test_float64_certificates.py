@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from eigexp.certificates import certify, check_certificate_memory, check_precision
+from eigexp.certificates.derivative import derivative_errors
 from eigexp.errors import ConfigurationError, MemoryLimitError
 from eigexp.models import OnOff
 from eigexp.operators import CountedOperator, DenseOperator, dense_matrix, float64, linearise
@@ -317,9 +318,12 @@ SURROGATES = {
 }
 
 
+@pytest.mark.parametrize("large", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", SURROGATES)
-def test_a_surrogate_derivative_gets_a_note(name, dtype):
+def test_a_surrogate_derivative_gets_a_note(name, dtype, large, monkeypatch):
+    if large:
+        monkeypatch.setattr(float64, "_LARGE", 0)
     pairs = run(SURROGATES[name], colours(1.0, 8).to(dtype))
     (note,) = [n for n in pairs.notes if n.startswith("autograd's derivative is not the derivative of the response along distortion 0")]
     assert "\n" not in note
@@ -350,6 +354,15 @@ def test_one_wrong_vector_among_many_gets_a_note(k):
     pairs = run(function, colours(1.0, 8), k=k)
     (note,) = [n for n in pairs.notes if n.startswith("autograd's derivative is not the derivative of the response")]
     assert "along distortion 0:" in note
+
+
+def test_a_kink_along_one_vector_does_not_hide_a_wrong_derivative_along_another():
+    x = torch.tensor([[[[0.5, 0.31]]]], dtype=torch.float64)
+    A = linearise(lambda x: ((x[..., :1] - 0.5).abs() + StraightThrough.apply(x[..., 1:])).flatten(1), x, method="double_backward")
+    vectors = torch.eye(2, dtype=torch.float64).flip(0)
+    products = {i: A.apply(vectors[i][None, None])[0, 0] for i in range(2)}
+    errors = derivative_errors(A, vectors, products, 1.0)
+    assert errors[0] == pytest.approx(1.0) and errors[1] == 0.0
 
 
 HONEST = {
@@ -403,8 +416,8 @@ def test_a_model_without_forward_mode_is_certified_by_double_backward(monkeypatc
 
 def test_memory_for_a_certificate_is_estimated_once(monkeypatch):
     passes, A = [], linearise(OnOff(), coins(16))
-    estimate = float64._estimate
-    monkeypatch.setattr(float64, "_estimate", lambda point: passes.append(point) or estimate(point))
+    measured = float64._measured
+    monkeypatch.setattr(float64, "_measured", lambda point: passes.append(point) or measured(point))
     check_certificate_memory(A, "float64")
     check_certificate_memory(CountedOperator(A), "float64")
     assert len(passes) == 1

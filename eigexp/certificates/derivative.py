@@ -17,7 +17,7 @@ _STEP = 1e-8  # of the image's norm: curvature is far below the tolerance there,
 _SHORTER = 16.0  # by as much the second step is shorter: the error of curvature shrinks with it, that of a wrong derivative does not
 _MOVE = 1e-3  # of a pixel's mean size: far enough to part values that are equal at the image, by much more than a step
 _TOLERANCE = 1e-4  # of sqrt(lambda_1): how far a response may move differently from what the product says
-_GOLDEN = 0.6180339887498949  # the number that fractions approximate worst
+_GOLDEN = 0.6180339887498949  # irrational, so that no two weights have a simple ratio
 _ROUNDINGS = 64.0  # eps of the response's norm: what the sums of a forward pass may add to it
 
 
@@ -50,12 +50,14 @@ def derivative_errors(A: JacobianOperator, vectors: Rows, products: Mapping[int,
 
 
 def _agree_together(A: JacobianOperator, vectors: Rows, products: Mapping[int, Tensor], step: float, scale: float) -> bool:
-    """Return whether A v is the response's derivative along a weighted sum of the vectors, and so along each of them."""
-    # Weights between 1 and 2, no two in a simple ratio: each error counts at least once, and errors of equal size do not cancel.
+    """Return whether A v agrees with a finite difference along a weighted sum of the vectors.
+
+    Errors of several vectors cancel only where their sizes have the ratio of the weights, which are between 1 and 2.
+    """
     weights = {i: 1 + _GOLDEN * place % 1 for place, i in enumerate(products)}
     v, product = (sum((weight * rows[i] for i, weight in weights.items()), torch.tensor(0.0)) for rows in (vectors, products))
-    error, rounding = _excess(A, v[None, None], product[None, None], step, scale)
-    return error <= _TOLERANCE + rounding
+    # One quotient alone: where a vector meets a kink, the range between two of them would admit the error of another vector.
+    return _distance(A, v[None, None], product[None, None], step, scale)[0] <= _TOLERANCE + _rounding(A, step, scale)
 
 
 def _beside(A: JacobianOperator, length: float) -> JacobianOperator:
@@ -80,9 +82,8 @@ def _excess(A: JacobianOperator, v: Tensor, product: Tensor, step: float, scale:
 
     At a kink the two sides differ, and autograd returns a value between them, unless later layers mix the responses.
     """
-    rounding = _ROUNDINGS * torch.finfo(A.dtype).eps * A.response_norm / step / scale
-    ahead = A.difference_quotient(v, step)
-    excess = float(torch.linalg.vector_norm(ahead - product)) / scale
+    rounding = _rounding(A, step, scale)
+    excess, ahead = _distance(A, v, product, step, scale)
     # What lies near one quotient lies near both, at most: the other costs a forward pass, and most models need none.
     if excess <= _TOLERANCE + rounding:
         return excess, rounding
@@ -90,6 +91,16 @@ def _excess(A: JacobianOperator, v: Tensor, product: Tensor, step: float, scale:
     low, high = torch.minimum(ahead, behind), torch.maximum(ahead, behind)
     outside = (low - product).clamp(min=0) + (product - high).clamp(min=0)
     return float(torch.linalg.vector_norm(outside)) / scale, rounding
+
+
+def _distance(A: JacobianOperator, v: Tensor, product: Tensor, step: float, scale: float) -> tuple[float, Tensor]:
+    """Return how far A v lies from one difference quotient, relative to sqrt(lambda_1), and that quotient."""
+    ahead = A.difference_quotient(v, step)
+    return float(torch.linalg.vector_norm(ahead - product)) / scale, ahead
+
+
+def _rounding(A: JacobianOperator, step: float, scale: float) -> float:
+    return _ROUNDINGS * torch.finfo(A.dtype).eps * A.response_norm / step / scale
 
 
 def derivative_note(index: Sequence[int], errors: Mapping[int, float]) -> list[str]:

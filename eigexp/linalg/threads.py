@@ -1,7 +1,6 @@
 """One thread for the small matrices of an iteration.
 
-NumPy's BLAS starts one thread per core for matrices from about 30 rows on. These threads wait for one another for longer than the work
-takes, and they take the cores from the products, for which torch has threads of its own.
+From about 30 rows on, NumPy's BLAS uses one thread per core. These threads spend more time waiting for each other than computing.
 """
 
 from collections.abc import Callable
@@ -16,7 +15,7 @@ _Result = TypeVar("_Result")
 
 
 def single_threaded(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
-    """Return a function during which the linear algebra of NumPy and SciPy uses one thread; torch's threads are not changed."""
+    """Return a function of small matrices during which NumPy's linear algebra uses one thread."""
 
     @wraps(function)
     def call(*args: _Arguments.args, **keywords: _Arguments.kwargs) -> _Result:

@@ -42,13 +42,14 @@ class Columns:
             try:
                 return torch.cat([_batched(product, part) for part in block.split(self.at_once, dim=1)], dim=1)
             except RuntimeError as error:
-                self.at_once = self._fewer(self.at_once, error)
+                fewer = self._fewer(self.at_once, error)
+            self.at_once = fewer
+            torch.cuda.empty_cache()  # nothing on a CPU; within the block above the error would keep the batch's memory
         return one_by_one(product, block)
 
     def _fewer(self, at_once: int, error: RuntimeError) -> int:
         if is_out_of_memory(error):
             log.info("memory ran out in products of %d vectors at once; trying %d", at_once, at_once // 2)
-            torch.cuda.empty_cache()  # nothing on a CPU
             return at_once // 2
         log.info("vectors are multiplied one after the other, because their batch failed: %s", " ".join(str(error).split())[:160])
         return 1

@@ -22,15 +22,18 @@ from eigexp.operators.dense import DenseOperator
 from eigexp.operators.explicit import ExplicitJacobian
 from eigexp.operators.jacobian import JacobianOperator, LinearisationPoint
 from eigexp.operators.precision import converted
+from eigexp.operators.probe import tested
 from eigexp.operators.program import LinearisedProgram
 from eigexp.operators.wrapped import WrappedOperator
 from eigexp.system.memory import return_free_memory
 
 log = logging.getLogger(__name__)
 
-_GRAPH = 5  # bytes in float64, double backward, per byte of a float32 forward pass: 2.5 to 3.7 on four networks, and what works on it
-_LARGE = 2 * 2**30  # bytes that double backward may take; what would take more is computed with less memory, and more slowly
-_ESTIMATES: WeakKeyDictionary[JacobianOperator, int] = WeakKeyDictionary()  # a run asks before it solves and when it certifies
+# Bytes in float64, double backward, per byte that a float32 forward pass saves: 2.5 to 3.7 on four networks, 13.6 for OnOff.
+_GRAPH_OF_NETWORK, _GRAPH = 5, 14
+_LARGE = 2 * 2**30  # bytes of a graph for double backward; what would take more is computed without a graph
+_WITHOUT_GRAPH = 0.5  # of the memory of double backward
+_ESTIMATES: WeakKeyDictionary[JacobianOperator, tuple[int, int]] = WeakKeyDictionary()  # a run asks before it solves and when it certifies
 _FEW_PRODUCTS = 16  # up to as many, recording a program costs more than it saves
 
 
@@ -105,7 +108,9 @@ class Float64Operator(Operator):
         point = self.point.of(images)
         for method in self._methods[:-1]:
             try:
-                return _checked(method(point))
+                A = _checked(method(point))
+                # The only method whose two products come from different rules of autograd: hooks, for one, are in one of them.
+                return tested(A) if method is Uncached else A
             except (RuntimeError, NotImplementedError, EigexpError) as error:
                 log.info("the certificate cannot use linearise=%s: %s", method.method, error)
         return _checked(self._methods[-1](point))
@@ -122,14 +127,16 @@ def _cheapest(source: JacobianOperator, vectors: int) -> type[JacobianOperator]:
     # A pair costs two products, A v and A^T u; the matrix costs min(m, n), and its own products next to nothing.
     if 2 * vectors >= min(source.shape.m, source.shape.n):
         return ExplicitJacobian
-    if vectors > _FEW_PRODUCTS:
-        return LinearisedProgram
-    if float64_bytes(source) > _LARGE:
+    if _estimate(source)[1] > _LARGE:
         return_free_memory()
         return Uncached
-    model = source.point.model
-    has_kernels = isinstance(model, nn.Module) and any(p.ndim == 4 for p in model.parameters())
-    return _QuickDoubleBackward if has_kernels else DoubleBackward
+    if vectors > _FEW_PRODUCTS:
+        return LinearisedProgram
+    return _QuickDoubleBackward if _has_kernels(source.point.model) else DoubleBackward
+
+
+def _has_kernels(model: Any) -> bool:
+    return isinstance(model, nn.Module) and any(p.ndim == 4 for p in model.parameters())
 
 
 class _QuickDoubleBackward(DoubleBackward):
@@ -158,15 +165,21 @@ def _(A: WrappedOperator) -> int:
 
 @float64_bytes.register
 def _(A: JacobianOperator) -> int:
-    """Return the size of a copy of the model and of a graph for double backward: measured in float32 by what one forward pass saves."""
+    """Return the size of a copy of the model and of a graph for double backward, or of what is needed where that is too large."""
     if A.dtype == torch.float64:
         return 0
+    weights, graph = _estimate(A)
+    return weights + (graph if graph <= _LARGE else int(_WITHOUT_GRAPH * graph))
+
+
+def _estimate(A: JacobianOperator) -> tuple[int, int]:
+    """Return the bytes of a copy of the model and of a graph for double backward: by what one forward pass saves in float32."""
     if A not in _ESTIMATES:
-        _ESTIMATES[A] = _estimate(A.point)
+        _ESTIMATES[A] = _measured(A.point)
     return _ESTIMATES[A]
 
 
-def _estimate(point: LinearisationPoint) -> int:
+def _measured(point: LinearisationPoint) -> tuple[int, int]:
     model = point.model
     weights = {t.untyped_storage()._cdata: t for t in (*model.parameters(), *model.buffers())} if isinstance(model, nn.Module) else {}
     saved: dict[int, int] = {}
@@ -181,7 +194,8 @@ def _estimate(point: LinearisationPoint) -> int:
     with saved_tensors_hooks(note, lambda t: t), torch.enable_grad():
         point = point.of([0])
         point.response(point.images.clone().requires_grad_())
-    return sum(8 * t.numel() for t in weights.values()) + _GRAPH * sum(saved.values())
+    a_byte = _GRAPH_OF_NETWORK if _has_kernels(model) else _GRAPH
+    return sum(8 * t.numel() for t in weights.values()), a_byte * sum(saved.values())
 
 
 def _in_float64(point: LinearisationPoint) -> LinearisationPoint:

@@ -121,12 +121,14 @@ class CostEstimates:
         first = TaskList(task.config, self._cache).among(task.ids[:1])[0]
         if first.metric is not None:  # a matrix of the second model would have to be computed first
             return None
-        duration, began = pass_seconds(first), time.perf_counter()
-        if _FEWEST_PASSES * duration <= min(_TRIAL_SECONDS, self._left):
-            trial = try_image(first, solve_settings(task.config), _TRIAL_SECONDS)
+        began = time.perf_counter()
+        try:
+            duration, limit = pass_seconds(first), min(_TRIAL_SECONDS, self._left)
+            trial = try_image(first, solve_settings(task.config), limit) if _FEWEST_PASSES * duration <= limit else None
+        finally:
             self._left -= time.perf_counter() - began
-            if trial:
-                return _by_trial(trial)
+        if trial:
+            return _by_trial(trial)
         products = expected_products(task.identity)
         if products is None or any(key in task.identity for key in _OTHER_OPERATORS):
             return None

@@ -147,7 +147,8 @@ class WorkerPool:
     ):
         self.store, self._server, self._planned, self._write = store, server, tasks, write
         self._tasks: queue.SimpleQueue[PlannedTask] = queue.SimpleQueue()
-        self._more, self._failed = True, False  # more tasks are coming; the store could not be written
+        self._more = True  # further tasks are coming
+        self._failure: StoreError | None = None  # why the store could not be written
         self._reports: queue.SimpleQueue[tuple[TaskReport, PlannedTask]] = queue.SimpleQueue()
         self._workers: dict[int, Worker] = {}
         self._threads = [threading.Thread(target=self._feed, args=(n, e), daemon=True) for n, e in enumerate(environments)]
@@ -168,6 +169,8 @@ class WorkerPool:
             codes += self._hand_out(on_report)
             while any(thread.is_alive() for thread in self._threads) or not self._reports.empty():
                 codes += self._next_code(on_report)
+            if self._failure is not None:
+                raise self._failure
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -185,11 +188,9 @@ class WorkerPool:
                 self._write(task)
                 self._tasks.put(task)
                 codes += self._next_code(on_report, 0.0)
-        except StoreError:
-            self._failed = True
-            for thread in self._threads:
-                thread.join()
-            raise
+        except StoreError as error:
+            self._failure = error  # workers take no further task
+            print(f"eigexp: {error} Tasks that are running are finished first.", file=sys.stderr, flush=True)
         finally:
             self._more = False
         return codes
@@ -226,7 +227,7 @@ class WorkerPool:
 
     def _next_task(self) -> PlannedTask | None:
         """Return a task; None where there will be none, or the workers are to stop."""
-        while self._signum is None and not self._failed:
+        while self._signum is None and self._failure is None:
             more = self._more  # before the look into the queue: a last task may come between
             with suppress(queue.Empty):
                 return self._tasks.get(timeout=0.05 if more else 0.0)

@@ -38,8 +38,8 @@ def light_torchmetrics() -> Iterator[None]:
         yield
     finally:
         if package is not None and "__getattr__" in vars(package):  # still light
-            del package.__getattr__, sys.modules[_NAME]
             # From here on the ordinary import statement decides, as if torchmetrics had not been imported yet.
+            del sys.modules[_NAME]
             sys.meta_path.insert(0, _Finder(package))
 
 
@@ -54,10 +54,12 @@ def _light_package() -> ModuleType | None:
         for module, names in _USED.items():
             found = importlib.import_module(f"{_NAME}.{module}")
             vars(package).update({name: getattr(found, name) for name in names})
-    except (ImportError, AttributeError):
+    except BaseException as error:
         for name in [name for name in sys.modules if name.partition(".")[0] == _NAME]:
             del sys.modules[name]
-        return None
+        if isinstance(error, ImportError | AttributeError):
+            return None
+        raise
     package.__getattr__ = lambda name: _whole(package, name)
     return package
 
@@ -65,7 +67,14 @@ def _light_package() -> ModuleType | None:
 def _whole(package: Any, name: str) -> Any:
     """Import everything, and return what has the name."""
     del package.__getattr__
-    package.__loader__.exec_module(package)
+    if sys.modules.get(_NAME) is not package:  # after the block, for a module that holds the light one
+        importlib.import_module(_NAME)
+        return getattr(package, name)
+    try:
+        package.__loader__.exec_module(package)
+    except BaseException:
+        del sys.modules[_NAME]
+        raise
     return getattr(package, name)
 
 
@@ -98,5 +107,6 @@ class _Loader(SourceFileLoader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the package's `__init__`, and leave later imports to the ordinary finders."""
+        vars(module).pop("__getattr__", None)
         super().exec_module(module)
         sys.meta_path.remove(self._finder)

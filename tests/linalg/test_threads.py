@@ -1,5 +1,3 @@
-from contextlib import nullcontext
-
 import numpy as np
 import pytest
 import torch
@@ -25,6 +23,8 @@ def as_if_new():
 
 @pytest.mark.parametrize("solver", [Krylov(), Davidson()])
 def test_small_matrices_are_decomposed_by_one_thread(solver: Solver, monkeypatch):
+    if not counts():
+        pytest.skip("threadpoolctl knows no BLAS here")
     during, eigh = [], np.linalg.eigh
     monkeypatch.setattr(np.linalg, "eigh", lambda matrix: during.append(counts()) or eigh(matrix))
     A = DenseOperator(torch.randn(1, 30, 40, generator=torch.Generator().manual_seed(0)))
@@ -34,8 +34,3 @@ def test_small_matrices_are_decomposed_by_one_thread(solver: Solver, monkeypatch
             state = solver.step(A, state)
         assert counts() == {2}  # the caller's own number is back
     assert during and all(number == {1} for number in during)
-
-
-def test_nothing_is_changed_where_one_thread_is_all():
-    with threadpool_limits(1, "blas"):
-        assert isinstance(threads._one_thread(), nullcontext)

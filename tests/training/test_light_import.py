@@ -75,6 +75,15 @@ def by_another_name():
     import lightning.pytorch
     whole()
 
+def held_from_before():
+    with light_import.light_torchmetrics():
+        import torchmetrics as held  # as a part of Lightning does
+    assert not heavy() and "torchmetrics" not in sys.modules
+    assert issubclass(held.MeanMetric, held.Metric)
+    import lightning.pytorch
+    assert whole() is held
+    assert not any(type(finder).__module__ == light_import.__name__ for finder in sys.meta_path)
+
 def arranged_differently():
     light_import._USED = {"utilities": (), "nowhere": ()}
     light_import.import_lightning()
@@ -105,7 +114,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 @pytest.mark.slow(4)
-@pytest.mark.parametrize("part", ["as_a_user", "by_another_name", "arranged_differently", "already_imported"])
+@pytest.mark.parametrize("part", ["as_a_user", "by_another_name", "held_from_before", "arranged_differently", "already_imported"])
 def test_torchmetrics_is_whole_for_whoever_imports_it(part):
     done = subprocess.run([sys.executable, "-c", PARTS, part], env=environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

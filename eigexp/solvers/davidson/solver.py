@@ -21,7 +21,6 @@ from torch import Tensor
 from eigexp.linalg.basis import rows_at_most
 from eigexp.linalg.gaussian import gaussian_rows, weight_at_risk
 from eigexp.linalg.orthonormal import norm
-from eigexp.linalg.threads import single_threaded
 from eigexp.operators.base import Operator
 from eigexp.operators.pair import PairOperator
 from eigexp.pairs import Evidence, RitzPairs
@@ -101,7 +100,6 @@ class Davidson(BothEnds):
             rng=rng,
         )
 
-    @single_threaded
     def advance(self, A: Operator, image: int, state: DavidsonImage, answer: Answer) -> DavidsonImage:
         """Take the products in, do Rayleigh-Ritz, and ask for the next directions, or finish."""
         assert state.request is not None and answer.back is not None

@@ -15,6 +15,7 @@ from torch import Tensor
 from eigexp.errors import OperatorError
 from eigexp.linalg.basis import Basis
 from eigexp.linalg.orthonormal import norm, orthogonal_to, read
+from eigexp.linalg.threads import single_threaded
 from eigexp.solvers.base import changed
 
 Array = NDArray[np.float64]
@@ -156,6 +157,7 @@ def _extended(U: Basis, images: Tensor) -> tuple[Basis, Array]:
     return U.extend(found), read(torch.cat([known, left @ found.T], dim=1).flatten())
 
 
+@single_threaded
 def _ritz(V: Array, FV: Array, MV: Array) -> dict[str, Any]:
     """Return the Ritz values, decreasing, and their coefficient rows, orthonormal with respect to M.
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from eigexp.linalg.gaussian import gaussian_rows
+from eigexp.linalg.threads import single_threaded
 from eigexp.operators.base import Operator
 from eigexp.pairs import Evidence
 from eigexp.solvers.base import Request, changed
@@ -61,6 +62,7 @@ def _may_grow_unmeasured(settings: KrylovSettings, state: KrylovImage) -> bool:
     return under_way and not last and d > state.coefficients.shape[1] and not extraction_is_due(d, state.n)
 
 
+@single_threaded
 def _grow_unmeasured(settings: KrylovSettings, state: KrylovImage) -> KrylovImage:
     """Expand by the residual of the pair that was the first to improve when pairs were extracted last."""
     space = state.space

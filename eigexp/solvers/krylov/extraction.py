@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from eigexp.linalg.threads import single_threaded
 from eigexp.solvers.both_ends import Wanted
 from eigexp.solvers.krylov.space import Array, KrylovSpace
 
@@ -50,6 +51,7 @@ def ritz_pairs(space: KrylovSpace, wanted: Wanted) -> Extraction:
     return Extraction(eigenindex, space.vectors[positions], space.values[positions])
 
 
+@single_threaded
 def shrunk_pairs(space: KrylovSpace, wanted: Wanted) -> tuple[Extraction, float]:
     """Return the wanted pairs, with a bottom of the vectors that F shrinks most, and the largest ||F z|| among those.
 

@@ -30,7 +30,6 @@ from torch import Tensor
 
 from eigexp.linalg.basis import rows_at_most
 from eigexp.linalg.orthonormal import random_orthogonal
-from eigexp.linalg.threads import single_threaded
 from eigexp.operators.base import Operator
 from eigexp.pairs import RitzPairs
 from eigexp.solvers.base import Answer, ImageState, ProductKind, Progress
@@ -88,7 +87,6 @@ class Krylov(KrylovSettings):
         if kind != "fisher":
             super().check_product(state, kind, product)
 
-    @single_threaded
     def advance(self, A: Operator, image: int, state: KrylovImage, answer: Answer) -> KrylovImage:
         """Take the product into the space at hand, then decide on the next."""
         state = decide(self, A, image, take_answer(self, A, state, answer))

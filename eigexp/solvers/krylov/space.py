@@ -17,6 +17,7 @@ from torch import Tensor
 
 from eigexp.linalg.basis import Basis
 from eigexp.linalg.orthonormal import inner, orthogonal_to, outside, read
+from eigexp.linalg.threads import single_threaded
 from eigexp.solvers.base import changed, overflow
 
 Array = NDArray[np.float64]
@@ -68,6 +69,7 @@ class KrylovSpace:
         return self._ritz[1]
 
     @cached_property
+    @single_threaded
     def _ritz(self) -> tuple[Array, Array]:
         # Only where they are asked for: of many vectors they cost more than a step.
         values, columns = np.linalg.eigh(self.H)
@@ -162,7 +164,7 @@ class KrylovSpace:
         # Locked rows last, in float64: what rounding leaves of them would grow back to the largest eigenvalues.
         w, coupling = outside(self.locked, w.addmv_(rows.T, second, alpha=-1))
         numbers = read(torch.cat([second, *aside, *coupling, first, _norm(w), _norm(forward)]))
-        if not math.isfinite(numbers.sum()):
+        if not np.isfinite(numbers).all():
             raise overflow(back.dtype)
         h, aside, more, coupling = numbers[:d], numbers[d : d + r], numbers[d + r : d + 2 * r], numbers[d + 2 * r : d + 2 * r + e]
         norm, stretch = numbers[-2:].tolist()
