@@ -57,6 +57,7 @@ def layers() -> dict[str, nn.Module]:
         "reflected": nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"),
         "one dimension": nn.Sequential(nn.Flatten(2), nn.Conv1d(4, 3, 3)),
         "transposed": nn.ConvTranspose2d(4, 3, 3),
+        "transposed groups": nn.ConvTranspose2d(4, 4, 3, groups=2),
         "batch norm": normalised(nn.BatchNorm2d(4)),
         "without weights": normalised(nn.BatchNorm2d(4, affine=False)),
         "statistics of the batch": normalised(nn.BatchNorm2d(4, track_running_stats=False)),
