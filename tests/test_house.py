@@ -30,7 +30,7 @@ NOT_A_VERB = re.compile(
 READ_BY_PEOPLE = [
     *MODULES,
     *sorted((ROOT / "conf").rglob("*.yaml")),
-    *sorted((ROOT / "scripts").rglob("*.*")),
+    *sorted(path for path in (ROOT / "scripts").rglob("*.*") if path.suffix != ".pyc"),
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "eigexp").rglob("*.html")),
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md") if (ROOT / name).exists()),
