@@ -66,7 +66,7 @@ def evidence_words(record: Mapping[str, Any], end: str) -> str:
 
 
 def d_words(d: float | None, bounds: tuple[float, float] | None) -> str:
-    """Return D for a line of text: "5.76 [5.7, 5.8]", or "at least 5.5" where there is no upper bound."""
+    """Return D for a line of text: "5.76 [5.754, 5.766]", or "at least 5.5" where there is no upper bound."""
     return quantity_text(d, bounds or (d, d), form="long", digits=3, typeset=True).replace("≥", "at least")
 
 

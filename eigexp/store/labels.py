@@ -203,8 +203,11 @@ def _known(value: float | None, low: float, high: float, form: Form, digits: int
     within = _bracketed(low, high, finer, typeset)
     if held < _LEAST_DIGITS:
         return "in", within
-    text = number(value, held, typeset=typeset)
-    return "=", f"{text} {within}" if form == "long" and low < high else text
+    if form == "short" or low == high:
+        return "=", number(value, held, typeset=typeset)
+    # Beside its interval a value has the interval's digits where with fewer it would lie outside.
+    inside = _outward(low, ROUND_FLOOR, finer) <= float(f"{value:.{held}g}") <= _outward(high, ROUND_CEILING, finer)
+    return "=", f"{number(value, held if inside else finer, typeset=typeset)} {within}"
 
 
 def _bracketed(low: float, high: float, digits: int, typeset: bool) -> str:

@@ -9,7 +9,13 @@ from eigexp.report.words import clipping_words, d_cell, d_words, evidence_words,
 
 @pytest.mark.parametrize(
     ("bounds", "text"),
-    [((5.6, 5.9), "[5.6, 5.9]"), ((5.7, math.inf), "at least 5.7"), ((5.7561, 5.7564), "5.76 [5.756, 5.757]"), (None, "5.76")],
+    [
+        ((5.6, 5.9), "[5.6, 5.9]"),
+        ((5.7, math.inf), "at least 5.7"),
+        ((5.7561, 5.7564), "5.756 [5.756, 5.757]"),
+        ((5.7545, 5.7655), "5.76 [5.754, 5.766]"),
+        (None, "5.76"),
+    ],
 )
 def test_d_says_what_its_intervals_leave_open(bounds, text):
     assert d_words(5.7562, bounds) == text
