@@ -190,7 +190,8 @@ class WorkerPool:
                 codes += self._next_code(on_report, 0.0)
         except StoreError as error:
             self._failure = error  # workers take no further task
-            print(f"eigexp: {error} Tasks that are running are finished first.", file=sys.stderr, flush=True)
+            if self._workers:
+                print(f"eigexp: {error} Tasks that are running are finished first.", file=sys.stderr, flush=True)
         finally:
             self._more = False
         return codes

@@ -102,6 +102,7 @@ def test_escape_ends_early_and_saves(tmp_path, browser, started):  # noqa: F811
 
 def test_answers_of_an_interrupted_session_are_offered(tmp_path, browser, started):  # noqa: F811
     started("D d")
+    wait(lambda: browser.execute_script("return localStorage.length"))  # a key pressed too early is no answer
     browser.refresh()
     assert "Save the answers of D d, whose session was interrupted." in text(browser)
     browser.find_element("css selector", "a[download]").click()
