@@ -32,7 +32,7 @@ def status_table(tasks: Sequence[TaskStatus], costs: Mapping[str, Cost | None] |
 
     Args:
         tasks: to show.
-        costs: expected ones by id, None where unknown; None for no such columns.
+        costs: expected ones by id, None where unknown, and no entry where nothing is left to do; None for no such columns.
     """
     rows = list(tasks) if len(tasks) <= _MAX_ROWS else [task for task in tasks if task.state != DONE][:_MAX_ROWS]
     rows = rows if costs is not None else sorted(rows, key=lambda task: STATES.index(task.state))  # a plan keeps its order
@@ -41,7 +41,7 @@ def status_table(tasks: Sequence[TaskStatus], costs: Mapping[str, Cost | None] |
         # In a narrow terminal the details wrap and the overrides are cut; the rest stays.
         table.add_column(name, no_wrap=name not in ("", "sweep"), justify="right" if name in _COSTS else "left")
     for task in rows:
-        cost = () if costs is None else _cost_texts(costs.get(task.id))
+        cost = () if costs is None else _cost_texts(costs[task.id]) if task.id in costs else ("–", "–")
         images, overrides = ", ".join(task.job.get("names", ())), " ".join(task.job.get("overrides", ()))
         cells = (task.id, task.job.get("model", ""), _cut(images), *cost, task.state, _cut(task.detail))
         table.add_row(*(Text(cell, _STYLES.get(cell, "")) for cell in cells), Text(_cut(overrides), no_wrap=True, overflow="ellipsis"))

@@ -63,7 +63,7 @@ def test_a_plan_says_what_is_done_partial_and_to_do_and_what_it_will_cost(tmp_pa
     cost = f"~{record['fisher_vector_products']:.0f}"
     rows = {tuple(line.split()[1:3]): line.split()[3] for line in first.stdout.splitlines()[1:5]}
     tried = rows["lg", "camera"]
-    assert rows == {("ln", "camera"): "?", ("ln", "coins"): cost, ("lg", "camera"): tried, ("lg", "coins"): tried}
+    assert rows == {("ln", "camera"): "–", ("ln", "coins"): cost, ("lg", "camera"): tried, ("lg", "coins"): tried}
     last = first.stdout.splitlines()[-1]
     assert last.startswith("4 tasks: 1 done, 3 to do; ")
     if last.endswith(" on one process (2 tasks predicted by a trial on one image)"):
