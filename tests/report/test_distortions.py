@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image as PillowImage
 
 from eigexp.errors import ConfigurationError
@@ -63,11 +64,22 @@ def test_words_say_what_the_result_rests_on():
         "Krylov evidence",
         "converged, verified",
         "[5.62, 5.94]",
-        "256 pixels, 512 responses",
+        "256 pixels",
+        "512 responses",
         "212 products",
     ):
         assert part in words, part
     assert "response² / pixel²" in words
+
+
+def test_facts_of_a_large_result_end_before_the_next_picture():
+    arrays, record, curves = parts((3, 224, 224), verified=False, status="budget")
+    record |= {"m": 2**25, "fisher_vector_products": 123_456.0, "null_space": {"dimension_at_least": 2**20}}
+    figure = distortion_figure(arrays, record, curves)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    (facts,) = (axes for axes in figure.axes if any("33,554,432 responses" in t.get_text() for t in axes.texts))
+    beside = min(axes.bbox.x0 for axes in figure.axes if axes.bbox.x0 > facts.bbox.x0)
+    assert max(t.get_window_extent(renderer).x1 for t in facts.texts) < beside
 
 
 def test_a_ratio_of_two_models_names_the_second_and_has_no_units_of_responses():
